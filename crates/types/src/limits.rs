@@ -1,0 +1,44 @@
+//! Every compile-time limit of the system, with the relations that must hold between them.
+//!
+//! What an operator may change is a setting (see `docs/configuration.md`); these are the bounds
+//! that settings themselves must respect, and the sizes that formats and buffers are built for.
+
+/// Most nodes in one cluster.
+pub const NODES_MAX: usize = 64;
+/// Most shards in one cluster.
+pub const SHARDS_MAX: usize = 1024;
+/// Most replicas of one shard, learners included.
+pub const REPLICAS_MAX: usize = 7;
+
+/// Longest key, value or other argument of a request that a setting may allow, in bytes.
+pub const ARGUMENT_BYTES_MAX: usize = 512 << 20;
+/// Most arguments of one request.
+pub const ARGUMENTS_MAX: usize = 1 << 20;
+/// Longest inline request or length line, in bytes. Redis' own figure.
+pub const INLINE_BYTES_MAX: usize = 64 << 10;
+/// Longest value that string commands may build, in bytes. Redis' own figure.
+pub const STRING_BYTES_MAX: usize = 512 << 20;
+
+/// What a connection may send before it has given the password: arguments of a request.
+pub const UNAUTHENTICATED_ARGUMENTS_MAX: usize = 10;
+/// What a connection may send before it has given the password: bytes of an argument.
+pub const UNAUTHENTICATED_ARGUMENT_BYTES_MAX: usize = 16 << 10;
+
+/// Largest message between nodes, in bytes: the longest argument with room for its frame.
+pub const PEER_MESSAGE_BYTES_MAX: usize = ARGUMENT_BYTES_MAX + (64 << 20);
+/// Largest log record, in bytes.
+pub const RECORD_BYTES_MAX: usize = PEER_MESSAGE_BYTES_MAX + (16 << 20);
+/// Longest node name, cluster name or client name, in bytes.
+pub const NAME_BYTES_MAX: usize = 128;
+/// Requests that one connection may have in flight before its socket is no longer read.
+pub const SESSION_PIPELINE_MAX: usize = 4096;
+/// Commands that one transaction may queue.
+pub const TRANSACTION_COMMANDS_MAX: usize = 1 << 16;
+/// Longest glob pattern, in bytes. The matcher takes pattern x text steps at worst.
+pub const PATTERN_BYTES_MAX: usize = 64 << 10;
+
+const _: () = assert!(SHARDS_MAX <= crate::SLOT_COUNT as usize);
+const _: () = assert!(STRING_BYTES_MAX <= ARGUMENT_BYTES_MAX);
+const _: () = assert!(RECORD_BYTES_MAX > PEER_MESSAGE_BYTES_MAX);
+const _: () = assert!(RECORD_BYTES_MAX < u32::MAX as usize);
+const _: () = assert!(UNAUTHENTICATED_ARGUMENT_BYTES_MAX <= ARGUMENT_BYTES_MAX);
