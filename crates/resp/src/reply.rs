@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use crate::number::Decimal;
+
 /// The version of the protocol that a connection speaks. Every connection begins with RESP2.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Protocol {
@@ -168,22 +170,7 @@ impl<'a> Reply<'a> {
     }
 
     fn decimal(&mut self, value: i64) {
-        let mut digits = [0u8; 20];
-        let mut at = digits.len();
-        let mut rest = value.unsigned_abs();
-        loop {
-            at -= 1;
-            // A remainder of ten fits in a byte.
-            digits[at] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        if value < 0 {
-            self.buffer.push(b'-');
-        }
-        self.buffer.extend_from_slice(&digits[at..]);
+        self.buffer.extend_from_slice(Decimal::new(value).as_bytes());
     }
 }
 

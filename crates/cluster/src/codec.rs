@@ -1,0 +1,218 @@
+//! Messages between nodes as bytes: one tag, then the fields. The transport frames and checksums
+//! them; here every length is checked.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use types::{
+    Incarnation, LeaseEpoch, LogIndex, NodeId, SessionId, ShardId, Slot, SlotRange, SupportEpoch,
+};
+
+pub use crate::bytes_codec::CodecError;
+use crate::bytes_codec::{Put, Take};
+use crate::entry::{put_nodes, take_nodes};
+use crate::io::{Fortification, ForwardOutcome, Message};
+use crate::raft_group::RaftMessage;
+
+/// Version of the language between nodes. Nodes of different versions refuse each other.
+pub const PEER_PROTOCOL_VERSION: u32 = 1;
+
+/// Appends the message to a buffer.
+pub fn encode(message: &Message, into: &mut Vec<u8>) {
+    match message {
+        Message::Beat { epoch, incarnation, sequence } => {
+            into.put_u8(1);
+            into.put_u64(epoch.0);
+            into.put_u64(incarnation.0);
+            into.put_u64(*sequence);
+        }
+        Message::Promise { sequence, epoch, incarnation, duration_micros } => {
+            into.put_u8(2);
+            into.put_u64(*sequence);
+            into.put_u64(epoch.0);
+            into.put_u64(incarnation.0);
+            into.put_u64(*duration_micros);
+        }
+        Message::Raft { shard, message, fortified } => {
+            into.put_u8(3);
+            into.put_u32(shard.0);
+            into.put_u8(u8::from(fortified.is_some()));
+            if let Some(fortified) = fortified {
+                into.put_u64(fortified.epoch.0);
+                into.put_u64(fortified.incarnation.0);
+            }
+            message.encode(into);
+        }
+        Message::SlotImage { shard, transfer, slot, index, image } => {
+            into.put_u8(4);
+            into.put_u32(shard.0);
+            into.put_u64(transfer.0);
+            into.put_u16(slot.number());
+            into.put_u64(index.0);
+            into.put_bytes(image);
+        }
+        Message::SlotImageReceived { shard, transfer, slot } => {
+            into.put_u8(5);
+            into.put_u32(shard.0);
+            into.put_u64(transfer.0);
+            into.put_u16(slot.number());
+        }
+        Message::Forward { request, incarnation, shard, ordered, resp3, session, operation } => {
+            into.put_u8(6);
+            into.put_u64(*request);
+            into.put_u64(incarnation.0);
+            into.put_u32(shard.0);
+            into.put_u8(u8::from(*ordered) | u8::from(*resp3) << 1);
+            into.put_u64(session.0);
+            into.put_bytes(operation);
+        }
+        Message::ForwardReply { request, outcome } => {
+            into.put_u8(7);
+            into.put_u64(*request);
+            match outcome {
+                ForwardOutcome::Reply(reply) => {
+                    into.put_u8(0);
+                    into.put_bytes(reply);
+                }
+                ForwardOutcome::NotHolder(hint) => {
+                    into.put_u8(1);
+                    into.put_u32(hint.map_or(0, |node| node.0));
+                }
+                ForwardOutcome::Uncertain => into.put_u8(2),
+            }
+        }
+        Message::Route { shard, range, epoch, holder, replicas } => {
+            into.put_u8(8);
+            into.put_u32(shard.0);
+            into.put_u16(range.first().number());
+            into.put_u16(range.last().number());
+            into.put_u64(epoch.0);
+            into.put_u32(holder.0);
+            put_nodes(replicas, into);
+        }
+        Message::Transfer { request, shard, target, epoch } => {
+            into.put_u8(9);
+            into.put_u64(*request);
+            into.put_u32(shard.0);
+            into.put_u32(target.0);
+            into.put_u64(epoch.0);
+        }
+        Message::TransferReply { request, error } => {
+            into.put_u8(10);
+            into.put_u64(*request);
+            into.put_bytes(error.as_bytes());
+        }
+        Message::TopologyClient { host, library } => {
+            into.put_u8(11);
+            into.put_bytes(host.as_bytes());
+            into.put_bytes(library.as_bytes());
+        }
+    }
+}
+
+/// Reads one message.
+///
+/// # Errors
+/// If the bytes are not exactly one message. The connection they came from is not to be trusted.
+pub fn decode(bytes: &[u8]) -> Result<Message, CodecError> {
+    let mut from = Take::new(bytes);
+    let message = decode_fields(&mut from)?;
+    from.end()?;
+    Ok(message)
+}
+
+fn decode_fields(from: &mut Take<'_>) -> Result<Message, CodecError> {
+    Ok(match from.u8()? {
+        1 => Message::Beat {
+            epoch: SupportEpoch(from.u64()?),
+            incarnation: Incarnation(from.u64()?),
+            sequence: from.u64()?,
+        },
+        2 => Message::Promise {
+            sequence: from.u64()?,
+            epoch: SupportEpoch(from.u64()?),
+            incarnation: Incarnation(from.u64()?),
+            duration_micros: from.u64()?,
+        },
+        3 => Message::Raft {
+            shard: ShardId(from.u32()?),
+            fortified: if from.u8()? == 0 {
+                None
+            } else {
+                Some(Fortification {
+                    epoch: SupportEpoch(from.u64()?),
+                    incarnation: Incarnation(from.u64()?),
+                })
+            },
+            message: RaftMessage::decode(from)?,
+        },
+        4 => Message::SlotImage {
+            shard: ShardId(from.u32()?),
+            transfer: LogIndex(from.u64()?),
+            slot: slot(from)?,
+            index: LogIndex(from.u64()?),
+            image: Bytes::copy_from_slice(from.bytes()?),
+        },
+        5 => Message::SlotImageReceived {
+            shard: ShardId(from.u32()?),
+            transfer: LogIndex(from.u64()?),
+            slot: slot(from)?,
+        },
+        6 => decode_forward(from)?,
+        7 => Message::ForwardReply {
+            request: from.u64()?,
+            outcome: match from.u8()? {
+                0 => ForwardOutcome::Reply(Bytes::copy_from_slice(from.bytes()?)),
+                1 => ForwardOutcome::NotHolder(optional_node(from.u32()?)),
+                2 => ForwardOutcome::Uncertain,
+                3..=u8::MAX => return Err(CodecError("a known outcome")),
+            },
+        },
+        8 => Message::Route {
+            shard: ShardId(from.u32()?),
+            range: SlotRange::new(slot(from)?, slot(from)?)
+                .ok_or(CodecError("a range of slots"))?,
+            epoch: LeaseEpoch(from.u64()?),
+            holder: NodeId(from.u32()?),
+            replicas: take_nodes(from)?,
+        },
+        9 => Message::Transfer {
+            request: from.u64()?,
+            shard: ShardId(from.u32()?),
+            target: NodeId(from.u32()?),
+            epoch: LeaseEpoch(from.u64()?),
+        },
+        10 => Message::TransferReply { request: from.u64()?, error: text(from)? },
+        11 => Message::TopologyClient { host: text(from)?, library: text(from)? },
+        0 | 12..=u8::MAX => return Err(CodecError("a known kind of message")),
+    })
+}
+
+fn decode_forward(from: &mut Take<'_>) -> Result<Message, CodecError> {
+    let request = from.u64()?;
+    let incarnation = Incarnation(from.u64()?);
+    let shard = ShardId(from.u32()?);
+    let flags = from.u8()?;
+    Ok(Message::Forward {
+        request,
+        incarnation,
+        shard,
+        ordered: flags & 1 != 0,
+        resp3: flags & 2 != 0,
+        session: SessionId(from.u64()?),
+        operation: Bytes::copy_from_slice(from.bytes()?),
+    })
+}
+
+fn slot(from: &mut Take<'_>) -> Result<Slot, CodecError> {
+    Slot::new(from.u16()?).ok_or(CodecError("a slot below 16384"))
+}
+
+fn optional_node(number: u32) -> Option<NodeId> {
+    (number != 0).then_some(NodeId(number))
+}
+
+fn text(from: &mut Take<'_>) -> Result<String, CodecError> {
+    from.text(types::limits::INLINE_BYTES_MAX).map(String::from)
+}

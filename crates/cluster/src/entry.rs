@@ -1,0 +1,394 @@
+//! What stands in a shard's log, and the form in which requests wait, park and travel.
+//!
+//! An entry is a *batch*: the operations that clients proposed to the shard during one turn of
+//! the event loop, with what makes them deterministic (the holder's wall time and a random
+//! seed), fenced by the lease epoch (rule R28). Or it is a *lease record*, the first entry that a
+//! new holder proposes, or a new succession order. Engine entries without data are skipped.
+
+use alloc::vec::Vec;
+
+use resp::{CommandId, Flags};
+use smallvec::SmallVec;
+use types::{LeaseEpoch, NodeId, Slot, UnixMillis};
+
+use crate::bytes_codec::{CodecError, Put, Take};
+
+/// Arguments of one command; the first one is the command's name and empty here.
+pub(crate) type Args<'a> = SmallVec<[&'a [u8]; 8]>;
+
+const BATCH: u8 = 1;
+const LEASE_RECORD: u8 = 2;
+const SUCCESSION: u8 = 3;
+
+const SINGLE: u8 = 0;
+const GROUP: u8 = 1;
+const FLUSH: u8 = 2;
+const WATCH: u8 = 3;
+const UNWATCH: u8 = 4;
+const WATCHED_GROUP: u8 = 5;
+const COUNT: u8 = 6;
+const KEYS: u8 = 7;
+const RANDOM: u8 = 8;
+const SCAN: u8 = 9;
+const COUNT_IN_SLOT: u8 = 10;
+const KEYS_IN_SLOT: u8 = 11;
+
+/// An entry of a shard's log.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Entry<'a> {
+    Batch { header: BatchHeader, operations: Operations<'a> },
+    Lease(LeaseRecord),
+    Succession(Vec<NodeId>),
+}
+
+/// What makes a batch deterministic, and fences it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct BatchHeader {
+    pub(crate) epoch: LeaseEpoch,
+    pub(crate) stamp: UnixMillis,
+    pub(crate) seed: u64,
+}
+
+/// "I hold the lease of this term." Its epoch is the number of such records before it, plus one,
+/// so the order of the log decides it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct LeaseRecord {
+    pub(crate) holder: NodeId,
+    pub(crate) reason: LeaseReason,
+}
+
+/// Why a lease changed hands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LeaseReason {
+    /// The shard had no holder: a new cluster, or the holder died.
+    Election,
+    /// The former holder asked for it.
+    Transfer,
+}
+
+/// The operations of a batch, to be read one by one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Operations<'a> {
+    rest: Take<'a>,
+}
+
+impl PartialEq for Operations<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.rest.clone().slice(self.rest.remaining())
+            == other.rest.clone().slice(other.rest.remaining())
+    }
+}
+
+/// One command with its arguments.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Command<'a> {
+    pub(crate) id: CommandId,
+    pub(crate) args: Args<'a>,
+}
+
+/// What a client asks of one shard.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Operation<'a> {
+    /// One command on one slot.
+    Single { slot: Slot, command: Command<'a> },
+    /// A transaction on one slot: all commands or none. `watched` asks for a check of the
+    /// session's watched keys first and never stands in a log.
+    Group { slot: Slot, watched: bool, commands: Vec<Command<'a>> },
+    /// Remove all keys of the shard.
+    Flush,
+    /// Watch keys for a session. Never in a log.
+    Watch { slot: Slot, keys: Args<'a> },
+    /// Forget what a session watches. Never in a log.
+    Unwatch,
+    /// A question about the whole shard. Never in a log.
+    Survey(Survey<'a>),
+}
+
+/// A question about a whole shard, from which answers about all data are put together.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) enum Survey<'a> {
+    /// How many keys.
+    Count,
+    /// All keys that match.
+    Keys { pattern: &'a [u8] },
+    /// Any key.
+    Random,
+    /// Some keys from a cursor on; the answer is that of SCAN.
+    Scan {
+        cursor: u64,
+        /// The cursor to answer when the shard is done.
+        after: u64,
+        count: u64,
+        pattern: Option<&'a [u8]>,
+        strings_only: bool,
+    },
+    /// How many keys in one slot.
+    CountInSlot(Slot),
+    /// Up to so many keys of one slot.
+    KeysInSlot(Slot, u64),
+}
+
+impl Operation<'_> {
+    /// How the holder must treat the operation.
+    pub(crate) fn kind(&self) -> OperationKind {
+        match self {
+            Operation::Single { command, .. } => {
+                if command.id.command().flags.contains(Flags::WRITE) {
+                    OperationKind::Write
+                } else {
+                    OperationKind::Read
+                }
+            }
+            Operation::Group { watched: true, .. } => OperationKind::WatchedGroup,
+            Operation::Group { watched: false, .. } | Operation::Flush => OperationKind::Write,
+            Operation::Watch { .. } => OperationKind::Watch,
+            Operation::Unwatch => OperationKind::Unwatch,
+            Operation::Survey(_) => OperationKind::Read,
+        }
+    }
+
+    /// Whether the operation goes through the log.
+    pub(crate) fn writes(&self) -> bool {
+        matches!(self.kind(), OperationKind::Write | OperationKind::WatchedGroup)
+    }
+}
+
+/// How the holder must treat an operation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum OperationKind {
+    /// Needs the lease only.
+    Read,
+    /// Goes through the log.
+    Write,
+    /// Goes through the log if the watched keys are untouched.
+    WatchedGroup,
+    /// Begins to watch, after everything proposed before.
+    Watch,
+    /// Ends a watch.
+    Unwatch,
+}
+
+/// Encodes a batch around operations that were encoded before.
+pub(crate) fn encode_batch(header: BatchHeader, operations: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(operations.len() + 25);
+    bytes.put_u8(BATCH);
+    bytes.put_u64(header.epoch.0);
+    bytes.put_u64(header.stamp.0);
+    bytes.put_u64(header.seed);
+    bytes.extend_from_slice(operations);
+    bytes
+}
+
+pub(crate) fn encode_lease(record: &LeaseRecord) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    bytes.put_u8(LEASE_RECORD);
+    bytes.put_u32(record.holder.0);
+    bytes.put_u8(match record.reason {
+        LeaseReason::Election => 0,
+        LeaseReason::Transfer => 1,
+    });
+    bytes
+}
+
+pub(crate) fn encode_succession(order: &[NodeId]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    bytes.put_u8(SUCCESSION);
+    put_nodes(order, &mut bytes);
+    bytes
+}
+
+/// Reads an entry's data; `None` for the engine's own empty entries.
+pub(crate) fn decode(data: &[u8]) -> Result<Option<Entry<'_>>, CodecError> {
+    if data.is_empty() {
+        return Ok(None);
+    }
+    let mut from = Take::new(data);
+    let entry = match from.u8()? {
+        BATCH => Entry::Batch {
+            header: BatchHeader {
+                epoch: LeaseEpoch(from.u64()?),
+                stamp: UnixMillis(from.u64()?),
+                seed: from.u64()?,
+            },
+            operations: Operations { rest: from },
+        },
+        LEASE_RECORD => Entry::Lease(LeaseRecord {
+            holder: NodeId(from.u32()?),
+            reason: match from.u8()? {
+                0 => LeaseReason::Election,
+                1 => LeaseReason::Transfer,
+                2..=u8::MAX => return Err(CodecError("a known reason of a lease")),
+            },
+        }),
+        SUCCESSION => Entry::Succession(take_nodes(&mut from)?),
+        _ => return Err(CodecError("a known kind of entry")),
+    };
+    Ok(Some(entry))
+}
+
+pub(crate) fn put_nodes(nodes: &[NodeId], into: &mut Vec<u8>) {
+    into.put_len(nodes.len());
+    for node in nodes {
+        into.put_u32(node.0);
+    }
+}
+
+pub(crate) fn take_nodes(from: &mut Take<'_>) -> Result<Vec<NodeId>, CodecError> {
+    let count = from.len(types::limits::NODES_MAX)?;
+    (0..count).map(|_| from.u32().map(NodeId)).collect()
+}
+
+/// Appends one command on one slot.
+pub(crate) fn put_single(slot: Slot, id: CommandId, args: &[&[u8]], into: &mut Vec<u8>) {
+    into.put_u8(SINGLE);
+    into.put_u16(slot.number());
+    put_command(id, args, into);
+}
+
+/// Begins a transaction of `count` commands, which follow by [`put_command`].
+pub(crate) fn put_group(slot: Slot, watched: bool, count: usize, into: &mut Vec<u8>) {
+    into.put_u8(if watched { WATCHED_GROUP } else { GROUP });
+    into.put_u16(slot.number());
+    into.put_len(count);
+}
+
+pub(crate) fn put_flush(into: &mut Vec<u8>) {
+    into.put_u8(FLUSH);
+}
+
+pub(crate) fn put_watch(slot: Slot, keys: &[&[u8]], into: &mut Vec<u8>) {
+    into.put_u8(WATCH);
+    into.put_u16(slot.number());
+    into.put_len(keys.len());
+    for key in keys {
+        into.put_bytes(key);
+    }
+}
+
+pub(crate) fn put_unwatch(into: &mut Vec<u8>) {
+    into.put_u8(UNWATCH);
+}
+
+pub(crate) fn put_survey(survey: Survey<'_>, into: &mut Vec<u8>) {
+    match survey {
+        Survey::Count => into.put_u8(COUNT),
+        Survey::Keys { pattern } => {
+            into.put_u8(KEYS);
+            into.put_bytes(pattern);
+        }
+        Survey::Random => into.put_u8(RANDOM),
+        Survey::Scan { cursor, after, count, pattern, strings_only } => {
+            into.put_u8(SCAN);
+            into.put_u64(cursor);
+            into.put_u64(after);
+            into.put_u64(count);
+            into.put_u8(u8::from(pattern.is_some()) | u8::from(strings_only) << 1);
+            into.put_bytes(pattern.unwrap_or_default());
+        }
+        Survey::CountInSlot(slot) => {
+            into.put_u8(COUNT_IN_SLOT);
+            into.put_u16(slot.number());
+        }
+        Survey::KeysInSlot(slot, count) => {
+            into.put_u8(KEYS_IN_SLOT);
+            into.put_u16(slot.number());
+            into.put_u64(count);
+        }
+    }
+}
+
+/// Appends a command without its name, which its number stands for.
+pub(crate) fn put_command(id: CommandId, args: &[&[u8]], into: &mut Vec<u8>) {
+    into.put_u16(id.code());
+    let args = args.get(1..).unwrap_or_default();
+    into.put_len(args.len());
+    for arg in args {
+        into.put_bytes(arg);
+    }
+}
+
+impl<'a> Operations<'a> {
+    /// All operations of an encoded sequence of them.
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: Take::new(bytes) }
+    }
+
+    /// The next operation; `None` at the end.
+    pub(crate) fn next(&mut self) -> Result<Option<Operation<'a>>, CodecError> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let kind = self.rest.u8()?;
+        let operation = match kind {
+            SINGLE => Operation::Single { slot: self.slot()?, command: self.command()? },
+            GROUP | WATCHED_GROUP => {
+                let slot = self.slot()?;
+                let count = self.rest.len(types::limits::TRANSACTION_COMMANDS_MAX)?;
+                let commands = (0..count).map(|_| self.command()).collect::<Result<_, _>>()?;
+                Operation::Group { slot, watched: kind == WATCHED_GROUP, commands }
+            }
+            FLUSH => Operation::Flush,
+            WATCH => Operation::Watch { slot: self.slot()?, keys: self.args()? },
+            UNWATCH => Operation::Unwatch,
+            COUNT => Operation::Survey(Survey::Count),
+            KEYS => Operation::Survey(Survey::Keys { pattern: self.rest.bytes()? }),
+            RANDOM => Operation::Survey(Survey::Random),
+            SCAN => Operation::Survey(self.scan()?),
+            COUNT_IN_SLOT => Operation::Survey(Survey::CountInSlot(self.slot()?)),
+            KEYS_IN_SLOT => Operation::Survey(Survey::KeysInSlot(self.slot()?, self.rest.u64()?)),
+            _ => return Err(CodecError("a known kind of operation")),
+        };
+        Ok(Some(operation))
+    }
+
+    fn scan(&mut self) -> Result<Survey<'a>, CodecError> {
+        let cursor = self.rest.u64()?;
+        let after = self.rest.u64()?;
+        let count = self.rest.u64()?;
+        let flags = self.rest.u8()?;
+        let pattern = self.rest.bytes()?;
+        Ok(Survey::Scan {
+            cursor,
+            after,
+            count,
+            pattern: (flags & 1 != 0).then_some(pattern),
+            strings_only: flags & 2 != 0,
+        })
+    }
+
+    fn slot(&mut self) -> Result<Slot, CodecError> {
+        Slot::new(self.rest.u16()?).ok_or(CodecError("a slot below 16384"))
+    }
+
+    fn command(&mut self) -> Result<Command<'a>, CodecError> {
+        let id = CommandId::from_code(self.rest.u16()?).ok_or(CodecError("a known command"))?;
+        let mut args = Args::new();
+        args.push(b"");
+        self.args_into(&mut args)?;
+        Ok(Command { id, args })
+    }
+
+    fn args(&mut self) -> Result<Args<'a>, CodecError> {
+        let mut args = Args::new();
+        self.args_into(&mut args)?;
+        Ok(args)
+    }
+
+    fn args_into(&mut self, args: &mut Args<'a>) -> Result<(), CodecError> {
+        let count = self.rest.len(self.rest.remaining())?;
+        for _ in 0..count {
+            args.push(self.rest.bytes()?);
+        }
+        Ok(())
+    }
+}
+
+/// The only operation of a request that waits, parks or travels.
+pub(crate) fn only_operation(bytes: &[u8]) -> Result<Operation<'_>, CodecError> {
+    let mut operations = Operations::new(bytes);
+    let operation = operations.next()?.ok_or(CodecError("an operation"))?;
+    match operations.next()? {
+        None => Ok(operation),
+        Some(_) => Err(CodecError("one operation")),
+    }
+}

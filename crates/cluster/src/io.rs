@@ -1,0 +1,409 @@
+//! The contract between the core and its drivers, on one page.
+//!
+//! A driver (the server, or the simulator) feeds a [`Node`](crate::Node) with inputs and performs
+//! the outputs. One *turn* is: any number of [`step`](crate::Node::step) and
+//! [`request`](crate::Node::request) calls, then one [`settle`](crate::Node::settle), then the
+//! outputs. The core batches over a turn: one log write, one message list.
+//!
+//! Rules for drivers:
+//! - `now` is read after the bytes of the input were read (rule R4: a lease is checked against a
+//!   clock reading that is younger than the request's arrival).
+//! - [`Input::Persisted`] comes back only after the write and every write before it are fsynced.
+//!   It is the only ordering rule: outputs of one turn may be performed in any order.
+//! - A write that fails ends the process. It never becomes an input.
+//! - A message may be lost, delayed, duplicated or reordered; that is the core's problem.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use types::{
+    Incarnation, LeaseEpoch, LogIndex, Monotonic, NodeId, SegmentId, SessionId, ShardId, Slot,
+    SlotRange, SupportEpoch, Term,
+};
+
+use crate::raft_group::RaftMessage;
+
+/// Numbers the log writes of one node, in the order they were asked for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Hash)]
+pub struct WriteId(pub u64);
+
+/// What happens to a node, but for clients' requests, which have a call of their own.
+#[derive(Debug)]
+pub enum Input {
+    /// A message arrived from another node. The driver vouches for the sender.
+    Peer {
+        /// The sender.
+        from: NodeId,
+        /// What it says.
+        message: Message,
+    },
+    /// A connection to a node was made or made anew: whatever was sent before may be lost.
+    PeerUp {
+        /// The node.
+        peer: NodeId,
+    },
+    /// The connection to a node broke: whatever was sent and not answered may be lost.
+    PeerDown {
+        /// The node.
+        peer: NodeId,
+    },
+    /// This write and all before it are durable.
+    Persisted {
+        /// The newest durable write.
+        write: WriteId,
+        /// The segment it lies in.
+        segment: SegmentId,
+        /// The oldest segment of the log that has not been released.
+        oldest: SegmentId,
+    },
+    /// A client went away.
+    Disconnected {
+        /// Its session.
+        session: SessionId,
+    },
+    /// The disk is nearly full (or no longer so): refuse writes until told otherwise.
+    DiskFull(bool),
+    /// The operator wants the process to end: hand all leases over first.
+    Stop,
+    /// Nothing but time has passed.
+    Tick,
+}
+
+/// What a driver must do for a node.
+#[derive(Debug)]
+pub enum Output {
+    /// Append to the log, fsync, answer with [`Input::Persisted`].
+    Persist {
+        /// The write's number.
+        write: WriteId,
+        /// What to append; see [`crate::record`].
+        payload: Vec<u8>,
+    },
+    /// Send to another node; drop if there is no connection. Messages for which
+    /// [`Message::is_urgent`] holds travel on a connection of their own.
+    Send {
+        /// The receiver.
+        to: NodeId,
+        /// The message.
+        message: Message,
+    },
+    /// There are replies to [take](crate::Node::take_replies) and write to the client.
+    Replies {
+        /// The client's session.
+        session: SessionId,
+    },
+    /// The session can take requests again.
+    Resume {
+        /// The client's session.
+        session: SessionId,
+    },
+    /// Write what replies there are, then close the connection.
+    Close {
+        /// The client's session.
+        session: SessionId,
+    },
+    /// Nothing live is left in the segments up to this one.
+    Release {
+        /// The newest segment that may be reused.
+        segment: SegmentId,
+    },
+    /// Something worth a line in the log, a metric or a checker's attention.
+    Observe(Event),
+    /// All leases are handed over (or time ran out): the process may end.
+    Stopped,
+}
+
+/// Whether a session takes more requests.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Admission {
+    /// Go on with the next request.
+    More,
+    /// The session's pipeline is full or it waits for something: stop reading from the client
+    /// until [`Output::Resume`].
+    Pause,
+}
+
+/// Where a client connects from.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ClientAddress {
+    /// The client's address without its port.
+    pub host: String,
+    /// The client's port.
+    pub port: u16,
+    /// The address and port the client connected to.
+    pub local: String,
+}
+
+/// What nodes say to each other.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Message {
+    /// "Support me at this epoch." Sent to each peer every beat interval.
+    Beat {
+        /// The support epoch the sender asks for.
+        epoch: SupportEpoch,
+        /// The sender's incarnation.
+        incarnation: Incarnation,
+        /// Numbers the beats to this receiver.
+        sequence: u64,
+    },
+    /// The answer to a beat.
+    Promise {
+        /// The sequence of the beat.
+        sequence: u64,
+        /// The epoch that is supported; or, if `duration_micros` is 0, the smallest that would be.
+        epoch: SupportEpoch,
+        /// The supporter's incarnation.
+        incarnation: Incarnation,
+        /// How long the promise lasts from the receipt of the beat, in microseconds; 0: refused.
+        duration_micros: u64,
+    },
+    /// A message of one shard's Raft group.
+    Raft {
+        /// The shard.
+        shard: ShardId,
+        /// The engine's message.
+        message: RaftMessage,
+        /// On a follower's answers: what it has fortified the leader with.
+        fortified: Option<Fortification>,
+    },
+    /// One slot of a shard, on its way to a replica that is too far behind for the log.
+    SlotImage {
+        /// The shard.
+        shard: ShardId,
+        /// Which catch-up this belongs to: the index it began at.
+        transfer: LogIndex,
+        /// The slot.
+        slot: Slot,
+        /// The image reflects the log up to here.
+        index: LogIndex,
+        /// The image, see `keyspace`.
+        image: Bytes,
+    },
+    /// The receiver has these slots of the transfer.
+    SlotImageReceived {
+        /// The shard.
+        shard: ShardId,
+        /// The transfer.
+        transfer: LogIndex,
+        /// The slot.
+        slot: Slot,
+    },
+    /// "Run this for one of my clients": you hold the shard, as far as I know.
+    Forward {
+        /// Numbers the sender's forwarded requests.
+        request: u64,
+        /// The sender's incarnation.
+        incarnation: Incarnation,
+        /// The shard.
+        shard: ShardId,
+        /// Whether an earlier request of the same client to this shard is still on its way: then
+        /// a read must wait for everything proposed before it.
+        ordered: bool,
+        /// Whether the client speaks RESP3.
+        resp3: bool,
+        /// The client's session, for WATCH.
+        session: SessionId,
+        /// The request, as in a log entry (see `entry`).
+        operation: Bytes,
+    },
+    /// The answer to a forwarded request.
+    ForwardReply {
+        /// The request's number.
+        request: u64,
+        /// What came of it.
+        outcome: ForwardOutcome,
+    },
+    /// "I hold this shard." Sent to nodes that can't know it from the shard's own log.
+    Route {
+        /// The shard.
+        shard: ShardId,
+        /// Its slots.
+        range: SlotRange,
+        /// The lease's epoch.
+        epoch: LeaseEpoch,
+        /// The holder.
+        holder: NodeId,
+        /// All replicas, for clients that want to know.
+        replicas: Vec<NodeId>,
+    },
+    /// An operator's order to the holder: move the lease.
+    Transfer {
+        /// Numbers the sender's orders, for the answer.
+        request: u64,
+        /// The shard.
+        shard: ShardId,
+        /// The new holder.
+        target: NodeId,
+        /// The lease the order is about: refused if it isn't the current one.
+        epoch: LeaseEpoch,
+    },
+    /// The answer to an order.
+    TransferReply {
+        /// The order's number.
+        request: u64,
+        /// Empty if done, else why not.
+        error: String,
+    },
+    /// Clients with this address and library have asked for the topology.
+    TopologyClient {
+        /// The client's address.
+        host: String,
+        /// The name the client's library gives itself.
+        library: String,
+    },
+}
+
+/// What a follower promises a leader in one shard: while the support lasts it neither campaigns
+/// nor votes for another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fortification {
+    /// The epoch at which the follower supports the leader's node.
+    pub epoch: SupportEpoch,
+    /// The follower's incarnation: a follower that restarts forgets.
+    pub incarnation: Incarnation,
+}
+
+/// What came of a forwarded request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ForwardOutcome {
+    /// The reply for the client.
+    Reply(Bytes),
+    /// Not executed: I don't hold the shard; this node may.
+    NotHolder(Option<NodeId>),
+    /// It may or may not have been executed.
+    Uncertain,
+}
+
+impl Message {
+    /// Whether the message belongs on the priority path: leases depend on its punctuality.
+    #[must_use]
+    pub fn is_urgent(&self) -> bool {
+        matches!(self, Self::Beat { .. } | Self::Promise { .. })
+    }
+}
+
+/// State transitions, for logs, metrics and checkers. Never one for each request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// The node began, with this incarnation.
+    Started {
+        /// Its incarnation.
+        incarnation: Incarnation,
+        /// Shards it has replicas of.
+        shards: usize,
+    },
+    /// A peer's beats arrive again.
+    SupportGiven {
+        /// The peer.
+        peer: NodeId,
+        /// At this epoch.
+        epoch: SupportEpoch,
+    },
+    /// A promise ran out without a beat: the peer counts as dead.
+    SupportWithdrawn {
+        /// The peer.
+        peer: NodeId,
+        /// The epoch that is over.
+        epoch: SupportEpoch,
+    },
+    /// The node stopped beating because its disk does not answer.
+    DiskStalled,
+    /// The clocks disagree about how much time has passed; all leases were given up.
+    ClockGap {
+        /// The disagreement in milliseconds.
+        millis: u64,
+    },
+    /// This node stands for election in a shard.
+    Campaigning {
+        /// The shard.
+        shard: ShardId,
+        /// The term it is in now.
+        term: Term,
+    },
+    /// This node holds the shard's lease: its record is applied.
+    LeaseAcquired {
+        /// The shard.
+        shard: ShardId,
+        /// The lease's epoch.
+        epoch: LeaseEpoch,
+        /// The term.
+        term: Term,
+    },
+    /// This node no longer leads the shard.
+    LeaseLost {
+        /// The shard.
+        shard: ShardId,
+        /// The epoch that ended.
+        epoch: LeaseEpoch,
+    },
+    /// A lease changed hands, as this replica learned from the log.
+    LeaseChanged {
+        /// The shard.
+        shard: ShardId,
+        /// The new epoch.
+        epoch: LeaseEpoch,
+        /// The new holder.
+        holder: NodeId,
+    },
+    /// A cooperative transfer began.
+    TransferBegun {
+        /// The shard.
+        shard: ShardId,
+        /// The target.
+        target: NodeId,
+    },
+    /// The old holder gave its lease up for the rest of the term.
+    LeaseGivenUp {
+        /// The shard.
+        shard: ShardId,
+        /// The term.
+        term: Term,
+    },
+    /// A transfer did not happen in time; the old holder campaigns.
+    TransferFailed {
+        /// The shard.
+        shard: ShardId,
+        /// The target.
+        target: NodeId,
+    },
+    /// A replica began to catch up by slot images.
+    CatchUpBegun {
+        /// The shard.
+        shard: ShardId,
+        /// The replica's node.
+        to: NodeId,
+        /// The index the images begin at.
+        index: LogIndex,
+    },
+    /// This replica installed slot images.
+    CatchUpInstalled {
+        /// The shard.
+        shard: ShardId,
+        /// The index they begin at.
+        index: LogIndex,
+    },
+    /// A shard's configuration changed.
+    ReplicasChanged {
+        /// The shard.
+        shard: ShardId,
+        /// The voters.
+        voters: Vec<NodeId>,
+        /// The learners.
+        learners: Vec<NodeId>,
+    },
+    /// A segment is free again.
+    SegmentReleased {
+        /// The segment.
+        segment: SegmentId,
+    },
+    /// A read was served under a lease. Emitted only when `Node::trace_reads` is on (checkers).
+    ReadServed {
+        /// The shard.
+        shard: ShardId,
+        /// The lease.
+        epoch: LeaseEpoch,
+        /// When, on this node's clock.
+        at: Monotonic,
+    },
+}

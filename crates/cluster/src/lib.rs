@@ -1,0 +1,42 @@
+//! One node of the cluster as a pure, deterministic state machine.
+//!
+//! Nothing here reads a clock, opens a file or a socket, spawns a thread or draws a random number
+//! that was not seeded: time, messages and completed writes are inputs, and everything else is an
+//! output (`io`). The server and the simulator are two drivers of the same [`Node`].
+//!
+//! Modules in reading order:
+//! - `io`: the contract with the drivers; `settings`: what an operator may choose.
+//! - `support`: the promises that nodes exchange; `shard/lease`: the lease that rests on them.
+//! - `shard`: one replica of one shard; `raft_group`: its consensus engine, wrapped.
+//! - `session`: clients and the order of their replies; `node`: routing requests to shards,
+//!   forwarding, and what happens once a turn; `frontend`: commands that are not about data.
+//! - `entry`, `record`, `recovery`, `codec`: what stands in the shards' logs, in the node's log,
+//!   and what travels between nodes.
+#![no_std]
+
+extern crate alloc;
+
+mod bytes_codec;
+pub mod codec;
+mod entry;
+mod frontend;
+mod io;
+mod node;
+mod raft_group;
+pub mod record;
+mod recovery;
+mod session;
+mod settings;
+mod shard;
+mod support;
+
+pub use frontend::ProcessStats;
+pub use io::{
+    Admission, ClientAddress, Event, Fortification, ForwardOutcome, Input, Message, Output, WriteId,
+};
+pub use node::{Node, ReplicaView};
+pub use raft_group::{RaftMessage, ReplicaChange};
+pub use recovery::{RecordError, Recovered, Recovery};
+#[cfg(feature = "planted-bugs")]
+pub use settings::Planted;
+pub use settings::{Member, Redirect, Settings};

@@ -1,0 +1,255 @@
+//! Requests that this node runs for another node's clients, and those that others run for ours.
+//!
+//! A request is numbered by its sender. The receiver remembers the numbers it has seen, so a
+//! message that arrives twice is executed once. When the connection breaks or the holder dies
+//! before it has answered, a read is tried elsewhere; a write's outcome can't be known.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use types::{Incarnation, Monotonic, NodeId, Now, ShardId};
+
+use super::Node;
+use crate::io::{ForwardOutcome, Message};
+use crate::session::Waiter;
+use crate::shard::Request;
+
+/// How many numbers below the largest one a receiver remembers. An older number is refused.
+const NUMBERS_REMEMBERED: u64 = 1 << 16;
+
+/// Requests that other nodes are to answer.
+#[derive(Default)]
+pub(super) struct Forwards {
+    next: u64,
+    under_way: BTreeMap<u64, Forward>,
+    /// For each shard, how many requests are at which node.
+    at: BTreeMap<(ShardId, NodeId), usize>,
+    seen: BTreeMap<NodeId, Seen>,
+}
+
+struct Forward {
+    request: Request,
+    shard: ShardId,
+    to: NodeId,
+    deadline: Monotonic,
+}
+
+/// Which of a sender's requests have arrived.
+#[derive(Default)]
+struct Seen {
+    incarnation: Incarnation,
+    largest: u64,
+    /// One bit for each of the newest numbers.
+    bits: Vec<u64>,
+}
+
+impl Forwards {
+    pub(super) fn is_empty(&self) -> bool {
+        self.under_way.is_empty()
+    }
+
+    /// Whether requests for the shard are under way to another node than this one.
+    pub(super) fn goes_elsewhere(&self, shard: ShardId, holder: NodeId) -> bool {
+        let range = (shard, NodeId(0))..=(shard, NodeId(u32::MAX));
+        self.at.range(range).any(|((_, node), _)| *node != holder)
+    }
+
+    fn add(&mut self, forward: Forward) -> u64 {
+        self.next += 1;
+        *self.at.entry((forward.shard, forward.to)).or_default() += 1;
+        self.under_way.insert(self.next, forward);
+        self.next
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Forward> {
+        let forward = self.under_way.remove(&number)?;
+        let place = (forward.shard, forward.to);
+        if let Some(count) = self.at.get_mut(&place) {
+            *count -= 1;
+            if *count == 0 {
+                self.at.remove(&place);
+            }
+        }
+        Some(forward)
+    }
+}
+
+impl Seen {
+    /// Notes a number; says whether it is new.
+    fn is_new(&mut self, incarnation: Incarnation, number: u64) -> bool {
+        if incarnation < self.incarnation {
+            return false;
+        }
+        if incarnation > self.incarnation {
+            *self = Self { incarnation, largest: 0, bits: Vec::new() };
+        }
+        if self.bits.is_empty() {
+            self.bits = alloc::vec![0; (NUMBERS_REMEMBERED / 64) as usize];
+        }
+        if number + NUMBERS_REMEMBERED <= self.largest {
+            return false;
+        }
+        // The places of numbers between the largest so far and this one are free again.
+        let first = self.largest.max(number.saturating_sub(NUMBERS_REMEMBERED)) + 1;
+        for skipped in first..=number {
+            let (word, bit) = place(skipped);
+            self.bits[word] &= !bit;
+        }
+        self.largest = self.largest.max(number);
+        let (word, bit) = place(number);
+        let new = self.bits[word] & bit == 0;
+        self.bits[word] |= bit;
+        new
+    }
+}
+
+fn place(number: u64) -> (usize, u64) {
+    let at = number % NUMBERS_REMEMBERED;
+    ((at / 64) as usize, 1 << (at % 64))
+}
+
+impl Node {
+    /// Sends a request to the node that holds its shard.
+    pub(super) fn forward(&mut self, now: Now, shard: ShardId, request: Request, to: NodeId) {
+        let resp3 = self.world.sessions.protocol(request.waiter) == resp::Protocol::Resp3;
+        let deadline = now.monotonic + self.world.settings.request_time;
+        let operation = request.operation.clone();
+        let (ordered, session) = (request.ordered, request.watcher.1);
+        let number = self.forwards.add(Forward { request, shard, to, deadline });
+        let message = Message::Forward {
+            request: number,
+            incarnation: self.world.incarnation,
+            shard,
+            ordered,
+            resp3,
+            session,
+            operation,
+        };
+        self.world.effects.messages.push((to, message));
+        self.schedule_sweep(now);
+    }
+
+    /// A request from another node's client arrives.
+    pub(super) fn on_forward(&mut self, now: Now, from: NodeId, message: Message) {
+        let Message::Forward { request, incarnation, shard, ordered, resp3, session, operation } =
+            message
+        else {
+            return;
+        };
+        let seen = self.forwards.seen.entry(from).or_default();
+        if !seen.is_new(incarnation, request) {
+            return;
+        }
+        let Ok(writes) = crate::entry::only_operation(&operation).map(|parsed| parsed.writes())
+        else {
+            return;
+        };
+        if writes && self.disk_full {
+            let waiter = Waiter::Peer { node: from, request, resp3 };
+            return self.world.sessions.answer_error(waiter, super::requests::DISK_FULL);
+        }
+        let request = Request {
+            waiter: Waiter::Peer { node: from, request, resp3 },
+            operation,
+            writes,
+            ordered,
+            watcher: (from, session),
+            deadline: now.monotonic + self.world.settings.park_time,
+        };
+        if self.local(shard).is_some() {
+            self.place(now, shard, request);
+        } else if let Waiter::Peer { node, request, .. } = request.waiter {
+            let hint = self.routes.get(shard).and_then(|route| route.holder);
+            let outcome = ForwardOutcome::NotHolder(hint);
+            self.world.effects.messages.push((node, Message::ForwardReply { request, outcome }));
+        }
+    }
+
+    /// The answer to a request that was forwarded.
+    pub(super) fn on_forward_reply(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        number: u64,
+        outcome: ForwardOutcome,
+    ) {
+        let known = self.forwards.under_way.get(&number);
+        if known.is_none_or(|forward| forward.to != from) {
+            return;
+        }
+        let Some(forward) = self.forwards.remove(number) else { return };
+        match outcome {
+            ForwardOutcome::Reply(bytes) => {
+                let waiter = forward.request.waiter;
+                self.world.sessions.answer(waiter, |reply| reply.encoded(&bytes));
+            }
+            // Not executed there. Our picture was old or theirs is; look again in a moment.
+            ForwardOutcome::NotHolder(_) => {
+                self.wait_for_route(now, forward.shard, forward.request);
+            }
+            ForwardOutcome::Uncertain => self.fail_forward(now, forward),
+        }
+    }
+
+    /// Requests at a node that died or that may have lost them.
+    pub(super) fn fail_forwards_to(&mut self, now: Now, peer: NodeId) {
+        let lost: Vec<u64> = self
+            .forwards
+            .under_way
+            .iter()
+            .filter(|(_, forward)| forward.to == peer)
+            .map(|(number, _)| *number)
+            .collect();
+        for number in lost {
+            if let Some(forward) = self.forwards.remove(number) {
+                self.fail_forward(now, forward);
+            }
+        }
+    }
+
+    pub(super) fn expire_forwards(&mut self, now: Now) {
+        let late: Vec<u64> = self
+            .forwards
+            .under_way
+            .iter()
+            .filter(|(_, forward)| forward.deadline <= now.monotonic)
+            .map(|(number, _)| *number)
+            .collect();
+        for number in late {
+            if let Some(forward) = self.forwards.remove(number) {
+                self.world.sessions.answer_uncertain(forward.request.waiter);
+            }
+        }
+    }
+
+    fn fail_forward(&mut self, now: Now, forward: Forward) {
+        if forward.request.writes {
+            self.world.sessions.answer_uncertain(forward.request.waiter);
+        } else {
+            let mut request = forward.request;
+            request.deadline = now.monotonic + self.world.settings.park_time;
+            self.wait_for_route(now, forward.shard, request);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_counts_once_whatever_the_order() {
+        let mut seen = Seen::default();
+        let life = Incarnation(1);
+        assert!(seen.is_new(life, 1));
+        assert!(seen.is_new(life, 5));
+        assert!(seen.is_new(life, 3));
+        assert!(!seen.is_new(life, 5));
+        assert!(!seen.is_new(life, 3));
+        assert!(seen.is_new(life, 5 + NUMBERS_REMEMBERED));
+        assert!(!seen.is_new(life, 5), "too old to tell");
+        assert!(seen.is_new(life, 6));
+        assert!(seen.is_new(Incarnation(2), 1));
+        assert!(!seen.is_new(life, 7), "a former life");
+    }
+}

@@ -1,0 +1,577 @@
+//! One node: its shards, its clients, and what it knows of the others.
+//!
+//! Reading order: this file (inputs, and what happens once a turn), `routes` (who holds what),
+//! `requests` (from a client's arguments to a shard), `transactions`, `placing` (here, there, or
+//! wait), `forwarding`, `gather` (requests to all shards), `orders` (moving leases by hand),
+//! `storage` (the node's log).
+
+mod forwarding;
+mod gather;
+mod orders;
+mod placing;
+mod requests;
+pub(crate) mod routes;
+mod storage;
+mod transactions;
+mod views;
+
+use alloc::collections::{BinaryHeap, VecDeque};
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+use core::time::Duration;
+
+use types::{Incarnation, LeaseEpoch, Monotonic, NodeId, Now, SessionId, ShardId};
+
+use crate::frontend::Frontend;
+use crate::io::{Admission, ClientAddress, Event, Fortification, Input, Message, Output};
+use crate::recovery::{RecordError, Recovered};
+use crate::session::Sessions;
+use crate::settings::Settings;
+use crate::shard::{Effects, Env, Request, Shard};
+use crate::support::{ClockWatch, Support, SupportChange};
+use forwarding::Forwards;
+use gather::Gathers;
+use orders::Orders;
+use routes::{Route, Routes};
+use storage::Storage;
+pub use views::ReplicaView;
+
+/// How often requests without a home and time-outs of forwarded ones are looked at.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(10);
+/// How long a stopping node waits for its leases to be taken over.
+const STOP_TIME: Duration = Duration::from_secs(5);
+
+/// One node of the cluster. See `io` for how it is driven.
+pub struct Node {
+    pub(crate) world: World,
+    pub(crate) shards: Vec<Shard>,
+    pub(crate) routes: Routes,
+    pub(crate) frontend: Frontend,
+    forwards: Forwards,
+    gathers: Gathers,
+    orders: Orders,
+    storage: Storage,
+    /// Requests for shards without a local replica to park in, or that were just refused by the
+    /// node they were sent to.
+    homeless: VecDeque<(ShardId, Request)>,
+    next_sweep: Monotonic,
+    clock: ClockWatch,
+    dirty: Vec<usize>,
+    timers: BinaryHeap<Reverse<(Monotonic, usize)>>,
+    stopping: Option<Monotonic>,
+    stopped: bool,
+    pub(crate) disk_full: bool,
+    started: Monotonic,
+}
+
+/// The parts of a node that its shards share.
+pub(crate) struct World {
+    pub(crate) settings: Settings,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) support: Support,
+    pub(crate) sessions: Sessions,
+    pub(crate) effects: Effects,
+    pub(crate) trace_reads: bool,
+}
+
+impl World {
+    pub(crate) fn env(&mut self, now: Now) -> Env<'_> {
+        Env {
+            now,
+            settings: &self.settings,
+            support: &self.support,
+            sessions: &mut self.sessions,
+            effects: &mut self.effects,
+            trace_reads: self.trace_reads,
+        }
+    }
+}
+
+impl Node {
+    /// A node as its log has it. `seed` decides every random choice the node makes; hash tables
+    /// are keyed with it, so a server draws it from the system.
+    ///
+    /// # Errors
+    /// If the log holds what this version can't have written.
+    pub fn new(
+        settings: Settings,
+        recovered: Recovered,
+        seed: u64,
+        now: Now,
+    ) -> Result<Self, RecordError> {
+        let incarnation = recovered.incarnation;
+        let support =
+            Support::new(&settings, incarnation, recovered.longest_promise, now.monotonic);
+        let mut shards = Vec::new();
+        for (id, shard) in recovered.shards {
+            shards.push(Shard::new(id, shard, &settings, seed, now)?);
+        }
+        let routes = Routes::new(initial_routes(&settings, &shards, now));
+        let event = Event::Started { incarnation, shards: shards.len() };
+        let mut effects = Effects::default();
+        effects.events.push(event);
+        let frontend = Frontend::new(&settings, seed);
+        let mut node = Self {
+            world: World {
+                settings,
+                incarnation,
+                support,
+                sessions: Sessions::new(),
+                effects,
+                trace_reads: false,
+            },
+            shards,
+            routes,
+            frontend,
+            forwards: Forwards::default(),
+            gathers: Gathers::default(),
+            orders: Orders::default(),
+            storage: Storage::new(now.monotonic),
+            homeless: VecDeque::new(),
+            next_sweep: Monotonic::NEVER,
+            clock: ClockWatch::default(),
+            dirty: Vec::new(),
+            timers: BinaryHeap::new(),
+            stopping: None,
+            stopped: false,
+            disk_full: false,
+            started: now.monotonic,
+        };
+        for at in 0..node.shards.len() {
+            node.touch(at);
+        }
+        Ok(node)
+    }
+
+    /// Reports every read served under a lease as an event, for checkers.
+    pub fn trace_reads(&mut self, on: bool) {
+        self.world.trace_reads = on;
+    }
+
+    /// A client connects.
+    ///
+    /// # Errors
+    /// The text of the error to send before closing, if there are too many clients.
+    pub fn connect(&mut self, now: Now, address: ClientAddress) -> Result<SessionId, &'static str> {
+        if self.world.sessions.count() >= self.world.settings.clients {
+            return Err("ERR max number of clients reached");
+        }
+        let authenticated = self.world.settings.password.is_empty();
+        Ok(self.world.sessions.open(address, now.monotonic, authenticated))
+    }
+
+    /// Whether a client has given the password, or need not.
+    pub fn is_authenticated(&mut self, session: SessionId) -> bool {
+        self.world.sessions.get(session).is_some_and(|session| session.authenticated)
+    }
+
+    /// A client sent what is not a request: it gets an error after its other replies, and the
+    /// connection is closed.
+    pub fn protocol_error(&mut self, session: SessionId, text: &str) {
+        if let Some(found) = self.world.sessions.get(session) {
+            found.reply(|reply| reply.error(text));
+            found.closing = true;
+        }
+        self.world.sessions.announce(session);
+    }
+
+    /// Moves the finished replies of a session to the end of `into`.
+    pub fn take_replies(&mut self, session: SessionId, into: &mut Vec<u8>) {
+        self.world.sessions.take_output(session, into);
+    }
+
+    /// Handles one input. Its outputs come with the next [`Node::settle`].
+    pub fn step(&mut self, now: Now, input: Input) {
+        self.watch_clock(now);
+        match input {
+            Input::Peer { from, message } => self.on_message(now, from, message),
+            Input::PeerUp { peer } => self.on_peer_up(now, peer),
+            Input::PeerDown { peer } => self.on_peer_down(now, peer),
+            Input::Persisted { write, segment, oldest } => {
+                self.on_persisted(now, write, segment, oldest);
+            }
+            Input::Disconnected { session } => self.on_disconnected(now, session),
+            Input::DiskFull(full) => self.disk_full = full,
+            Input::Stop => {
+                self.stopping.get_or_insert(now.monotonic + STOP_TIME);
+            }
+            Input::Tick => {}
+        }
+    }
+
+    /// Ends a turn: everything that became possible is done, and what the driver must do is
+    /// added to `out`.
+    pub fn settle(&mut self, now: Now, out: &mut Vec<Output>) {
+        self.watch_clock(now);
+        self.exchange_support(now);
+        self.run_timers(now);
+        self.sweep(now);
+        self.continue_stopping(now, out);
+        self.continue_reclaiming(now);
+        while !self.dirty.is_empty() || !self.world.effects.displaced.is_empty() {
+            self.advance_shards(now);
+            for (shard, request) in core::mem::take(&mut self.world.effects.displaced) {
+                self.place(now, shard, request);
+            }
+        }
+        self.finish_gathers(now);
+        self.note_reroutes(now);
+        self.emit(now, out);
+    }
+
+    /// When [`Node::settle`] must be called next, if nothing happens before.
+    #[must_use]
+    pub fn next_deadline(&self) -> Monotonic {
+        let shards = self.timers.peek().map_or(Monotonic::NEVER, |Reverse((at, _))| *at);
+        let stop = if self.stopping.is_some() && !self.stopped {
+            self.next_sweep.min(self.world.support.next_deadline())
+        } else {
+            Monotonic::NEVER
+        };
+        shards.min(self.world.support.next_deadline()).min(self.next_sweep).min(stop)
+    }
+
+    /// Puts a shard on the list of this turn.
+    pub(crate) fn touch(&mut self, at: usize) {
+        if let Some(shard) = self.shards.get_mut(at) {
+            if !shard.dirty {
+                shard.dirty = true;
+                self.dirty.push(at);
+            }
+        }
+    }
+
+    pub(crate) fn local(&self, shard: ShardId) -> Option<usize> {
+        self.routes.get(shard)?.local
+    }
+
+    fn advance_shards(&mut self, now: Now) {
+        let dirty = core::mem::take(&mut self.dirty);
+        self.world.effects.write = self.storage.next_write();
+        for &at in &dirty {
+            let Some(shard) = self.shards.get_mut(at) else { continue };
+            shard.dirty = false;
+            let env = &mut self.world.env(now);
+            shard.advance(env);
+            let deadline = shard.next_deadline(env);
+            if deadline != shard.scheduled {
+                shard.scheduled = deadline;
+                if deadline != Monotonic::NEVER {
+                    self.timers.push(Reverse((deadline, at)));
+                }
+            }
+            self.storage.note_shard(at);
+        }
+    }
+
+    fn run_timers(&mut self, now: Now) {
+        while let Some(&Reverse((deadline, at))) = self.timers.peek() {
+            if deadline > now.monotonic {
+                return;
+            }
+            self.timers.pop();
+            if let Some(shard) = self.shards.get_mut(at) {
+                // Later entries of the same shard in the heap replaced this one.
+                if shard.scheduled == deadline {
+                    shard.scheduled = Monotonic::NEVER;
+                    self.touch(at);
+                }
+            }
+        }
+    }
+
+    fn on_message(&mut self, now: Now, from: NodeId, message: Message) {
+        match message {
+            Message::Beat { epoch, incarnation, sequence } => {
+                let support = &mut self.world.support;
+                let answer = support.on_beat(now.monotonic, from, epoch, incarnation, sequence);
+                let answer = answer.map(|answer| (from, answer));
+                self.world.effects.messages.extend(answer);
+            }
+            Message::Promise { sequence, epoch, incarnation, duration_micros } => {
+                let fortification = Fortification { epoch, incarnation };
+                let duration = Duration::from_micros(duration_micros);
+                let support = &mut self.world.support;
+                support.on_promise(now.monotonic, from, sequence, fortification, duration);
+            }
+            Message::Raft { shard, message, fortified } => {
+                self.with_shard(now, shard, |shard, env| {
+                    shard.on_message(env, from, message, fortified);
+                });
+            }
+            Message::SlotImage { shard, transfer, slot, index, image } => {
+                self.with_shard(now, shard, |shard, env| {
+                    shard.on_slot_image(env, from, transfer, slot, (index, image));
+                });
+            }
+            Message::SlotImageReceived { shard, transfer, slot } => {
+                self.with_shard(now, shard, |shard, env| {
+                    shard.on_slot_received(env, from, transfer, slot);
+                });
+            }
+            Message::Forward { .. } => self.on_forward(now, from, message),
+            Message::ForwardReply { request, outcome } => {
+                self.on_forward_reply(now, from, request, outcome);
+            }
+            Message::Route { shard, range: _, epoch, holder, replicas } => {
+                self.on_route(now, shard, epoch, holder, &replicas);
+            }
+            Message::Transfer { request, shard, target, epoch } => {
+                self.on_transfer_order(now, (from, request), shard, target, epoch);
+            }
+            Message::TransferReply { request, error } => self.on_transfer_reply(request, &error),
+            Message::TopologyClient { host, library } => {
+                self.frontend.note_topology_client(now.monotonic, host, library);
+            }
+        }
+    }
+
+    /// Runs something on a shard that has a replica here.
+    pub(crate) fn with_shard(
+        &mut self,
+        now: Now,
+        shard: ShardId,
+        run: impl FnOnce(&mut Shard, &mut Env<'_>),
+    ) {
+        let Some(at) = self.local(shard) else { return };
+        if let Some(found) = self.shards.get_mut(at) {
+            run(found, &mut self.world.env(now));
+            self.touch(at);
+        }
+    }
+
+    /// A non-replica learns who holds a shard.
+    fn on_route(
+        &mut self,
+        now: Now,
+        shard: ShardId,
+        epoch: LeaseEpoch,
+        holder: NodeId,
+        replicas: &[NodeId],
+    ) {
+        if self.local(shard).is_none() {
+            self.routes.update(shard, epoch, Some(holder), replicas, now.monotonic);
+        }
+    }
+
+    fn on_peer_up(&mut self, now: Now, peer: NodeId) {
+        self.each_shard_with(now, peer, |shard, env| shard.connection_lost(env, peer));
+        self.announce_routes_to(now, peer);
+    }
+
+    fn on_peer_down(&mut self, now: Now, peer: NodeId) {
+        self.fail_forwards_to(now, peer);
+    }
+
+    fn on_disconnected(&mut self, now: Now, session: SessionId) {
+        let watching = self.world.sessions.get(session).and_then(|session| session.watching);
+        if let Some((_, shard)) = watching {
+            self.unwatch(now, session, shard);
+        }
+        self.world.sessions.close(session);
+    }
+
+    fn each_shard_with(
+        &mut self,
+        now: Now,
+        peer: NodeId,
+        mut run: impl FnMut(&mut Shard, &mut Env<'_>),
+    ) {
+        for at in 0..self.shards.len() {
+            let Some(shard) = self.shards.get_mut(at) else { continue };
+            if shard.has_replica_on(peer) {
+                run(shard, &mut self.world.env(now));
+                self.touch(at);
+            }
+        }
+    }
+
+    /// Sends the beats that are due and reacts to what has changed between the nodes.
+    fn exchange_support(&mut self, now: Now) {
+        let healthy = self.check_disk(now);
+        let world = &mut self.world;
+        world.support.expire(now.monotonic, &mut world.effects.events);
+        world.support.beat(now.monotonic, healthy, &mut world.effects.messages);
+        for change in world.support.take_changes() {
+            match change {
+                SupportChange::Withdrawn(peer) => {
+                    self.each_shard_with(now, peer, |shard, env| shard.on_withdrawn(env, peer));
+                    self.fail_forwards_to(now, peer);
+                }
+                SupportChange::Renewed(peer) | SupportChange::Appeared(peer) => {
+                    self.each_shard_with(now, peer, |shard, env| shard.greet(env));
+                }
+            }
+        }
+    }
+
+    /// A node whose clocks disagree about the time that has passed was suspended: it can't know
+    /// which of its promises still stand.
+    fn watch_clock(&mut self, now: Now) {
+        let tolerance = self.world.settings.clock_gap;
+        let Some(gap) = self.clock.gap(now, tolerance) else { return };
+        self.world.support.drop_received();
+        for at in 0..self.shards.len() {
+            if let Some(shard) = self.shards.get_mut(at) {
+                shard.recheck_lease();
+            }
+            self.touch(at);
+        }
+        let millis = u64::try_from(gap.as_millis()).unwrap_or(u64::MAX);
+        self.world.effects.events.push(Event::ClockGap { millis });
+    }
+
+    /// Hands the leases over and says when that is done.
+    fn continue_stopping(&mut self, now: Now, out: &mut Vec<Output>) {
+        let Some(deadline) = self.stopping else { return };
+        if self.stopped {
+            return;
+        }
+        let mut waiting = false;
+        for at in 0..self.shards.len() {
+            let Some(shard) = self.shards.get_mut(at) else { continue };
+            if shard.hand_over(&mut self.world.env(now)) {
+                waiting = true;
+                self.touch(at);
+            }
+        }
+        self.next_sweep = self.next_sweep.min(now.monotonic + SWEEP_INTERVAL);
+        if !waiting || deadline <= now.monotonic {
+            self.stopped = true;
+            out.push(Output::Stopped);
+        }
+    }
+
+    /// Looks at what waits without a shard of its own to wake it.
+    fn sweep(&mut self, now: Now) {
+        if now.monotonic < self.next_sweep {
+            return;
+        }
+        self.next_sweep = Monotonic::NEVER;
+        for (shard, request) in core::mem::take(&mut self.homeless) {
+            self.place(now, shard, request);
+        }
+        self.expire_forwards(now);
+        self.expire_orders(now);
+        self.schedule_sweep(now);
+    }
+
+    pub(crate) fn schedule_sweep(&mut self, now: Now) {
+        if !self.homeless.is_empty() || !self.orders.is_empty() {
+            self.next_sweep = self.next_sweep.min(now.monotonic + SWEEP_INTERVAL);
+        } else if !self.forwards.is_empty() {
+            self.next_sweep = self.next_sweep.min(now.monotonic + SWEEP_INTERVAL * 10);
+        }
+    }
+
+    /// Tells those who can't know it from the shard's log who holds it now.
+    fn note_reroutes(&mut self, now: Now) {
+        let mut rerouted = core::mem::take(&mut self.world.effects.rerouted);
+        rerouted.sort_unstable();
+        rerouted.dedup();
+        for id in rerouted {
+            self.update_route(now, id);
+            self.note_lease_moved(id);
+        }
+    }
+
+    fn update_route(&mut self, now: Now, id: ShardId) {
+        let Some(shard) = self.local(id).and_then(|at| self.shards.get(at)) else { return };
+        let replicas = shard.voters();
+        let lease = shard.lease();
+        let (epoch, holder) = (lease.epoch, lease.holder);
+        let changed = self.routes.update(id, epoch, holder, &replicas, now.monotonic);
+        if changed && holder == Some(self.world.settings.node) {
+            let others: Vec<NodeId> = self.world.settings.members.iter().map(|m| m.node).collect();
+            for node in others {
+                if !replicas.contains(&node) {
+                    self.announce_route(id, node);
+                }
+            }
+        }
+    }
+
+    fn announce_routes_to(&mut self, _now: Now, peer: NodeId) {
+        let held: Vec<ShardId> = self
+            .routes
+            .iter()
+            .filter(|route| route.holder == Some(self.world.settings.node))
+            .filter(|route| !route.replicas.contains(&peer))
+            .map(|route| route.shard)
+            .collect();
+        for shard in held {
+            self.announce_route(shard, peer);
+        }
+    }
+
+    fn announce_route(&mut self, shard: ShardId, to: NodeId) {
+        let Some(route) = self.routes.get(shard) else { return };
+        let message = Message::Route {
+            shard,
+            range: route.range,
+            epoch: route.epoch,
+            holder: self.world.settings.node,
+            replicas: route.replicas.clone(),
+        };
+        self.world.effects.messages.push((to, message));
+    }
+
+    fn emit(&mut self, now: Now, out: &mut Vec<Output>) {
+        let payload = core::mem::take(&mut self.world.effects.payload);
+        if let Some(write) = self.storage.begin_write(now.monotonic, &payload) {
+            out.push(Output::Persist { write, payload });
+        }
+        out.extend(self.storage.take_release());
+        let answers = core::mem::take(&mut self.world.sessions.messages);
+        let messages = core::mem::take(&mut self.world.effects.messages);
+        for (to, message) in messages.into_iter().chain(answers) {
+            out.push(Output::Send { to, message });
+        }
+        let limit = self.world.settings.session_output_bytes;
+        for id in self.world.sessions.take_announced() {
+            if self.world.sessions.has_output(id) {
+                out.push(Output::Replies { session: id });
+            }
+            let Some(session) = self.world.sessions.get(id) else { continue };
+            if session.closing && session.outstanding() == 0 || session.output_bytes() > limit {
+                out.push(Output::Close { session: id });
+            } else if session.paused && requests::has_room(session) {
+                session.paused = false;
+                out.push(Output::Resume { session: id });
+            }
+        }
+        for event in core::mem::take(&mut self.world.effects.events) {
+            out.push(Output::Observe(event));
+        }
+    }
+
+    pub(crate) fn uptime(&self, now: Now) -> Duration {
+        now.monotonic.since(self.started)
+    }
+}
+
+/// The routes as the configuration has them; leases are learned later.
+fn initial_routes(settings: &Settings, shards: &[Shard], now: Now) -> Vec<Route> {
+    let mut routes = Vec::new();
+    for (at, (range, replicas)) in settings.initial_placement().into_iter().enumerate() {
+        // Shards are few: a setting bounds them by `limits::SHARDS_MAX`.
+        let id = ShardId(at as u32 + 1);
+        let local = shards.iter().position(|shard| shard.id == id);
+        let known = local.and_then(|at| shards.get(at));
+        routes.push(Route {
+            shard: id,
+            range: known.map_or(range, Shard::range),
+            holder: None,
+            epoch: known.map_or(LeaseEpoch(0), |shard| shard.lease().epoch),
+            replicas: known.map_or(replicas, Shard::voters),
+            since: now.monotonic,
+            local,
+        });
+    }
+    routes
+}
+
+/// Whether more can be asked of a session.
+pub(crate) fn admission(paused: bool) -> Admission {
+    if paused { Admission::Pause } else { Admission::More }
+}

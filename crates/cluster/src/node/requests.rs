@@ -1,0 +1,284 @@
+//! From a client's arguments to a shard, a transaction or the frontend.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use keyspace::{Changes, Outcome};
+use resp::command::{Command, Flags, Handler, Rejection};
+use resp::{CommandId, Reply, error};
+use types::limits::SESSION_PIPELINE_MAX;
+use types::{Monotonic, Now, SessionId, ShardId, Slot};
+
+use super::{Node, admission};
+use crate::entry;
+use crate::io::Admission;
+use crate::session::{ReplyMode, Session, Waiter};
+use crate::settings::Redirect;
+use crate::shard::{Request, Standing};
+
+/// A connection is sent MOVED at most this often, in nanoseconds: a minute.
+const REDIRECT_INTERVAL_NANOS: u64 = 60_000_000_000;
+/// Only for a shard whose holder has been the same for this long, in nanoseconds: half a minute.
+const REDIRECT_STABLE_NANOS: u64 = 30_000_000_000;
+
+/// Whether a paused session may go on.
+pub(super) fn has_room(session: &Session) -> bool {
+    session.outstanding() <= SESSION_PIPELINE_MAX / 2
+}
+
+impl Node {
+    /// Handles one request of a client. `args[0]` is the command's name.
+    pub fn request(&mut self, now: Now, id: SessionId, args: &[&[u8]]) -> Admission {
+        self.handle(now, id, args);
+        self.world.sessions.announce(id);
+        let Some(session) = self.world.sessions.get(id) else { return Admission::Pause };
+        match session.reply_mode {
+            ReplyMode::SkipNext => session.reply_mode = ReplyMode::On,
+            ReplyMode::Skip => session.reply_mode = ReplyMode::SkipNext,
+            ReplyMode::On | ReplyMode::Off => {}
+        }
+        session.paused = session.closing || session.outstanding() >= SESSION_PIPELINE_MAX;
+        admission(session.paused)
+    }
+
+    fn handle(&mut self, now: Now, id: SessionId, args: &[&[u8]]) {
+        let Some(session) = self.world.sessions.get(id) else { return };
+        let command = match resp::resolve(args) {
+            Ok(command) => command,
+            Err((rejection, text)) => return reject(session, rejection, &text),
+        };
+        session.last_request = now.monotonic;
+        session.last_command = command.name;
+        self.frontend.count_command(command);
+        if !session.authenticated && !command.flags.contains(Flags::NO_AUTH) {
+            return fail(session, error::NO_AUTH);
+        }
+        if session.transaction.is_some() && !runs_inside_multi(command) {
+            return self.queue_command(id, command, args);
+        }
+        match command.handler {
+            Handler::Keyspace => self.keyspace_request(now, id, command, args),
+            Handler::KeyspaceWide => self.wide_request(now, id, command, args),
+            Handler::Transaction => self.transaction_request(now, id, command, args),
+            Handler::Connection | Handler::Server | Handler::Cluster => {
+                self.frontend_request(now, id, command, args);
+            }
+        }
+    }
+
+    /// A command on the keys of one slot.
+    fn keyspace_request(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        command: &'static Command,
+        args: &[&[u8]],
+    ) {
+        let slot = match slot_of_keys(command, args) {
+            Ok(slot) => slot,
+            Err(text) => return self.reply_error(id, text),
+        };
+        let Some(number) = command.id() else { return };
+        let Some(route) = self.routes.of_slot(slot) else { return };
+        let (shard, local) = (route.shard, route.local);
+        let writes = command.flags.contains(Flags::WRITE);
+        if writes && self.disk_full {
+            return self.reply_error(id, DISK_FULL);
+        }
+        let standing = local
+            .and_then(|at| self.shards.get_mut(at))
+            .map(|found| found.standing(now.monotonic, &self.world.support));
+        if standing == Some(Standing::Holder) {
+            let done = if writes {
+                self.write_here(id, shard, slot, number, args)
+            } else {
+                self.read_here(now, id, shard, slot, number, args)
+            };
+            if done {
+                return;
+            }
+        } else if self.redirect(now, id, shard, slot) {
+            return;
+        }
+        let mut operation = Vec::new();
+        entry::put_single(slot, number, args, &mut operation);
+        self.enqueue(now, id, shard, operation, writes);
+    }
+
+    /// The fast path of a write: straight into the turn's batch.
+    fn write_here(
+        &mut self,
+        id: SessionId,
+        shard: ShardId,
+        slot: Slot,
+        number: CommandId,
+        args: &[&[u8]],
+    ) -> bool {
+        let Some(at) = self.local(shard) else { return false };
+        let limit = self.world.settings.shard_queue_bytes;
+        let me = self.world.settings.node;
+        let (Some(found), Some(session)) = (self.shards.get_mut(at), self.world.sessions.get(id))
+        else {
+            return false;
+        };
+        if !found.admits_directly(limit) {
+            return false;
+        }
+        let ticket = session.take_ticket(Some(shard));
+        let waiter = Waiter::Client { session: id, ticket };
+        found.propose_single(waiter, (me, id), slot, number, args);
+        self.touch(at);
+        true
+    }
+
+    /// The fast path of a read: nothing of this client is outstanding in the shard, so it can run
+    /// now and the reply takes its place among the others.
+    fn read_here(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        shard: ShardId,
+        slot: Slot,
+        number: CommandId,
+        args: &[&[u8]],
+    ) -> bool {
+        let Some(at) = self.local(shard) else { return false };
+        let Some(found) = self.shards.get_mut(at) else { return false };
+        let env = &mut self.world.env(now);
+        let Some(session) = env.sessions.get(id) else { return false };
+        if session.has_outstanding(shard) || !found.reads_directly() {
+            return false;
+        }
+        let context = found.context_for_read(env);
+        let Some(session) = env.sessions.get(id) else { return false };
+        let mut changes = Changes::off();
+        let data = found.data_mut();
+        let outcome = if session.outstanding() == 0 {
+            session.reply(|reply| data.execute(number, slot, args, &context, &mut changes, reply))
+        } else {
+            let mut bytes = Vec::new();
+            let mut reply = Reply::new(&mut bytes, session.protocol);
+            let outcome = data.execute(number, slot, args, &context, &mut changes, &mut reply);
+            if outcome == Outcome::Done {
+                session.reply(|reply| reply.encoded(&bytes));
+            }
+            outcome
+        };
+        if outcome == Outcome::Done && env.trace_reads {
+            found.trace_read(env);
+        }
+        // A key that has expired is absent only once the log says so: the slow path sees to that.
+        outcome == Outcome::Done
+    }
+
+    /// Gives a request its place in the client's order of replies and sends it on its way.
+    pub(super) fn enqueue(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        shard: ShardId,
+        operation: Vec<u8>,
+        writes: bool,
+    ) {
+        let Some(session) = self.world.sessions.get(id) else { return };
+        let ordered = session.has_outstanding(shard);
+        let ticket = session.take_ticket(Some(shard));
+        let request = Request {
+            waiter: Waiter::Client { session: id, ticket },
+            operation: Bytes::from(operation),
+            writes,
+            ordered,
+            watcher: (self.world.settings.node, id),
+            deadline: now.monotonic + self.world.settings.park_time,
+        };
+        self.place(now, shard, request);
+    }
+
+    /// Sends MOVED, if the client is known to follow it and it is worth it.
+    fn redirect(&mut self, now: Now, id: SessionId, shard: ShardId, slot: Slot) -> bool {
+        let settings = &self.world.settings;
+        let (Some(session), Some(route)) = (self.world.sessions.get(id), self.routes.get(shard))
+        else {
+            return false;
+        };
+        let Some(holder) = route.holder.filter(|holder| *holder != settings.node) else {
+            return false;
+        };
+        let wanted = match settings.redirect {
+            Redirect::Never => false,
+            Redirect::Always => true,
+            Redirect::Rationed => {
+                let last = session.last_redirect.unwrap_or(Monotonic(0));
+                let rested = session.last_redirect.is_none()
+                    || now.monotonic.0.saturating_sub(last.0) >= REDIRECT_INTERVAL_NANOS;
+                let stable = now.monotonic.0 - route.since.0.min(now.monotonic.0);
+                session.follows_redirects && rested && stable >= REDIRECT_STABLE_NANOS
+            }
+        };
+        if !wanted || session.outstanding() > 0 {
+            return false;
+        }
+        let Some(member) = settings.members.iter().find(|member| member.node == holder) else {
+            return false;
+        };
+        session.last_redirect = Some(now.monotonic);
+        let text = alloc::format!("MOVED {slot} {}:{}", member.host, member.port);
+        session.reply(|reply| reply.error(&text));
+        true
+    }
+
+    /// Replies with an error, and lets a transaction that was begun fail.
+    pub(crate) fn reply_error(&mut self, id: SessionId, text: &str) {
+        if let Some(session) = self.world.sessions.get(id) {
+            fail(session, text);
+        }
+    }
+}
+
+/// The error when the disk is nearly full.
+pub(super) const DISK_FULL: &str = "MISCONF the disk of this node is nearly full, so writes are refused; \
+    free some space or move the shard to another node";
+
+/// The slot of a command's keys.
+pub(super) fn slot_of_keys(
+    command: &'static Command,
+    args: &[&[u8]],
+) -> Result<Slot, &'static str> {
+    let first = command.keys.first;
+    if first > 0 && command.keys.last == first.cast_signed() {
+        let key = args.get(first).ok_or(error::INVALID_ARGUMENTS)?;
+        return Ok(resp::slot_of(key));
+    }
+    let keys = resp::command::keys(command, args).map_err(|_| error::SYNTAX)?;
+    let mut slots = keys.filter_map(|key| args.get(key.index)).map(|key| resp::slot_of(key));
+    let first = slots.next().ok_or(error::SYNTAX)?;
+    if slots.all(|slot| slot == first) { Ok(first) } else { Err(error::CROSS_SLOT) }
+}
+
+fn runs_inside_multi(command: &Command) -> bool {
+    matches!(
+        command.id(),
+        Some(
+            CommandId::Exec
+                | CommandId::Discard
+                | CommandId::Multi
+                | CommandId::Watch
+                | CommandId::Quit
+                | CommandId::Reset
+        )
+    )
+}
+
+fn reject(session: &mut Session, _rejection: Rejection, text: &str) {
+    if !session.authenticated {
+        return fail(session, error::NO_AUTH);
+    }
+    fail(session, text);
+}
+
+fn fail(session: &mut Session, text: &str) {
+    if let Some(transaction) = &mut session.transaction {
+        transaction.failed = true;
+    }
+    session.reply(|reply| reply.error(text));
+}

@@ -1,0 +1,88 @@
+//! Which shard a slot belongs to, and which node holds it, as far as this node knows.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use types::{LeaseEpoch, Monotonic, NodeId, SLOT_COUNT, ShardId, Slot, SlotRange};
+
+/// What a node knows of one shard.
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    pub(crate) shard: ShardId,
+    pub(crate) range: SlotRange,
+    pub(crate) holder: Option<NodeId>,
+    pub(crate) epoch: LeaseEpoch,
+    pub(crate) replicas: Vec<NodeId>,
+    /// Since when the holder is this one.
+    pub(crate) since: Monotonic,
+    /// Where the shard's replica stands in the node's list, if there is one here.
+    pub(crate) local: Option<usize>,
+}
+
+/// All routes. The version grows with every change, for cached topology replies.
+pub(crate) struct Routes {
+    routes: Vec<Route>,
+    by_shard: BTreeMap<ShardId, usize>,
+    by_slot: Box<[u16]>,
+    pub(crate) version: u64,
+}
+
+impl Routes {
+    pub(crate) fn new(mut routes: Vec<Route>) -> Self {
+        routes.sort_by_key(|route| route.range.first());
+        let mut by_slot = alloc::vec![u16::MAX; usize::from(SLOT_COUNT)].into_boxed_slice();
+        let mut by_shard = BTreeMap::new();
+        for (at, route) in routes.iter().enumerate() {
+            by_shard.insert(route.shard, at);
+            for slot in route.range.iter() {
+                // Shards are at most 1024, see `limits::SHARDS_MAX`.
+                by_slot[usize::from(slot.number())] = at as u16;
+            }
+        }
+        Self { routes, by_shard, by_slot, version: 0 }
+    }
+
+    /// The shard that a slot belongs to.
+    pub(crate) fn of_slot(&self, slot: Slot) -> Option<&Route> {
+        self.routes.get(usize::from(self.by_slot[usize::from(slot.number())]))
+    }
+
+    pub(crate) fn get(&self, shard: ShardId) -> Option<&Route> {
+        self.routes.get(*self.by_shard.get(&shard)?)
+    }
+
+    /// All shards by ascending slots.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Route> {
+        self.routes.iter()
+    }
+
+    /// Notes who holds a shard. News of an older lease are ignored; says whether anything changed.
+    pub(crate) fn update(
+        &mut self,
+        shard: ShardId,
+        epoch: LeaseEpoch,
+        holder: Option<NodeId>,
+        replicas: &[NodeId],
+        now: Monotonic,
+    ) -> bool {
+        let Some(route) = self.by_shard.get(&shard).and_then(|at| self.routes.get_mut(*at)) else {
+            return false;
+        };
+        if epoch < route.epoch {
+            return false;
+        }
+        let same = route.holder == holder && route.epoch == epoch && route.replicas == replicas;
+        if same {
+            return false;
+        }
+        if route.holder != holder {
+            route.since = now;
+        }
+        route.epoch = epoch;
+        route.holder = holder;
+        route.replicas = replicas.to_vec();
+        self.version += 1;
+        true
+    }
+}

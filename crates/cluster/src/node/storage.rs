@@ -1,0 +1,188 @@
+//! The node's log as the core sees it: writes under way, the disk's health, and segments on their
+//! way to being free.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use types::{Monotonic, Now, SegmentId};
+
+use super::Node;
+use crate::io::{Event, Output, WriteId};
+use crate::record::Record;
+
+/// Bytes of images that are written in one turn to free a segment.
+const IMAGE_BYTES_PER_TURN: usize = 256 << 10;
+/// How long the disk may be idle before it is asked for a sign of life.
+const PROBE_AFTER: Duration = Duration::from_millis(300);
+
+/// What is on its way to the disk.
+pub(super) struct Storage {
+    next: WriteId,
+    /// Writes that are not durable yet, when they were begun, and whose they are.
+    under_way: VecDeque<UnderWay>,
+    /// Shards that have added to the write in preparation.
+    shards: Vec<usize>,
+    last_durable: Monotonic,
+    stalled: bool,
+    newest: SegmentId,
+    oldest: SegmentId,
+    reclaiming: Option<Reclaiming>,
+    release: Option<SegmentId>,
+}
+
+struct UnderWay {
+    write: WriteId,
+    begun: Monotonic,
+    shards: Vec<usize>,
+}
+
+/// A segment that is being emptied.
+struct Reclaiming {
+    target: SegmentId,
+    /// Shards that still need something in it.
+    shards: Vec<usize>,
+    /// The write after which nothing in it is needed.
+    last_write: Option<WriteId>,
+}
+
+impl Storage {
+    pub(super) fn new(now: Monotonic) -> Self {
+        Self {
+            next: WriteId(1),
+            under_way: VecDeque::new(),
+            shards: Vec::new(),
+            last_durable: now,
+            stalled: false,
+            newest: SegmentId(0),
+            oldest: SegmentId(0),
+            reclaiming: None,
+            release: None,
+        }
+    }
+
+    pub(super) fn next_write(&self) -> WriteId {
+        self.next
+    }
+
+    pub(super) fn note_shard(&mut self, at: usize) {
+        self.shards.push(at);
+    }
+
+    pub(super) fn begin_write(&mut self, now: Monotonic, payload: &[u8]) -> Option<WriteId> {
+        let shards = core::mem::take(&mut self.shards);
+        if payload.is_empty() {
+            return None;
+        }
+        let write = self.next;
+        self.next = WriteId(write.0 + 1);
+        self.under_way.push_back(UnderWay { write, begun: now, shards });
+        Some(write)
+    }
+
+    pub(super) fn take_release(&mut self) -> Option<Output> {
+        self.release.take().map(|segment| Output::Release { segment })
+    }
+}
+
+impl Node {
+    pub(super) fn on_persisted(
+        &mut self,
+        now: Now,
+        write: WriteId,
+        segment: SegmentId,
+        oldest: SegmentId,
+    ) {
+        self.storage.last_durable = now.monotonic;
+        let moved = segment != self.storage.newest;
+        self.storage.newest = segment;
+        self.storage.oldest = oldest;
+        while self.storage.under_way.front().is_some_and(|first| first.write <= write) {
+            let Some(done) = self.storage.under_way.pop_front() else { break };
+            for at in done.shards {
+                if let Some(shard) = self.shards.get_mut(at) {
+                    shard.persisted(&mut self.world.env(now), done.write, segment);
+                }
+                self.touch(at);
+            }
+        }
+        if moved {
+            for shard in &mut self.shards {
+                shard.log_moved_to(segment);
+            }
+        }
+        let emptied = self
+            .storage
+            .reclaiming
+            .as_ref()
+            .is_some_and(|reclaiming| reclaiming.last_write.is_some_and(|last| last <= write));
+        if emptied {
+            if let Some(reclaiming) = self.storage.reclaiming.take() {
+                self.storage.release = Some(reclaiming.target);
+                let event = Event::SegmentReleased { segment: reclaiming.target };
+                self.world.effects.events.push(event);
+            }
+        }
+    }
+
+    /// Whether the disk answers: a node that can't persist can't make progress, and must not keep
+    /// its leases (rule R29, cockroach#41691). An idle disk is asked now and then.
+    pub(super) fn check_disk(&mut self, now: Now) -> bool {
+        let patience = self.world.settings.support_duration / 2;
+        let storage = &mut self.storage;
+        let oldest = storage.under_way.front().map(|first| first.begun);
+        let stalled = oldest.is_some_and(|begun| now.monotonic.since(begun) > patience);
+        if stalled && !storage.stalled {
+            self.world.effects.events.push(Event::DiskStalled);
+        }
+        storage.stalled = stalled;
+        if oldest.is_none() && now.monotonic.since(storage.last_durable) > PROBE_AFTER {
+            Record::Probe.encode(&mut self.world.effects.payload);
+        }
+        !stalled
+    }
+
+    /// Empties the oldest segment when the log has grown beyond what it may be.
+    pub(super) fn continue_reclaiming(&mut self, _now: Now) {
+        if self.storage.reclaiming.is_none() && !self.log_is_long() {
+            return;
+        }
+        let target = self.storage.oldest;
+        let all = 0..self.shards.len();
+        let reclaiming = self.storage.reclaiming.get_or_insert_with(|| Reclaiming {
+            target,
+            shards: all.collect(),
+            last_write: None,
+        });
+        if reclaiming.last_write.is_some() {
+            return;
+        }
+        let payload = &mut self.world.effects.payload;
+        let budget = payload.len() + IMAGE_BYTES_PER_TURN;
+        let target = reclaiming.target;
+        let shards = &mut self.shards;
+        reclaiming.shards.retain(|&at| {
+            let Some(shard) = shards.get_mut(at) else { return false };
+            payload.len() >= budget || !shard.leave_segments(target, payload, budget)
+        });
+        if reclaiming.shards.is_empty() {
+            // Durable with this turn's write; if it is empty, with the one before.
+            Record::Probe.encode(payload);
+            reclaiming.last_write = Some(self.storage.next);
+        }
+    }
+
+    fn log_is_long(&self) -> bool {
+        let storage = &self.storage;
+        let settings = &self.world.settings;
+        let segments = storage.newest.0.saturating_sub(storage.oldest.0);
+        let bytes = segments.saturating_mul(settings.segment_bytes);
+        if bytes <= settings.log_bytes {
+            return false;
+        }
+        // The log must have room for every slot's image and for as much again in entries, or the
+        // same images would be written over and over.
+        let data: u64 = self.shards.iter().map(|shard| shard.data().memory_bytes()).sum();
+        bytes > data.saturating_mul(2)
+    }
+}

@@ -1,0 +1,73 @@
+//! What operators, tests and checkers can see of a node.
+
+use alloc::vec::Vec;
+
+use types::{LeaseEpoch, LogIndex, NodeId, Now, ShardId, Slot, SlotRange, Term};
+
+use super::Node;
+use crate::shard::ShardStatus;
+
+/// One replica as the simulator's checkers see it.
+#[derive(Clone, Debug)]
+pub struct ReplicaView {
+    /// The shard.
+    pub shard: ShardId,
+    /// Its slots.
+    pub range: SlotRange,
+    /// Raft's term.
+    pub term: Term,
+    /// Who leads, as far as this replica knows.
+    pub leader: Option<NodeId>,
+    /// The lease's epoch as this replica's log has it.
+    pub epoch: LeaseEpoch,
+    /// Its holder as this replica's log has it.
+    pub holder: Option<NodeId>,
+    /// Whether this node considers itself the holder of a valid lease now.
+    pub holds: bool,
+    /// The newest entry in the log.
+    pub last_index: LogIndex,
+    /// The newest entry known to be committed.
+    pub commit_index: LogIndex,
+    /// The newest entry that is applied.
+    pub applied_index: LogIndex,
+    /// The voters.
+    pub voters: Vec<NodeId>,
+    /// The learners.
+    pub learners: Vec<NodeId>,
+    /// How many keys it has.
+    pub keys: u64,
+}
+
+impl Node {
+    /// All replicas on this node.
+    pub fn replicas(&mut self, now: Now) -> Vec<ReplicaView> {
+        let view = |status: ShardStatus| ReplicaView {
+            shard: status.shard,
+            range: status.range,
+            term: status.term,
+            leader: status.leader,
+            epoch: status.lease.epoch,
+            holder: status.lease.holder,
+            holds: status.lease_valid,
+            last_index: status.last_index,
+            commit_index: status.commit_index,
+            applied_index: status.applied_index,
+            voters: status.voters,
+            learners: status.learners,
+            keys: status.keys,
+        };
+        self.shard_statuses(now).into_iter().map(view).collect()
+    }
+
+    /// A digest of one slot's data, equal on replicas with equal data; `None` without a replica.
+    #[must_use]
+    pub fn digest(&self, slot: Slot) -> Option<u64> {
+        let route = self.routes.of_slot(slot)?;
+        Some(self.shards.get(route.local?)?.data().digest_slot(slot))
+    }
+
+    pub(crate) fn shard_statuses(&mut self, now: Now) -> Vec<ShardStatus> {
+        let support = &self.world.support;
+        self.shards.iter_mut().map(|shard| shard.status(now, support)).collect()
+    }
+}

@@ -1,0 +1,596 @@
+//! One shard's Raft group: the only place that knows the consensus engine (raft-rs 0.7).
+//!
+//! What the engine's users must do in the right order (persist, then send; apply in order; tell
+//! it what is durable) is done here, so that the rest of the core sees four verbs: propose, step,
+//! [`collect`](RaftGroup::collect), [`persisted`](RaftGroup::persisted).
+//!
+//! Deliberately unused parts of the engine: its timers (support decides who campaigns, so a group
+//! is never ticked and an idle one costs nothing), its lease reads (unsafe: research measured
+//! stale reads with perfect clocks), its check-quorum and its protobuf parser.
+
+mod message;
+mod storage;
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use raft::eraftpb::{
+    ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, ConfState, Entry,
+    EntryType, HardState,
+};
+use raft::prelude::Message as EngineMessage;
+use raft::{Config, ProgressState, RawNode, SnapshotStatus, StateRole};
+use types::{LogIndex, NodeId, Term};
+
+use crate::bytes_codec::{CodecError, Put, Take};
+use crate::io::WriteId;
+pub(crate) use message::Kind;
+pub use message::RaftMessage;
+use storage::LogStorage;
+
+/// Most bytes of entries in one message; a longer single entry travels alone.
+const MESSAGE_BYTES: u64 = 1 << 20;
+/// Messages in flight to one follower before the leader waits.
+const MESSAGES_IN_FLIGHT: usize = 256;
+
+/// What a replica must remember across a restart besides its entries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct HardVote {
+    pub(crate) term: Term,
+    pub(crate) vote: u64,
+    pub(crate) commit: LogIndex,
+}
+
+/// The voters and learners of a shard, as its log says.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub(crate) struct Replicas(ConfState);
+
+/// A log entry in our encoding, as it stands in log records.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct LogEntry(Entry);
+
+/// A replica's log as it is recovered from disk, or as it is at the birth of a cluster.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RecoveredLog {
+    pub(crate) vote: HardVote,
+    pub(crate) replicas: Replicas,
+    /// Index and term that the slot images and the rest of the state reflect.
+    pub(crate) applied: (LogIndex, Term),
+    pub(crate) entries: Vec<LogEntry>,
+}
+
+/// A committed entry, to be applied.
+pub(crate) struct Committed {
+    pub(crate) index: LogIndex,
+    pub(crate) term: Term,
+    pub(crate) data: Bytes,
+    /// Set if the entry changes the replicas: hand it back to [`RaftGroup::change_replicas`].
+    pub(crate) change: Option<ReplicaChangeEntry>,
+}
+
+/// A committed entry that changes the replicas.
+pub(crate) struct ReplicaChangeEntry(ConfChangeV2);
+
+/// One step of a change of the replicas.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReplicaChange {
+    /// A new replica that receives the log but has no vote, or a voter that loses its vote.
+    AddLearner(NodeId),
+    /// A learner that is caught up gets its vote.
+    Promote(NodeId),
+    /// A replica leaves.
+    Remove(NodeId),
+}
+
+/// Slot images that replaced the log up to an index.
+pub(crate) struct Installed {
+    pub(crate) index: LogIndex,
+    pub(crate) term: Term,
+    pub(crate) replicas: Replicas,
+    pub(crate) data: Bytes,
+}
+
+/// What one round of the engine asks for.
+#[derive(Default)]
+pub(crate) struct Collected {
+    /// Entries and votes to persist, in this order.
+    pub(crate) entries: Vec<LogEntry>,
+    pub(crate) vote: Option<HardVote>,
+    pub(crate) installed: Option<Installed>,
+    /// Whether anything above must be durable before the round counts as persisted.
+    pub(crate) must_persist: bool,
+    pub(crate) messages: Vec<RaftMessage>,
+    pub(crate) committed: Vec<Committed>,
+    /// Reads whose index is known: their number, and the index that must be applied.
+    pub(crate) reads: Vec<(u64, LogIndex)>,
+}
+
+struct Unpersisted {
+    write: WriteId,
+    ready: u64,
+    messages: Vec<EngineMessage>,
+}
+
+/// One replica's part in its shard's Raft group.
+pub(crate) struct RaftGroup {
+    engine: RawNode<LogStorage>,
+    unpersisted: VecDeque<Unpersisted>,
+}
+
+impl RaftGroup {
+    /// A replica on `node`.
+    pub(crate) fn new(node: NodeId, log: RecoveredLog) -> Self {
+        let mut storage = LogStorage::default();
+        storage.reset(log.applied.0.0, log.applied.1.0, log.replicas.0);
+        let entries: Vec<Entry> = log.entries.into_iter().map(|entry| entry.0).collect();
+        storage.append(&entries);
+        // The commit index is not fsynced by itself, so it may lag behind what is applied; and
+        // images of a catch-up may be ahead of the log (see `catch_up`).
+        let commit = log.vote.commit.0.clamp(storage.before.0, storage.last());
+        storage.hard_state = hard_state(HardVote { commit: LogIndex(commit), ..log.vote });
+        let config = Config {
+            id: u64::from(node.0),
+            // Never ticked. Equal bounds keep the engine's random numbers out of the picture.
+            election_tick: 10,
+            heartbeat_tick: 1,
+            min_election_tick: 10,
+            max_election_tick: 11,
+            applied: log.applied.0.0,
+            max_size_per_msg: MESSAGE_BYTES,
+            max_inflight_msgs: MESSAGES_IN_FLIGHT,
+            check_quorum: false,
+            pre_vote: true,
+            skip_bcast_commit: true,
+            batch_append: true,
+            ..Config::default()
+        };
+        let logger = slog::Logger::root(slog::Discard, slog::o!());
+        let engine =
+            RawNode::new(&config, storage, &logger).expect("the engine's settings are constants");
+        Self { engine, unpersisted: VecDeque::new() }
+    }
+
+    pub(crate) fn term(&self) -> Term {
+        Term(self.engine.raft.term)
+    }
+
+    pub(crate) fn is_leader(&self) -> bool {
+        self.engine.raft.state == StateRole::Leader
+    }
+
+    pub(crate) fn is_candidate(&self) -> bool {
+        matches!(self.engine.raft.state, StateRole::Candidate | StateRole::PreCandidate)
+    }
+
+    /// Whether this replica may become leader: it is a voter.
+    pub(crate) fn is_voter(&self) -> bool {
+        self.engine.raft.promotable()
+    }
+
+    pub(crate) fn leader(&self) -> Option<NodeId> {
+        node_id(self.engine.raft.leader_id)
+    }
+
+    pub(crate) fn last_index(&self) -> LogIndex {
+        LogIndex(self.engine.raft.raft_log.last_index())
+    }
+
+    pub(crate) fn commit_index(&self) -> LogIndex {
+        LogIndex(self.engine.raft.raft_log.committed)
+    }
+
+    pub(crate) fn applied_index(&self) -> LogIndex {
+        LogIndex(self.engine.raft.raft_log.applied)
+    }
+
+    pub(crate) fn applied(&self) -> (LogIndex, Term) {
+        let (index, term) = self.engine.store().applied;
+        (LogIndex(index), Term(term))
+    }
+
+    pub(crate) fn persisted_index(&self) -> LogIndex {
+        LogIndex(self.engine.raft.raft_log.persisted)
+    }
+
+    pub(crate) fn vote(&self) -> HardVote {
+        hard_vote(&self.engine.raft.hard_state())
+    }
+
+    /// First index of the log that is in memory, and the bytes of its entries.
+    pub(crate) fn memory(&self) -> (LogIndex, usize) {
+        (LogIndex(self.engine.store().first()), self.engine.store().bytes)
+    }
+
+    pub(crate) fn replicas(&self) -> Replicas {
+        Replicas(self.engine.raft.prs().conf().to_conf_state())
+    }
+
+    /// Calls `each` with the voters of the current configuration, and while it is joint, also of
+    /// the outgoing one.
+    pub(crate) fn for_each_voter_set(&self, mut each: impl FnMut(&[u64])) {
+        let state = self.engine.raft.prs().conf().to_conf_state();
+        each(&state.voters);
+        if !state.voters_outgoing.is_empty() {
+            each(&state.voters_outgoing);
+        }
+    }
+
+    /// Proposes an entry. Says where it will stand if it is committed, or `None` if this replica
+    /// doesn't lead, or is handing its leadership over.
+    pub(crate) fn propose(&mut self, data: Vec<u8>) -> Option<(LogIndex, Term)> {
+        if !self.is_leader() {
+            return None;
+        }
+        self.engine.propose(Vec::new(), data).ok()?;
+        Some((self.last_index(), self.term()))
+    }
+
+    /// Proposes a change of the replicas.
+    ///
+    /// # Errors
+    /// If this replica doesn't lead, or another change is under way: one at a time (a rule that
+    /// systems break when changes and faults coincide).
+    pub(crate) fn propose_change(&mut self, change: ReplicaChange) -> Result<(), &'static str> {
+        if !self.is_leader() {
+            return Err("this node does not lead the shard");
+        }
+        let raft = &self.engine.raft;
+        if raft.has_pending_conf() || !raft.prs().conf().to_conf_state().voters_outgoing.is_empty()
+        {
+            return Err("another change of this shard's replicas is under way");
+        }
+        let (kind, node) = match change {
+            ReplicaChange::AddLearner(node) => (ConfChangeType::AddLearnerNode, node),
+            ReplicaChange::Promote(node) => (ConfChangeType::AddNode, node),
+            ReplicaChange::Remove(node) => (ConfChangeType::RemoveNode, node),
+        };
+        let mut single = ConfChangeSingle::default();
+        single.set_change_type(kind);
+        single.node_id = u64::from(node.0);
+        let mut proposal = ConfChangeV2::default();
+        proposal.set_transition(ConfChangeTransition::Auto);
+        proposal.set_changes(alloc::vec![single].into());
+        self.engine
+            .propose_conf_change(Vec::new(), proposal)
+            .map_err(|_| "the shard's log takes no entries at the moment")
+    }
+
+    /// Applies a committed change of the replicas.
+    pub(crate) fn change_replicas(&mut self, change: &ReplicaChangeEntry) -> Option<Replicas> {
+        let state = self.engine.apply_conf_change(&change.0).ok()?;
+        self.engine.mut_store().conf_state = state.clone();
+        Some(Replicas(state))
+    }
+
+    /// Takes a message from another replica.
+    pub(crate) fn step(&mut self, message: RaftMessage) {
+        let RaftMessage(mut message) = message;
+        // A peer that has forgotten part of its log (its disk was replaced) is told of commits
+        // beyond its end; the engine would end the process.
+        message.commit = message.commit.min(match Kind::of(message.get_msg_type()) {
+            Some(Kind::Heartbeat) => self.engine.raft.raft_log.last_index(),
+            _ => u64::MAX,
+        });
+        // An answer from a replica that was removed is an error that concerns nobody.
+        let _ = self.engine.step(message);
+    }
+
+    /// Stands for election, with a pre-vote.
+    pub(crate) fn campaign(&mut self) {
+        // Refused while committed changes of the replicas are not applied yet; tried again later.
+        let _ = self.engine.campaign();
+    }
+
+    /// A leader goes back to being a follower of the same term, which it can't lead again.
+    pub(crate) fn step_down(&mut self) {
+        let term = self.engine.raft.term;
+        self.engine.raft.become_follower(term, raft::INVALID_ID);
+    }
+
+    /// Tells `target` to campaign at once. Until a new term begins this leader takes no proposals.
+    pub(crate) fn transfer(&mut self, target: NodeId) {
+        self.engine.transfer_leader(u64::from(target.0));
+    }
+
+    /// Asks a quorum whether this replica still leads. `number` must be fresh.
+    pub(crate) fn read_index(&mut self, number: u64) {
+        self.engine.read_index(number.to_le_bytes().to_vec());
+    }
+
+    /// Sends a heartbeat to every follower: it carries the commit index, asks for a new
+    /// fortification, and makes a follower that missed something say so.
+    pub(crate) fn ping(&mut self) {
+        self.engine.ping();
+    }
+
+    /// Whatever was sent to `node` and not answered may be lost.
+    pub(crate) fn unreachable(&mut self, node: NodeId) {
+        self.engine.report_unreachable(u64::from(node.0));
+    }
+
+    /// The slot images for `node` arrived, or the attempt was given up.
+    pub(crate) fn catch_up_ended(&mut self, node: NodeId, arrived: bool) {
+        let status = if arrived { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
+        self.engine.report_snapshot(u64::from(node.0), status);
+    }
+
+    /// How far `node` has the log and how far it knows it to be committed.
+    pub(crate) fn progress(&self, node: NodeId) -> Option<(LogIndex, LogIndex)> {
+        let progress = self.engine.raft.prs().get(u64::from(node.0))?;
+        Some((LogIndex(progress.matched), LogIndex(progress.committed_index)))
+    }
+
+    /// Whether `node` is fed from the log, not from slot images.
+    pub(crate) fn is_replicating(&self, node: NodeId) -> bool {
+        let progress = self.engine.raft.prs().get(u64::from(node.0));
+        progress.is_some_and(|progress| progress.state == ProgressState::Replicate)
+    }
+
+    /// Whether a change of the replicas is proposed and not applied.
+    pub(crate) fn change_pending(&self) -> bool {
+        self.engine.raft.has_pending_conf()
+    }
+
+    /// Forgets entries up to `index` that the caller needs for nobody.
+    pub(crate) fn compact(&mut self, index: LogIndex) {
+        let index = index.0.min(self.engine.raft.raft_log.applied);
+        self.engine.mut_store().compact(index);
+    }
+
+    pub(crate) fn has_work(&self) -> bool {
+        self.engine.has_ready()
+    }
+
+    /// Runs the engine for one round. What must be persisted belongs to `write`; the caller
+    /// applies `committed` and says so with [`RaftGroup::set_applied`] before the next call.
+    pub(crate) fn collect(&mut self, write: WriteId) -> Collected {
+        let mut ready = self.engine.ready();
+        let mut out = Collected::default();
+        let number = ready.number();
+        out.must_persist = ready.must_sync();
+        out.messages.extend(ready.take_messages().into_iter().map(RaftMessage));
+        let held = ready.take_persisted_messages();
+        for state in ready.take_read_states() {
+            if let Ok(number) = <[u8; 8]>::try_from(state.request_ctx.as_slice()) {
+                out.reads.push((u64::from_le_bytes(number), LogIndex(state.index)));
+            }
+        }
+        let storage = self.engine.mut_store();
+        if !ready.snapshot().is_empty() {
+            let snapshot = ready.snapshot();
+            let metadata = snapshot.get_metadata();
+            let conf_state = metadata.get_conf_state().clone();
+            storage.reset(metadata.index, metadata.term, conf_state.clone());
+            out.installed = Some(Installed {
+                index: LogIndex(metadata.index),
+                term: Term(metadata.term),
+                replicas: Replicas(conf_state),
+                data: snapshot.data.clone(),
+            });
+        }
+        if let Some(state) = ready.hs() {
+            storage.hard_state = state.clone();
+            out.vote = Some(hard_vote(state));
+        }
+        storage.append(ready.entries());
+        out.entries.extend(ready.take_entries().into_iter().map(LogEntry));
+        out.committed.extend(ready.take_committed_entries().into_iter().map(committed));
+        self.engine.advance_append_async(ready);
+        if out.must_persist {
+            self.unpersisted.push_back(Unpersisted { write, ready: number, messages: held });
+        } else if let Some(last) = self.unpersisted.back() {
+            // Nothing of its own to persist, but rounds count as persisted in order.
+            let write = last.write;
+            self.unpersisted.push_back(Unpersisted { write, ready: number, messages: held });
+        } else {
+            self.engine.on_persist_ready(number);
+            out.messages.extend(held.into_iter().map(RaftMessage));
+        }
+        out
+    }
+
+    /// Everything up to `write` is durable: gives the messages that waited for it.
+    pub(crate) fn persisted(&mut self, write: WriteId, messages: &mut Vec<RaftMessage>) {
+        while self.unpersisted.front().is_some_and(|first| first.write <= write) {
+            let Some(done) = self.unpersisted.pop_front() else { return };
+            self.engine.on_persist_ready(done.ready);
+            messages.extend(done.messages.into_iter().map(RaftMessage));
+        }
+    }
+
+    /// Whether something of this group is on its way to the disk.
+    pub(crate) fn is_persisting(&self) -> bool {
+        !self.unpersisted.is_empty()
+    }
+
+    /// Entries up to `index` are applied.
+    pub(crate) fn set_applied(&mut self, index: LogIndex, term: Term) {
+        self.engine.advance_apply_to(index.0);
+        let storage = self.engine.mut_store();
+        storage.applied = (index.0, term.0);
+    }
+}
+
+impl Replicas {
+    /// The configuration at the birth of a cluster.
+    pub(crate) fn of_voters(nodes: &[NodeId]) -> Self {
+        let mut state = ConfState::default();
+        state.voters = nodes.iter().map(|node| u64::from(node.0)).collect();
+        state.voters.sort_unstable();
+        Self(state)
+    }
+
+    /// All voters, the outgoing ones of a joint configuration included, in ascending order.
+    pub(crate) fn voters(&self) -> Vec<NodeId> {
+        ids(self.0.voters.iter().chain(&self.0.voters_outgoing))
+    }
+
+    /// All learners in ascending order.
+    pub(crate) fn learners(&self) -> Vec<NodeId> {
+        ids(self.0.learners.iter().chain(&self.0.learners_next))
+    }
+
+    /// Whether `node` may vote now and after the change that may be under way.
+    pub(crate) fn is_lasting_voter(&self, node: NodeId) -> bool {
+        self.0.voters.contains(&u64::from(node.0))
+    }
+
+    pub(crate) fn contains(&self, node: NodeId) -> bool {
+        self.voters().contains(&node) || self.learners().contains(&node)
+    }
+
+    pub(crate) fn encode(&self, into: &mut Vec<u8>) {
+        message::encode_conf_state(&self.0, into);
+    }
+
+    pub(crate) fn decode(from: &mut Take<'_>) -> Result<Self, CodecError> {
+        message::decode_conf_state(from).map(Self)
+    }
+}
+
+impl LogEntry {
+    pub(crate) fn index(&self) -> LogIndex {
+        LogIndex(self.0.index)
+    }
+
+    pub(crate) fn term(&self) -> Term {
+        Term(self.0.term)
+    }
+
+    pub(crate) fn data(&self) -> &Bytes {
+        &self.0.data
+    }
+
+    pub(crate) fn changes_replicas(&self) -> bool {
+        self.0.get_entry_type() != EntryType::EntryNormal
+    }
+
+    pub(crate) fn encode(&self, into: &mut Vec<u8>) {
+        message::encode_entry(&self.0, into);
+    }
+
+    pub(crate) fn decode(from: &mut Take<'_>) -> Result<Self, CodecError> {
+        message::decode_entry(from).map(Self)
+    }
+}
+
+impl HardVote {
+    pub(crate) fn encode(self, into: &mut Vec<u8>) {
+        into.put_var(self.term.0);
+        into.put_var(self.vote);
+        into.put_var(self.commit.0);
+    }
+
+    pub(crate) fn decode(from: &mut Take<'_>) -> Result<Self, CodecError> {
+        Ok(Self { term: Term(from.var()?), vote: from.var()?, commit: LogIndex(from.var()?) })
+    }
+}
+
+impl RaftMessage {
+    /// The receiver.
+    pub(crate) fn to(&self) -> Option<NodeId> {
+        node_id(self.0.to)
+    }
+
+    /// The sender.
+    pub(crate) fn from(&self) -> Option<NodeId> {
+        node_id(self.0.from)
+    }
+
+    /// The index that an answer or an append is about.
+    pub(crate) fn index(&self) -> LogIndex {
+        LogIndex(self.0.index)
+    }
+
+    /// On a catch-up's last message: where it began.
+    pub(crate) fn snapshot_index(&self) -> LogIndex {
+        LogIndex(self.0.get_snapshot().get_metadata().index)
+    }
+
+    /// What a catch-up's last message carries beside the slots.
+    pub(crate) fn snapshot_data(&self) -> &Bytes {
+        &self.0.get_snapshot().data
+    }
+
+    pub(crate) fn set_snapshot_data(&mut self, data: Vec<u8>) {
+        self.0.mut_snapshot().data = data.into();
+    }
+}
+
+fn committed(mut entry: Entry) -> Committed {
+    let change = (entry.get_entry_type() != EntryType::EntryNormal).then(|| {
+        // The leader's engine wrote the bytes, and checksums have covered them since.
+        parse_change(&entry.data).expect("a committed change of replicas is well formed")
+    });
+    Committed {
+        index: LogIndex(entry.index),
+        term: Term(entry.term),
+        data: core::mem::take(&mut entry.data),
+        change: change.map(ReplicaChangeEntry),
+    }
+}
+
+/// Reads what the engine writes for a change of the replicas: protobuf, of which only three
+/// fields occur. By hand, because the engine's own parser must not see bytes from a network.
+fn parse_change(data: &[u8]) -> Result<ConfChangeV2, CodecError> {
+    let mut change = ConfChangeV2::default();
+    let mut from = Take::new(data);
+    let mut singles = Vec::new();
+    while !from.is_empty() {
+        match from.var()? {
+            0x08 => change.set_transition(match from.var()? {
+                0 => ConfChangeTransition::Auto,
+                1 => ConfChangeTransition::Implicit,
+                2 => ConfChangeTransition::Explicit,
+                3..=u64::MAX => return Err(CodecError("a known transition")),
+            }),
+            0x12 => singles.push(parse_single(from.bytes()?)?),
+            0x1a => change.context = Bytes::copy_from_slice(from.bytes()?),
+            0..=u64::MAX => return Err(CodecError("a known field of a change of replicas")),
+        }
+    }
+    change.set_changes(singles.into());
+    Ok(change)
+}
+
+fn parse_single(data: &[u8]) -> Result<ConfChangeSingle, CodecError> {
+    let mut single = ConfChangeSingle::default();
+    let mut from = Take::new(data);
+    while !from.is_empty() {
+        match from.var()? {
+            0x08 => single.set_change_type(match from.var()? {
+                0 => ConfChangeType::AddNode,
+                1 => ConfChangeType::RemoveNode,
+                2 => ConfChangeType::AddLearnerNode,
+                3..=u64::MAX => return Err(CodecError("a known kind of change")),
+            }),
+            0x10 => single.node_id = from.var()?,
+            0..=u64::MAX => return Err(CodecError("a known field of a single change")),
+        }
+    }
+    Ok(single)
+}
+
+fn ids<'a>(numbers: impl Iterator<Item = &'a u64>) -> Vec<NodeId> {
+    let mut nodes: Vec<NodeId> = numbers.filter_map(|&number| node_id(number)).collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    nodes
+}
+
+fn node_id(number: u64) -> Option<NodeId> {
+    u32::try_from(number).ok().filter(|&number| number != 0).map(NodeId)
+}
+
+fn hard_state(vote: HardVote) -> HardState {
+    let mut state = HardState::default();
+    state.term = vote.term.0;
+    state.vote = vote.vote;
+    state.commit = vote.commit.0;
+    state
+}
+
+fn hard_vote(state: &HardState) -> HardVote {
+    HardVote { term: Term(state.term), vote: state.vote, commit: LogIndex(state.commit) }
+}

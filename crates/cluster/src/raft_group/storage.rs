@@ -1,0 +1,140 @@
+//! The engine's view of a shard's log: the entries that are still in memory.
+//!
+//! Entries are handed to the log thread and put here at the same time; the engine is told
+//! separately when they are durable. What lies before the first entry here can only be had as
+//! slot images.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
+use raft::{GetEntriesContext, RaftState, Storage, StorageError};
+
+/// The log of one replica, in memory.
+#[derive(Default)]
+pub(super) struct LogStorage {
+    pub(super) hard_state: HardState,
+    pub(super) conf_state: ConfState,
+    /// Index and term of the entry before the first.
+    pub(super) before: (u64, u64),
+    pub(super) entries: VecDeque<Entry>,
+    /// Bytes of the entries' data.
+    pub(super) bytes: usize,
+    /// Index and term of the newest applied entry: where a catch-up begins.
+    pub(super) applied: (u64, u64),
+}
+
+impl LogStorage {
+    pub(super) fn first(&self) -> u64 {
+        self.before.0 + 1
+    }
+
+    pub(super) fn last(&self) -> u64 {
+        self.before.0 + self.entries.len() as u64
+    }
+
+    pub(super) fn get(&self, index: u64) -> Option<&Entry> {
+        let at = index.checked_sub(self.first())?;
+        self.entries.get(usize::try_from(at).ok()?)
+    }
+
+    pub(super) fn term_of(&self, index: u64) -> Option<u64> {
+        if index == self.before.0 {
+            return Some(self.before.1);
+        }
+        self.get(index).map(|entry| entry.term)
+    }
+
+    /// Appends entries, cutting off what they contradict.
+    pub(super) fn append(&mut self, entries: &[Entry]) {
+        let Some(first) = entries.first() else { return };
+        assert!(first.index >= self.first(), "an entry below the log's start was rewritten");
+        assert!(first.index <= self.last() + 1, "a gap in a shard's log");
+        while self.last() >= first.index {
+            let dropped = self.entries.pop_back().expect("entries up to the last are here");
+            self.bytes -= dropped.data.len();
+        }
+        for entry in entries {
+            self.bytes += entry.data.len();
+            self.entries.push_back(entry.clone());
+        }
+    }
+
+    /// Forgets the entries up to `index`.
+    pub(super) fn compact(&mut self, index: u64) {
+        while self.before.0 < index {
+            let Some(dropped) = self.entries.pop_front() else { return };
+            self.bytes -= dropped.data.len();
+            self.before = (dropped.index, dropped.term);
+        }
+    }
+
+    /// Begins anew after `index`: slot images replaced what came before.
+    pub(super) fn reset(&mut self, index: u64, term: u64, conf_state: ConfState) {
+        self.entries.clear();
+        self.bytes = 0;
+        self.before = (index, term);
+        self.applied = (index, term);
+        self.conf_state = conf_state;
+    }
+}
+
+impl Storage for LogStorage {
+    fn initial_state(&self) -> raft::Result<RaftState> {
+        Ok(RaftState::new(self.hard_state.clone(), self.conf_state.clone()))
+    }
+
+    fn entries(
+        &self,
+        low: u64,
+        high: u64,
+        max_size: impl Into<Option<u64>>,
+        _context: GetEntriesContext,
+    ) -> raft::Result<Vec<Entry>> {
+        if low < self.first() {
+            return Err(StorageError::Compacted.into());
+        }
+        let max_size = max_size.into().unwrap_or(u64::MAX);
+        let from = usize::try_from(low - self.first()).map_err(|_| StorageError::Unavailable)?;
+        let count = usize::try_from(high - low).map_err(|_| StorageError::Unavailable)?;
+        let mut size = 0u64;
+        let mut found = Vec::new();
+        for entry in self.entries.range(from..from + count) {
+            size += entry.data.len() as u64 + 32;
+            if !found.is_empty() && size > max_size {
+                break;
+            }
+            found.push(entry.clone());
+        }
+        Ok(found)
+    }
+
+    fn term(&self, index: u64) -> raft::Result<u64> {
+        if index < self.before.0 {
+            return Err(StorageError::Compacted.into());
+        }
+        self.term_of(index).ok_or_else(|| StorageError::Unavailable.into())
+    }
+
+    fn first_index(&self) -> raft::Result<u64> {
+        Ok(self.first())
+    }
+
+    fn last_index(&self) -> raft::Result<u64> {
+        Ok(self.last())
+    }
+
+    /// Only the place where a catch-up begins: the slots follow out of band.
+    fn snapshot(&self, _request_index: u64, _to: u64) -> raft::Result<Snapshot> {
+        let (index, term) = self.applied;
+        if index == 0 {
+            return Err(StorageError::SnapshotTemporarilyUnavailable.into());
+        }
+        let mut snapshot = Snapshot::default();
+        let metadata = snapshot.mut_metadata();
+        metadata.index = index;
+        metadata.term = term;
+        metadata.set_conf_state(self.conf_state.clone());
+        Ok(snapshot)
+    }
+}

@@ -1,0 +1,280 @@
+//! What the log thread writes: a payload is a sequence of these records, durable all or none.
+//!
+//! Everything a node must remember stands in one log: entries and votes of all its shards, slot
+//! images, and what a shard's state was where its log now begins. See `checkpoint` for how old
+//! segments become free.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::{self, Write as _};
+
+use types::{LeaseEpoch, LogIndex, NodeId, ShardId, Slot, SlotRange, Term, UnixMillis};
+
+use crate::bytes_codec::{CodecError, Put, Take};
+use crate::entry::{put_nodes, take_nodes};
+use crate::raft_group::{HardVote, LogEntry, Replicas};
+
+const ENTRY: u8 = 1;
+const VOTE: u8 = 2;
+const IMAGE: u8 = 3;
+const STATE: u8 = 4;
+const STAGED_IMAGE: u8 = 5;
+const INSTALL: u8 = 6;
+const PROBE: u8 = 7;
+const REMOVED: u8 = 8;
+
+/// One record of the log.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Record<'a> {
+    /// An entry of a shard's log. Cuts off entries from its index on that stand before it.
+    Entry { shard: ShardId, entry: LogEntry },
+    /// A shard's term, vote and commit index.
+    Vote { shard: ShardId, vote: HardVote },
+    /// A slot as it was when the shard's log was applied up to `index`.
+    Image { shard: ShardId, slot: Slot, index: LogIndex, image: &'a [u8] },
+    /// A shard's state but for its slots, where its log begins: entries up to `state.applied` are
+    /// not needed any more.
+    State { shard: ShardId, state: ShardState },
+    /// A slot image of a catch-up that is not complete yet.
+    StagedImage { shard: ShardId, slot: Slot, index: LogIndex, image: &'a [u8] },
+    /// The staged images replace the shard's slots and its log; this is its state.
+    Install { shard: ShardId, state: ShardState },
+    /// Nothing: proves that the disk still answers.
+    Probe,
+    /// The replica was removed from this node.
+    Removed { shard: ShardId },
+}
+
+/// A shard's replicated state but for its slots.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct ShardState {
+    pub(crate) range: SlotRange,
+    pub(crate) applied: (LogIndex, Term),
+    pub(crate) replicas: Replicas,
+    pub(crate) lease: Lease,
+    /// Stamp of the newest applied batch: time never runs backwards in a shard.
+    pub(crate) stamp: UnixMillis,
+}
+
+/// A shard's lease as its log says.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Lease {
+    pub(crate) epoch: LeaseEpoch,
+    pub(crate) holder: Option<NodeId>,
+    /// The term whose leader holds it.
+    pub(crate) term: Term,
+    /// Who campaigns first when the holder dies.
+    pub(crate) succession: Vec<NodeId>,
+}
+
+impl Record<'_> {
+    pub(crate) fn encode(&self, into: &mut Vec<u8>) {
+        match self {
+            Record::Entry { shard, entry } => put_entry(*shard, entry, into),
+            Record::Vote { shard, vote } => put_vote(*shard, *vote, into),
+            Record::Image { shard, slot, index, image } => {
+                put_image(IMAGE, *shard, *slot, *index, image, into);
+            }
+            Record::StagedImage { shard, slot, index, image } => {
+                put_image(STAGED_IMAGE, *shard, *slot, *index, image, into);
+            }
+            Record::State { shard, state } => {
+                into.put_u8(STATE);
+                into.put_u32(shard.0);
+                state.encode(into);
+            }
+            Record::Install { shard, state } => {
+                into.put_u8(INSTALL);
+                into.put_u32(shard.0);
+                state.encode(into);
+            }
+            Record::Probe => into.put_u8(PROBE),
+            Record::Removed { shard } => {
+                into.put_u8(REMOVED);
+                into.put_u32(shard.0);
+            }
+        }
+    }
+}
+
+pub(crate) fn put_entry(shard: ShardId, entry: &LogEntry, into: &mut Vec<u8>) {
+    into.put_u8(ENTRY);
+    into.put_u32(shard.0);
+    entry.encode(into);
+}
+
+pub(crate) fn put_vote(shard: ShardId, vote: HardVote, into: &mut Vec<u8>) {
+    into.put_u8(VOTE);
+    into.put_u32(shard.0);
+    vote.encode(into);
+}
+
+fn put_image(
+    kind: u8,
+    shard: ShardId,
+    slot: Slot,
+    index: LogIndex,
+    image: &[u8],
+    into: &mut Vec<u8>,
+) {
+    into.put_u8(kind);
+    into.put_u32(shard.0);
+    into.put_u16(slot.number());
+    into.put_u64(index.0);
+    into.put_bytes(image);
+}
+
+impl ShardState {
+    pub(crate) fn encode(&self, into: &mut Vec<u8>) {
+        into.put_u16(self.range.first().number());
+        into.put_u16(self.range.last().number());
+        into.put_u64(self.applied.0.0);
+        into.put_u64(self.applied.1.0);
+        self.replicas.encode(into);
+        into.put_u64(self.lease.epoch.0);
+        into.put_u32(self.lease.holder.map_or(0, |node| node.0));
+        into.put_u64(self.lease.term.0);
+        put_nodes(&self.lease.succession, into);
+        into.put_u64(self.stamp.0);
+    }
+
+    pub(crate) fn decode(from: &mut Take<'_>) -> Result<Self, CodecError> {
+        let range = SlotRange::new(slot(from)?, slot(from)?);
+        let applied = (LogIndex(from.u64()?), Term(from.u64()?));
+        let replicas = Replicas::decode(from)?;
+        let epoch = LeaseEpoch(from.u64()?);
+        let holder = from.u32()?;
+        let term = Term(from.u64()?);
+        let succession = take_nodes(from)?;
+        Ok(Self {
+            range: range.ok_or(CodecError("a range of slots"))?,
+            applied,
+            replicas,
+            lease: Lease {
+                epoch,
+                holder: (holder != 0).then_some(NodeId(holder)),
+                term,
+                succession,
+            },
+            stamp: UnixMillis(from.u64()?),
+        })
+    }
+}
+
+/// The records of one payload.
+pub(crate) struct Records<'a> {
+    rest: Take<'a>,
+}
+
+impl<'a> Records<'a> {
+    pub(crate) fn new(payload: &'a [u8]) -> Self {
+        Self { rest: Take::new(payload) }
+    }
+
+    /// The next record; `None` at the end.
+    pub(crate) fn next(&mut self) -> Result<Option<Record<'a>>, CodecError> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let from = &mut self.rest;
+        let kind = from.u8()?;
+        if kind == PROBE {
+            return Ok(Some(Record::Probe));
+        }
+        let shard = ShardId(from.u32()?);
+        Ok(Some(match kind {
+            ENTRY => Record::Entry { shard, entry: LogEntry::decode(from)? },
+            VOTE => Record::Vote { shard, vote: HardVote::decode(from)? },
+            IMAGE | STAGED_IMAGE => {
+                let slot = slot(from)?;
+                let index = LogIndex(from.u64()?);
+                let image = from.bytes()?;
+                if kind == IMAGE {
+                    Record::Image { shard, slot, index, image }
+                } else {
+                    Record::StagedImage { shard, slot, index, image }
+                }
+            }
+            STATE => Record::State { shard, state: ShardState::decode(from)? },
+            INSTALL => Record::Install { shard, state: ShardState::decode(from)? },
+            REMOVED => Record::Removed { shard },
+            _ => return Err(CodecError("a known kind of record")),
+        }))
+    }
+}
+
+fn slot(from: &mut Take<'_>) -> Result<Slot, CodecError> {
+    Slot::new(from.u16()?).ok_or(CodecError("a slot below 16384"))
+}
+
+/// The records of a payload in readable lines, for `leasehold inspect`.
+///
+/// # Errors
+/// If the payload is malformed; the lines before that are lost with it.
+pub fn describe(payload: &[u8]) -> Result<Vec<String>, CodecError> {
+    let mut records = Records::new(payload);
+    let mut lines = Vec::new();
+    while let Some(record) = records.next()? {
+        let mut line = String::new();
+        // Writing to a string can't fail.
+        let _ = write!(line, "{record}");
+        lines.push(line);
+    }
+    Ok(lines)
+}
+
+impl fmt::Display for Record<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Record::Entry { shard, entry } => {
+                let what = describe_entry(entry);
+                write!(f, "{shard} entry {} {} {what}", entry.index(), entry.term())
+            }
+            Record::Vote { shard, vote } => {
+                write!(f, "{shard} vote {} for n{} commit {}", vote.term, vote.vote, vote.commit)
+            }
+            Record::Image { shard, slot, index, image } => {
+                write!(f, "{shard} image slot {slot} at {index}, {} bytes", image.len())
+            }
+            Record::StagedImage { shard, slot, index, image } => {
+                write!(f, "{shard} staged image slot {slot} at {index}, {} bytes", image.len())
+            }
+            Record::State { shard, state } => write!(f, "{shard} state {state}"),
+            Record::Install { shard, state } => write!(f, "{shard} install {state}"),
+            Record::Probe => write!(f, "probe"),
+            Record::Removed { shard } => write!(f, "{shard} removed"),
+        }
+    }
+}
+
+impl fmt::Display for ShardState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let holder = self.lease.holder.unwrap_or_default();
+        write!(f, "slots {} applied {} {}", self.range, self.applied.0, self.applied.1)?;
+        write!(f, " lease {} holder {holder}", self.lease.epoch)?;
+        write!(f, " voters {:?} learners {:?}", self.replicas.voters(), self.replicas.learners())
+    }
+}
+
+fn describe_entry(entry: &LogEntry) -> String {
+    if entry.changes_replicas() {
+        return String::from("change of replicas");
+    }
+    match crate::entry::decode(entry.data()) {
+        Ok(None) => String::from("empty"),
+        Ok(Some(crate::entry::Entry::Lease(record))) => {
+            alloc::format!("lease of {} by {:?}", record.holder, record.reason)
+        }
+        Ok(Some(crate::entry::Entry::Succession(order))) => {
+            alloc::format!("succession {order:?}")
+        }
+        Ok(Some(crate::entry::Entry::Batch { header, mut operations })) => {
+            let mut count = 0;
+            while let Ok(Some(_)) = operations.next() {
+                count += 1;
+            }
+            alloc::format!("batch {} of {count}, {} bytes", header.epoch, entry.data().len())
+        }
+        Err(error) => alloc::format!("{error}"),
+    }
+}

@@ -1,0 +1,240 @@
+//! Rebuilding a node's shards from its log.
+//!
+//! The log is read from its oldest segment to its end. For each shard the newest state record
+//! says where its log begins; images say what each slot was at an index; entries follow. The
+//! entries up to the commit index are applied again by the shard itself, which skips for each
+//! slot what its image has already.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use types::{LogIndex, SegmentId, ShardId, Slot, Term, UnixMillis};
+
+use crate::bytes_codec::CodecError;
+use crate::raft_group::{HardVote, LogEntry, RecoveredLog, Replicas};
+use crate::record::{Lease, Record, Records, ShardState};
+use crate::settings::Settings;
+
+/// Why a log can't be used.
+pub type RecordError = CodecError;
+
+/// A shard as the log has it.
+pub(crate) struct RecoveredShard {
+    pub(crate) state: ShardState,
+    pub(crate) vote: HardVote,
+    pub(crate) entries: Vec<LogEntry>,
+    pub(crate) images: BTreeMap<Slot, RecoveredImage>,
+    staged: BTreeMap<Slot, RecoveredImage>,
+    /// For each segment, the newest entry of the shard that begins in it.
+    pub(crate) segments: BTreeMap<SegmentId, LogIndex>,
+    /// The segment of the newest state and vote records.
+    pub(crate) state_segment: SegmentId,
+    pub(crate) vote_segment: SegmentId,
+}
+
+/// A slot as the log has it.
+pub(crate) struct RecoveredImage {
+    pub(crate) index: LogIndex,
+    pub(crate) segment: SegmentId,
+    pub(crate) bytes: Box<[u8]>,
+}
+
+/// What [`Recovery`] found; makes a [`Node`](crate::Node).
+pub struct Recovered {
+    pub(crate) shards: BTreeMap<ShardId, RecoveredShard>,
+    pub(crate) incarnation: types::Incarnation,
+    pub(crate) longest_promise: core::time::Duration,
+}
+
+/// Collects the log's payloads.
+pub struct Recovery {
+    shards: BTreeMap<ShardId, RecoveredShard>,
+    fresh: Vec<(ShardId, ShardState)>,
+}
+
+impl Recovery {
+    /// Begins with the shards that a new cluster with these settings has on this node.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
+        let mut fresh = Vec::new();
+        for (at, (range, replicas)) in settings.initial_placement().into_iter().enumerate() {
+            if !replicas.contains(&settings.node) {
+                continue;
+            }
+            // Shards are few: a setting bounds them by `limits::SHARDS_MAX`.
+            let shard = ShardId(at as u32 + 1);
+            let state = ShardState {
+                range,
+                // A place before the first entry that a replica which joins later doesn't have,
+                // so that it is given the configuration by a catch-up.
+                applied: (LogIndex(1), Term(1)),
+                replicas: Replicas::of_voters(&replicas),
+                lease: Lease { succession: replicas, ..Lease::default() },
+                stamp: UnixMillis(0),
+            };
+            fresh.push((shard, state));
+        }
+        Self { shards: BTreeMap::new(), fresh }
+    }
+
+    /// Takes the next payload of the log.
+    ///
+    /// # Errors
+    /// If it is not what this version writes. Checksums have passed, so another version or a bug
+    /// has written it; the node must not start on a guess.
+    pub fn absorb(&mut self, segment: SegmentId, payload: &[u8]) -> Result<(), RecordError> {
+        let mut records = Records::new(payload);
+        while let Some(record) = records.next()? {
+            self.absorb_record(segment, record)?;
+        }
+        Ok(())
+    }
+
+    fn absorb_record(&mut self, segment: SegmentId, record: Record<'_>) -> Result<(), RecordError> {
+        match record {
+            Record::Probe => {}
+            Record::Removed { shard } => {
+                self.shards.remove(&shard);
+                self.fresh.retain(|(fresh, _)| *fresh != shard);
+            }
+            Record::Entry { shard, entry } => {
+                let shard = self.shard(shard, segment)?;
+                let index = entry.index();
+                while shard.entries.last().is_some_and(|last| last.index() >= index) {
+                    shard.entries.pop();
+                }
+                shard.entries.push(entry);
+                let newest = shard.segments.entry(segment).or_insert(index);
+                *newest = index;
+            }
+            Record::Vote { shard, vote } => {
+                let shard = self.shard(shard, segment)?;
+                shard.vote = vote;
+                shard.vote_segment = segment;
+            }
+            Record::Image { shard, slot, index, image } => {
+                let image = RecoveredImage { index, segment, bytes: image.into() };
+                self.shard(shard, segment)?.images.insert(slot, image);
+            }
+            Record::StagedImage { shard, slot, index, image } => {
+                let image = RecoveredImage { index, segment, bytes: image.into() };
+                self.shard(shard, segment)?.staged.insert(slot, image);
+            }
+            Record::State { shard, state } => {
+                let found = self.shard_with(shard, &state, segment);
+                found.state = state;
+                found.state_segment = segment;
+            }
+            Record::Install { shard, state } => {
+                let found = self.shard_with(shard, &state, segment);
+                found.state = state;
+                found.state_segment = segment;
+                found.images = core::mem::take(&mut found.staged);
+                found.entries.clear();
+                found.segments.clear();
+            }
+        }
+        Ok(())
+    }
+
+    /// A shard that the log speaks of. Its state record may stand in a later segment than some of
+    /// its entries once the segment with the older state has been released, so entries may come
+    /// first; until then the shard is as at the birth of the cluster, or unknown.
+    fn shard(
+        &mut self,
+        id: ShardId,
+        segment: SegmentId,
+    ) -> Result<&mut RecoveredShard, RecordError> {
+        if !self.shards.contains_key(&id) {
+            let fresh = self.fresh.iter().find(|(fresh, _)| *fresh == id);
+            let state = fresh.map_or_else(ShardState::unknown, |(_, state)| state.clone());
+            self.shards.insert(id, RecoveredShard::new(state, segment));
+        }
+        Ok(self.shards.get_mut(&id).expect("the shard was just put there"))
+    }
+
+    fn shard_with(
+        &mut self,
+        id: ShardId,
+        state: &ShardState,
+        segment: SegmentId,
+    ) -> &mut RecoveredShard {
+        self.shards.entry(id).or_insert_with(|| RecoveredShard::new(state.clone(), segment))
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// If a shard's log has a gap.
+    pub fn finish(
+        mut self,
+        incarnation: types::Incarnation,
+        longest_promise: core::time::Duration,
+    ) -> Result<Recovered, RecordError> {
+        for (id, state) in core::mem::take(&mut self.fresh) {
+            let shard = RecoveredShard::new(state, SegmentId(0));
+            self.shards.entry(id).or_insert(shard);
+        }
+        for shard in self.shards.values_mut() {
+            shard.trim()?;
+        }
+        Ok(Recovered { shards: self.shards, incarnation, longest_promise })
+    }
+}
+
+impl RecoveredShard {
+    fn new(state: ShardState, segment: SegmentId) -> Self {
+        let vote = HardVote { term: state.applied.1, vote: 0, commit: state.applied.0 };
+        Self {
+            state,
+            vote,
+            entries: Vec::new(),
+            images: BTreeMap::new(),
+            staged: BTreeMap::new(),
+            segments: BTreeMap::new(),
+            state_segment: segment,
+            vote_segment: segment,
+        }
+    }
+
+    /// Drops entries that the state covers, and checks that the rest follow without a gap.
+    fn trim(&mut self) -> Result<(), RecordError> {
+        let start = self.state.applied.0;
+        self.entries.retain(|entry| entry.index() > start);
+        let mut next = start.next();
+        for entry in &self.entries {
+            if entry.index() != next {
+                return Err(CodecError("a shard's entries without a gap"));
+            }
+            next = next.next();
+        }
+        Ok(())
+    }
+
+    /// The log for the consensus engine. What images reflect is committed, as far as the log
+    /// reaches.
+    pub(crate) fn log(&mut self) -> RecoveredLog {
+        let imaged = self.images.values().map(|image| image.index).max().unwrap_or_default();
+        let vote = HardVote { commit: self.vote.commit.max(imaged), ..self.vote };
+        RecoveredLog {
+            vote,
+            replicas: self.state.replicas.clone(),
+            applied: self.state.applied,
+            entries: core::mem::take(&mut self.entries),
+        }
+    }
+}
+
+impl ShardState {
+    /// A shard of which only entries were read so far.
+    fn unknown() -> Self {
+        Self {
+            range: types::SlotRange::ALL,
+            applied: (LogIndex(0), Term(0)),
+            replicas: Replicas::default(),
+            lease: Lease::default(),
+            stamp: UnixMillis(0),
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! Client connections as the core sees them, and the order of their replies.
+//!
+//! Replies leave in the order of the requests. A request that can be answered at once while
+//! nothing is outstanding writes straight into the session's output; otherwise it takes a
+//! *ticket*, and replies wait until all earlier ones are there.
+//!
+//! Within one shard a session's requests take effect in the order they were sent; across shards
+//! pipelined requests are concurrent, as they are across the nodes of a Redis Cluster.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use resp::{CommandId, Protocol, Reply};
+use types::{Monotonic, NodeId, SessionId, ShardId, Slot};
+
+use crate::io::{ClientAddress, ForwardOutcome, Message};
+
+/// Who waits for the outcome of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Waiter {
+    /// A client of this node, at this place in its pipeline.
+    Client { session: SessionId, ticket: u64 },
+    /// Another node, on behalf of one of its clients.
+    Peer { node: NodeId, request: u64, resp3: bool },
+    /// A request that is put together from the answers of several shards.
+    Gather { gather: u64, part: usize },
+    /// Nobody: the node itself asked.
+    Nobody,
+}
+
+/// One client connection.
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    pub(crate) address: ClientAddress,
+    pub(crate) connected: Monotonic,
+    pub(crate) last_request: Monotonic,
+    pub(crate) last_command: &'static str,
+    pub(crate) protocol: Protocol,
+    pub(crate) authenticated: bool,
+    pub(crate) name: Vec<u8>,
+    pub(crate) library: (String, String),
+    pub(crate) transaction: Option<Transaction>,
+    /// The slot and shard of the keys it watches.
+    pub(crate) watching: Option<(Slot, ShardId)>,
+    pub(crate) reply_mode: ReplyMode,
+    /// It has shown that it follows redirections: it asked for the topology.
+    pub(crate) follows_redirects: bool,
+    pub(crate) last_redirect: Option<Monotonic>,
+    pub(crate) no_evict: bool,
+    pub(crate) closing: bool,
+    pub(crate) paused: bool,
+    /// Whether the driver has been told of output.
+    announced: bool,
+    output: Vec<u8>,
+    queue: VecDeque<Slotted>,
+    queued_bytes: usize,
+    first_ticket: u64,
+    /// One bit for each shard (by its number modulo 64) with outstanding requests. A collision
+    /// only makes a read wait that need not.
+    outstanding_shards: u64,
+}
+
+/// What CLIENT REPLY has set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum ReplyMode {
+    #[default]
+    On,
+    Off,
+    /// The next reply is not sent, then `On`.
+    SkipNext,
+    /// The reply to CLIENT REPLY SKIP itself is not sent either.
+    Skip,
+}
+
+/// Commands queued between MULTI and EXEC.
+#[derive(Default)]
+pub(crate) struct Transaction {
+    pub(crate) commands: Vec<QueuedCommand>,
+    pub(crate) bytes: usize,
+    /// A command was refused: EXEC will discard the transaction.
+    pub(crate) failed: bool,
+    pub(crate) slot: Option<Slot>,
+    pub(crate) writes: bool,
+}
+
+/// A command in a transaction.
+pub(crate) struct QueuedCommand {
+    pub(crate) id: CommandId,
+    pub(crate) args: Vec<Box<[u8]>>,
+}
+
+enum Slotted {
+    Waiting,
+    Done(Box<[u8]>),
+}
+
+impl Session {
+    fn new(id: SessionId, address: ClientAddress, now: Monotonic, authenticated: bool) -> Self {
+        Self {
+            id,
+            address,
+            connected: now,
+            last_request: now,
+            last_command: "",
+            protocol: Protocol::default(),
+            authenticated,
+            name: Vec::new(),
+            library: (String::new(), String::new()),
+            transaction: None,
+            watching: None,
+            reply_mode: ReplyMode::default(),
+            follows_redirects: false,
+            last_redirect: None,
+            no_evict: false,
+            closing: false,
+            paused: false,
+            announced: false,
+            output: Vec::new(),
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            first_ticket: 0,
+            outstanding_shards: 0,
+        }
+    }
+
+    /// Takes a place in the order of replies for a request to `shard`.
+    pub(crate) fn take_ticket(&mut self, shard: Option<ShardId>) -> u64 {
+        if let Some(shard) = shard {
+            self.mark_outstanding(shard);
+        }
+        self.queue.push_back(Slotted::Waiting);
+        self.first_ticket + self.queue.len() as u64 - 1
+    }
+
+    /// Notes that a request to `shard` is outstanding.
+    pub(crate) fn mark_outstanding(&mut self, shard: ShardId) {
+        self.outstanding_shards |= 1 << (shard.0 % 64);
+    }
+
+    /// Whether an earlier request to `shard` may still be outstanding.
+    pub(crate) fn has_outstanding(&self, shard: ShardId) -> bool {
+        self.outstanding_shards & 1 << (shard.0 % 64) != 0
+    }
+
+    /// How many requests are outstanding.
+    pub(crate) fn outstanding(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Bytes of replies that have not been taken.
+    pub(crate) fn output_bytes(&self) -> usize {
+        self.output.len() + self.queued_bytes
+    }
+
+    /// Writes the reply to the request that is being handled now.
+    pub(crate) fn reply<T>(&mut self, write: impl FnOnce(&mut Reply<'_>) -> T) -> T {
+        if self.queue.is_empty() {
+            let start = self.output.len();
+            let result = write(&mut Reply::new(&mut self.output, self.protocol));
+            if self.reply_mode != ReplyMode::On {
+                self.output.truncate(start);
+            }
+            return result;
+        }
+        let mut bytes = Vec::new();
+        let result = write(&mut Reply::new(&mut bytes, self.protocol));
+        if self.reply_mode != ReplyMode::On {
+            bytes.clear();
+        }
+        self.queued_bytes += bytes.len();
+        self.queue.push_back(Slotted::Done(bytes.into()));
+        result
+    }
+
+    /// Writes the reply that `ticket` waits for.
+    fn settle<T>(&mut self, ticket: u64, write: impl FnOnce(&mut Reply<'_>) -> T) -> Option<T> {
+        let at = usize::try_from(ticket.checked_sub(self.first_ticket)?).ok()?;
+        let silent = self.reply_mode == ReplyMode::Off;
+        match self.queue.get_mut(at)? {
+            Slotted::Done(_) => None,
+            Slotted::Waiting if at == 0 => {
+                let start = self.output.len();
+                let result = write(&mut Reply::new(&mut self.output, self.protocol));
+                if silent {
+                    self.output.truncate(start);
+                }
+                self.queue.pop_front();
+                self.first_ticket += 1;
+                self.release_front();
+                Some(result)
+            }
+            waiting @ Slotted::Waiting => {
+                let mut bytes = Vec::new();
+                let result = write(&mut Reply::new(&mut bytes, self.protocol));
+                if silent {
+                    bytes.clear();
+                }
+                self.queued_bytes += bytes.len();
+                *waiting = Slotted::Done(bytes.into());
+                Some(result)
+            }
+        }
+    }
+
+    fn release_front(&mut self) {
+        while let Some(Slotted::Done(bytes)) = self.queue.front() {
+            self.output.extend_from_slice(bytes);
+            self.queued_bytes -= bytes.len();
+            self.queue.pop_front();
+            self.first_ticket += 1;
+        }
+        if self.queue.is_empty() {
+            self.outstanding_shards = 0;
+        }
+    }
+
+    /// Forgets a transaction that was begun.
+    pub(crate) fn discard(&mut self) {
+        self.transaction = None;
+    }
+}
+
+/// All sessions of a node, and the answers for requests that other nodes forwarded.
+pub(crate) struct Sessions {
+    slots: Vec<Option<Box<Session>>>,
+    free: Vec<u32>,
+    generation: u32,
+    count: usize,
+    /// Sessions with something for the driver, each once.
+    announced: Vec<SessionId>,
+    /// Answers to other nodes.
+    pub(crate) messages: Vec<(NodeId, Message)>,
+    /// Answers for requests that are put together from several.
+    pub(crate) gathered: Vec<(u64, usize, Vec<u8>)>,
+    scratch: Vec<u8>,
+}
+
+impl Sessions {
+    pub(crate) fn new() -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            generation: 0,
+            count: 0,
+            announced: Vec::new(),
+            messages: Vec::new(),
+            gathered: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn open(
+        &mut self,
+        address: ClientAddress,
+        now: Monotonic,
+        authenticated: bool,
+    ) -> SessionId {
+        let at = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            u32::try_from(self.slots.len() - 1).expect("connections are bounded by a setting")
+        });
+        self.generation = self.generation.wrapping_add(1);
+        let id = SessionId(u64::from(self.generation) << 32 | u64::from(at));
+        self.slots[at as usize] = Some(Box::new(Session::new(id, address, now, authenticated)));
+        self.count += 1;
+        id
+    }
+
+    pub(crate) fn close(&mut self, id: SessionId) {
+        let at = id.0 as u32;
+        if self.get(id).is_some() {
+            self.slots[at as usize] = None;
+            self.free.push(at);
+            self.count -= 1;
+        }
+    }
+
+    pub(crate) fn get(&mut self, id: SessionId) -> Option<&mut Session> {
+        let session = self.slots.get_mut(id.0 as u32 as usize)?.as_deref_mut()?;
+        (session.id == id).then_some(session)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Session> {
+        self.slots.iter().filter_map(Option::as_deref)
+    }
+
+    /// The protocol that the waiting client speaks.
+    pub(crate) fn protocol(&mut self, waiter: Waiter) -> Protocol {
+        match waiter {
+            Waiter::Client { session, .. } => {
+                self.get(session).map_or(Protocol::Resp2, |session| session.protocol)
+            }
+            Waiter::Peer { resp3: true, .. } => Protocol::Resp3,
+            Waiter::Peer { .. } | Waiter::Gather { .. } | Waiter::Nobody => Protocol::Resp2,
+        }
+    }
+
+    /// Writes the reply that `waiter` waits for. `write` runs in any case: applying an entry is
+    /// more than answering.
+    pub(crate) fn answer<T>(
+        &mut self,
+        waiter: Waiter,
+        write: impl FnOnce(&mut Reply<'_>) -> T,
+    ) -> T {
+        match waiter {
+            Waiter::Client { session, ticket } => {
+                let mut write = Some(write);
+                let mut run = |reply: &mut Reply<'_>| write.take().map(|write| write(reply));
+                let written = self.get(session).and_then(|s| s.settle(ticket, &mut run)).flatten();
+                if let Some(written) = written {
+                    self.announce(session);
+                    return written;
+                }
+                let write = write.expect("a reply that found no session was not written");
+                self.discard_reply(write)
+            }
+            Waiter::Peer { node, request, resp3 } => {
+                let protocol = if resp3 { Protocol::Resp3 } else { Protocol::Resp2 };
+                let mut bytes = Vec::new();
+                let result = write(&mut Reply::new(&mut bytes, protocol));
+                let outcome = ForwardOutcome::Reply(Bytes::from(bytes));
+                self.messages.push((node, Message::ForwardReply { request, outcome }));
+                result
+            }
+            Waiter::Gather { gather, part } => {
+                let mut bytes = Vec::new();
+                let result = write(&mut Reply::new(&mut bytes, Protocol::Resp2));
+                self.gathered.push((gather, part, bytes));
+                result
+            }
+            Waiter::Nobody => self.discard_reply(write),
+        }
+    }
+
+    fn discard_reply<T>(&mut self, write: impl FnOnce(&mut Reply<'_>) -> T) -> T {
+        self.scratch.clear();
+        write(&mut Reply::new(&mut self.scratch, Protocol::Resp2))
+    }
+
+    /// Answers with an error.
+    pub(crate) fn answer_error(&mut self, waiter: Waiter, text: &str) {
+        self.answer(waiter, |reply| reply.error(text));
+    }
+
+    /// Says that nobody knows whether the request was executed.
+    pub(crate) fn answer_uncertain(&mut self, waiter: Waiter) {
+        if let Waiter::Peer { node, request, .. } = waiter {
+            let outcome = ForwardOutcome::Uncertain;
+            self.messages.push((node, Message::ForwardReply { request, outcome }));
+        } else {
+            self.answer_error(waiter, UNCERTAIN);
+        }
+    }
+
+    /// Notes that the driver must look at a session.
+    pub(crate) fn announce(&mut self, id: SessionId) {
+        let Some(session) = self.get(id) else { return };
+        if !session.announced {
+            session.announced = true;
+            self.announced.push(id);
+        }
+    }
+
+    /// The sessions to look at.
+    pub(crate) fn take_announced(&mut self) -> Vec<SessionId> {
+        let announced = core::mem::take(&mut self.announced);
+        for &id in &announced {
+            if let Some(session) = self.get(id) {
+                session.announced = false;
+            }
+        }
+        announced
+    }
+
+    /// Moves a session's finished replies to the end of `into`.
+    pub(crate) fn take_output(&mut self, id: SessionId, into: &mut Vec<u8>) {
+        let Some(session) = self.get(id) else { return };
+        if into.is_empty() {
+            core::mem::swap(into, &mut session.output);
+        } else {
+            into.append(&mut session.output);
+        }
+    }
+
+    pub(crate) fn has_output(&mut self, id: SessionId) -> bool {
+        self.get(id).is_some_and(|session| !session.output.is_empty())
+    }
+}
+
+/// The reply when a request's outcome can't be known.
+pub(crate) const UNCERTAIN: &str = "UNCERTAIN the node that served this request failed before it \
+    could answer: the request may or may not have been executed";

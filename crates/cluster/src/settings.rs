@@ -1,0 +1,180 @@
+//! What an operator may choose about one node. Plain values: parsing and documentation of them is
+//! the shell's business.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use types::{NodeId, SlotRange};
+
+/// A node of the cluster as every node's configuration lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The node's number.
+    pub node: NodeId,
+    /// Host name or address at which clients reach the node.
+    pub host: String,
+    /// Port at which clients reach the node.
+    pub port: u16,
+    /// Port at which the other nodes reach it.
+    pub peer_port: u16,
+}
+
+/// The settings of one node.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This node's number; one of `members`.
+    pub node: NodeId,
+    /// The cluster's name: nodes of another cluster are refused.
+    pub cluster: String,
+    /// All nodes, in ascending order of their numbers.
+    pub members: Vec<Member>,
+    /// How many shards a new cluster is cut into, 1 to [`types::limits::SHARDS_MAX`].
+    pub shards: u16,
+    /// How many replicas a shard of a new cluster has, at most one on each node.
+    pub replicas: usize,
+    /// Time between two beats to a peer.
+    pub beat_interval: Duration,
+    /// How long a promise of support lasts from the moment the supporter receives the beat.
+    pub support_duration: Duration,
+    /// Bound on the drift between two nodes' clocks over one promise, in thousandths.
+    pub clock_drift_permille: u32,
+    /// A jump between the monotonic and the wall clock larger than this means that the machine
+    /// was suspended or its clock was set: the node then gives up all its leases.
+    pub clock_gap: Duration,
+    /// How long a client's request waits for a lease that is on its way or for a new holder.
+    pub park_time: Duration,
+    /// How long a request that was proposed or forwarded may take before its outcome is reported
+    /// as uncertain.
+    pub request_time: Duration,
+    /// How long a cooperative transfer may take before the old holder campaigns again.
+    pub transfer_time: Duration,
+    /// Step by which the heirs of a dead holder wait for those ranked before them.
+    pub campaign_step: Duration,
+    /// Password that clients must give; empty means none.
+    pub password: String,
+    /// Whether clients that follow redirections are sent MOVED at all.
+    pub redirect: Redirect,
+    /// Longest argument a client may send, in bytes.
+    pub argument_bytes: usize,
+    /// Most bytes of requests that may be parked or in flight in one shard.
+    pub shard_queue_bytes: usize,
+    /// Most bytes of replies that may wait for one client before it is disconnected.
+    pub session_output_bytes: usize,
+    /// Most client connections.
+    pub clients: usize,
+    /// Bytes of one log segment: what the checkpointer frees at a time.
+    pub segment_bytes: u64,
+    /// Log bytes that are always allowed to stand before segments are reclaimed.
+    pub log_bytes: u64,
+    /// Rules that this node breaks on purpose, so that tests can show that they are needed.
+    #[cfg(feature = "planted-bugs")]
+    pub planted: Planted,
+}
+
+/// Rule violations for tests of the checkers. Exists only with the feature `planted-bugs`.
+#[cfg(feature = "planted-bugs")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Planted {
+    /// A leader serves reads whatever its followers have promised.
+    pub answer_without_lease: bool,
+    /// A holder keeps serving after it has told another node to campaign.
+    pub keep_lease_over_transfer: bool,
+}
+
+/// How a node that does not hold a shard answers a client for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redirect {
+    /// Always forward; never send MOVED.
+    Never,
+    /// Forward, and now and then send MOVED to connections known to follow it.
+    Rationed,
+    /// Always send MOVED, as Redis Cluster does.
+    Always,
+}
+
+impl Settings {
+    /// Settings with every default, for a cluster of these members.
+    #[must_use]
+    pub fn new(node: NodeId, members: Vec<Member>) -> Self {
+        Self {
+            node,
+            cluster: String::from("leasehold"),
+            members,
+            shards: 16,
+            replicas: 3,
+            beat_interval: Duration::from_millis(100),
+            support_duration: Duration::from_millis(900),
+            clock_drift_permille: 50,
+            clock_gap: Duration::from_millis(500),
+            park_time: Duration::from_millis(1500),
+            request_time: Duration::from_secs(5),
+            transfer_time: Duration::from_millis(500),
+            campaign_step: Duration::from_millis(150),
+            password: String::new(),
+            redirect: Redirect::Rationed,
+            argument_bytes: 64 << 20,
+            shard_queue_bytes: 64 << 20,
+            session_output_bytes: 256 << 20,
+            clients: 10_000,
+            segment_bytes: 64 << 20,
+            log_bytes: 512 << 20,
+            #[cfg(feature = "planted-bugs")]
+            planted: Planted::default(),
+        }
+    }
+
+    /// The initial cut: each shard's slots and its replicas, the preferred holder first. Holders
+    /// are spread evenly, and so are the heirs of each holder.
+    #[must_use]
+    pub fn initial_placement(&self) -> Vec<(SlotRange, Vec<NodeId>)> {
+        let nodes = self.members.len();
+        let replicas = self.replicas.min(nodes);
+        let place = |(shard, range): (usize, SlotRange)| {
+            let first = shard % nodes;
+            // Shards with the same first holder rotate their heirs, so that the shards of a dead
+            // node spread over all the others.
+            let turn = (shard / nodes) % (nodes - 1).max(1);
+            let heirs =
+                (0..nodes - 1).map(|step| (first + 1 + (step + turn) % (nodes - 1)) % nodes);
+            let order = core::iter::once(first).chain(heirs).take(replicas);
+            (range, order.map(|at| self.members[at].node).collect())
+        };
+        SlotRange::even_cut(self.shards).into_iter().enumerate().map(place).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(nodes: u32, shards: u16) -> Settings {
+        let member = |node| Member {
+            node: NodeId(node),
+            host: String::from("127.0.0.1"),
+            port: 7000,
+            peer_port: 17000,
+        };
+        let mut settings = Settings::new(NodeId(1), (1..=nodes).map(member).collect());
+        settings.shards = shards;
+        settings
+    }
+
+    #[test]
+    fn holders_and_heirs_are_spread_evenly() {
+        for (nodes, shards) in [(1, 4), (2, 16), (3, 16), (5, 60)] {
+            let placement = settings(nodes, shards).initial_placement();
+            let mut held = alloc::vec![0; nodes as usize + 1];
+            for (_, replicas) in &placement {
+                held[replicas[0].0 as usize] += 1;
+                let mut distinct = replicas.clone();
+                distinct.sort();
+                distinct.dedup();
+                assert_eq!(distinct.len(), 3.min(nodes as usize));
+            }
+            let most = held[1..].iter().max().unwrap();
+            let least = held[1..].iter().min().unwrap();
+            assert!(most - least <= 1, "{held:?}");
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! From a committed entry to data and replies.
+//!
+//! Applying is a pure function of the entry and the data, the same on every replica. On the
+//! replica that proposed the entry, somebody waits for each operation's reply, and reads that were
+//! sent behind a write run between the operations, exactly where the client put them.
+
+use alloc::vec::Vec;
+
+use keyspace::{Changes, Context, Keyspace, Kind, Mode, Outcome, ScanCursor};
+use resp::{CommandId, Reply};
+use types::{LogIndex, Slot, Term, UnixMillis};
+
+use super::proposals::{Local, Pending};
+use super::{Env, Request, Shard};
+use crate::entry::{self, BatchHeader, Command, Entry, Operation, Operations, Survey};
+use crate::io::Event;
+use crate::raft_group::Committed;
+use crate::session::Waiter;
+
+impl Shard {
+    /// Applies one committed entry.
+    pub(super) fn apply(&mut self, env: &mut Env<'_>, committed: &Committed) {
+        let (index, term) = (committed.index, committed.term);
+        let pending = self.pending_at(env, index, term);
+        if let Some(change) = &committed.change {
+            self.apply_change(env, change);
+            self.note_state(index);
+        } else {
+            match entry::decode(&committed.data) {
+                Ok(None) => {}
+                Ok(Some(Entry::Lease(record))) => {
+                    self.apply_lease(env, &record, term);
+                    self.note_state(index);
+                }
+                Ok(Some(Entry::Succession(order))) => {
+                    self.lease.succession = order;
+                    self.note_state(index);
+                }
+                Ok(Some(Entry::Batch { header, operations })) => {
+                    self.apply_batch(env, index, header, operations, pending.as_ref());
+                }
+                Err(error) => {
+                    // All replicas have the same bytes, and checksums have covered them: skipping
+                    // on one would silently split the replicas.
+                    panic!("{} entry {index} cannot be applied: {error}", self.id);
+                }
+            }
+        }
+        if let Some(pending) = pending {
+            self.queue_bytes -= pending.operations.len();
+        }
+        self.group.set_applied(index, term);
+        self.floors.retain(|_, floor| *floor > index);
+    }
+
+    fn note_state(&mut self, index: LogIndex) {
+        self.places.note_state(index, &self.lease, self.group.replicas());
+    }
+
+    /// Finds who waits for the entry, and sends those away whose entry has lost its place.
+    fn pending_at(&mut self, env: &mut Env<'_>, index: LogIndex, term: Term) -> Option<Pending> {
+        while let Some(first) = self.pending.front() {
+            if first.index > index {
+                return None;
+            }
+            let first = self.pending.pop_front()?;
+            if first.index == index && first.term == term {
+                return Some(first);
+            }
+            // Another leader's entry stands where this one should: it was never executed.
+            self.displace(env, &first.locals, &first.operations);
+        }
+        None
+    }
+
+    fn apply_lease(&mut self, env: &mut Env<'_>, record: &entry::LeaseRecord, term: Term) {
+        self.lease.epoch = self.lease.epoch.next();
+        self.lease.holder = Some(record.holder);
+        self.lease.term = term;
+        self.recheck_lease();
+        env.effects.rerouted.push(self.id);
+        env.effects.events.push(Event::LeaseChanged {
+            shard: self.id,
+            epoch: self.lease.epoch,
+            holder: record.holder,
+        });
+        if record.holder == self.me && self.group.is_leader() && self.group.term() == term {
+            env.effects.events.push(Event::LeaseAcquired {
+                shard: self.id,
+                epoch: self.lease.epoch,
+                term,
+            });
+        }
+    }
+
+    fn apply_change(&mut self, env: &mut Env<'_>, change: &crate::raft_group::ReplicaChangeEntry) {
+        let Some(replicas) = self.group.change_replicas(change) else { return };
+        // The quorum is another one now (rule R23).
+        self.recheck_lease();
+        self.fortified.retain(|known| replicas.contains(known.node));
+        env.effects.rerouted.push(self.id);
+        env.effects.events.push(Event::ReplicasChanged {
+            shard: self.id,
+            voters: replicas.voters(),
+            learners: replicas.learners(),
+        });
+    }
+
+    fn apply_batch(
+        &mut self,
+        env: &mut Env<'_>,
+        index: LogIndex,
+        header: BatchHeader,
+        mut operations: Operations<'_>,
+        pending: Option<&Pending>,
+    ) {
+        // Only the leader of a term writes entries in it, after its own lease record, so this
+        // holds by construction; checked all the same, below consensus (rule R28).
+        let fenced = header.epoch == self.lease.epoch;
+        self.stamp = self.stamp.max(header.stamp);
+        let mut locals = pending.map(|pending| pending.locals.iter()).into_iter().flatten();
+        let mut step = 0u64;
+        loop {
+            let next = operations.next().unwrap_or_else(|error| {
+                panic!("{} entry {index} cannot be applied: {error}", self.id)
+            });
+            let Some(operation) = next else { break };
+            let waiter = self.next_waiter(env, &mut locals);
+            if !fenced {
+                env.sessions.answer_error(waiter, "TRYAGAIN the lease changed; nothing was done");
+                continue;
+            }
+            step += 1;
+            let context = Context {
+                now: header.stamp,
+                seed: header.seed.wrapping_add(step),
+                mode: Mode::Apply,
+            };
+            self.apply_operation(env, index, &operation, waiter, &context);
+        }
+        // Reads behind the last operation.
+        let rest: Vec<Request> = locals
+            .filter_map(|local| match local {
+                Local::Read(request) => Some(request.clone()),
+                Local::Apply { .. } => None,
+            })
+            .collect();
+        for request in rest {
+            self.read_now(env, request);
+        }
+    }
+
+    /// Runs the reads before the next operation and says who waits for it.
+    fn next_waiter<'a>(
+        &mut self,
+        env: &mut Env<'_>,
+        locals: &mut impl Iterator<Item = &'a Local>,
+    ) -> Waiter {
+        loop {
+            match locals.next() {
+                Some(Local::Apply { waiter, .. }) => return *waiter,
+                Some(Local::Read(request)) => self.read_now(env, request.clone()),
+                None => return Waiter::Nobody,
+            }
+        }
+    }
+
+    fn apply_operation(
+        &mut self,
+        env: &mut Env<'_>,
+        index: LogIndex,
+        operation: &Operation<'_>,
+        waiter: Waiter,
+        context: &Context,
+    ) {
+        self.load.writes += 1;
+        let mut changes =
+            if self.watches.is_empty() { Changes::off() } else { Changes::recording() };
+        match operation {
+            Operation::Single { slot, command } => {
+                if !self.reflects(*slot, index) {
+                    return;
+                }
+                if command.id == CommandId::Reap {
+                    self.reaping = false;
+                }
+                let data = &mut self.data;
+                env.sessions.answer(waiter, |reply| {
+                    run(data, *slot, command, context, &mut changes, reply);
+                });
+                self.places.changed(*slot, index);
+            }
+            Operation::Group { slot, commands, .. } => {
+                if !self.reflects(*slot, index) {
+                    return;
+                }
+                let data = &mut self.data;
+                env.sessions.answer(waiter, |reply| {
+                    reply.array(commands.len());
+                    for command in commands {
+                        run(data, *slot, command, context, &mut changes, reply);
+                    }
+                });
+                self.places.changed(*slot, index);
+            }
+            Operation::Flush => {
+                for slot in self.range.iter() {
+                    if self.reflects(slot, index) {
+                        self.data.clear_slot(slot);
+                        self.places.changed(slot, index);
+                    }
+                }
+                self.watches.touch_all();
+                env.sessions.answer(waiter, |reply| reply.ok());
+            }
+            Operation::Watch { .. } | Operation::Unwatch | Operation::Survey(_) => {
+                unreachable!("watches and questions are never proposed")
+            }
+        }
+        if !self.watches.is_empty() {
+            self.watches.touch(changes.keys());
+        }
+    }
+
+    /// Whether the entry must still be applied to the slot; a slot image may be ahead of it.
+    fn reflects(&self, slot: Slot, index: LogIndex) -> bool {
+        self.floors.is_empty() || self.floors.get(&slot).is_none_or(|floor| *floor < index)
+    }
+
+    /// Runs a read on the applied state. The caller has made sure that this is the newest
+    /// acknowledged one.
+    pub(super) fn read_applied(&mut self, env: &mut Env<'_>, request: Request) {
+        let operation = match entry::only_operation(&request.operation) {
+            Ok(operation) => operation,
+            Err(_) => {
+                env.sessions.answer_error(request.waiter, "ERR malformed forwarded request");
+                return;
+            }
+        };
+        self.load.reads += 1;
+        match operation {
+            Operation::Single { slot, command } => {
+                let context = self.read_context(env);
+                let waiter = request.waiter;
+                let mut changes = Changes::off();
+                // A read that meets an expired key is answered only after the log has said so,
+                // so the outcome is needed before anything is answered.
+                let protocol = env.sessions.protocol(waiter);
+                let mut bytes = Vec::new();
+                let mut reply = Reply::new(&mut bytes, protocol);
+                let outcome =
+                    run(&mut self.data, slot, &command, &context, &mut changes, &mut reply);
+                match outcome {
+                    Outcome::Done => env.sessions.answer(waiter, |reply| reply.encoded(&bytes)),
+                    Outcome::Expired => {
+                        let args = command.args.clone();
+                        self.read_after_reaping(&args, command.id, request.clone());
+                    }
+                }
+            }
+            Operation::Watch { keys, .. } => {
+                self.watches.add(request.watcher, &keys);
+                env.sessions.answer(request.waiter, |reply| reply.ok());
+            }
+            Operation::Survey(survey) => self.survey(env, survey, request.waiter),
+            Operation::Group { .. } | Operation::Flush | Operation::Unwatch => {
+                env.sessions.answer_error(request.waiter, "ERR malformed forwarded request");
+            }
+        }
+    }
+
+    pub(super) fn read_context(&self, env: &Env<'_>) -> Context {
+        Context { now: self.next_stamp(env.now), seed: self.seed, mode: Mode::Read }
+    }
+
+    /// Lets the log remove the expired ones of a command's keys, and reads behind that.
+    pub(super) fn read_after_reaping(&mut self, args: &[&[u8]], id: CommandId, request: Request) {
+        let keys = keys_of(id, args);
+        self.propose_reaping(&keys);
+        self.read_behind(request);
+    }
+
+    fn survey(&mut self, env: &mut Env<'_>, survey: Survey<'_>, waiter: Waiter) {
+        let now = self.next_stamp(env.now);
+        let seed = self.random();
+        let data = &self.data;
+        env.sessions.answer(waiter, |reply| answer_survey(data, survey, now, seed, reply));
+    }
+}
+
+/// Runs one command.
+pub(super) fn run(
+    data: &mut Keyspace,
+    slot: Slot,
+    command: &Command<'_>,
+    context: &Context,
+    changes: &mut Changes,
+    reply: &mut Reply<'_>,
+) -> Outcome {
+    data.execute(command.id, slot, &command.args, context, changes, reply)
+}
+
+/// The keys of a command, whose name is not among its arguments here.
+fn keys_of<'a>(id: CommandId, args: &[&'a [u8]]) -> Vec<&'a [u8]> {
+    let Ok(positions) = resp::command::keys(id.command(), args) else { return Vec::new() };
+    positions.filter_map(|position| args.get(position.index)).copied().collect()
+}
+
+fn answer_survey(
+    data: &Keyspace,
+    survey: Survey<'_>,
+    now: UnixMillis,
+    seed: u64,
+    reply: &mut Reply<'_>,
+) {
+    match survey {
+        Survey::Count => reply.integer(i64::try_from(data.keys()).unwrap_or(i64::MAX)),
+        Survey::CountInSlot(slot) => reply.count(data.keys_in_slot(slot)),
+        Survey::KeysInSlot(slot, count) => {
+            let mut keys = Vec::new();
+            data.get_keys_in_slot(slot, usize::try_from(count).unwrap_or(usize::MAX), &mut keys);
+            reply.array(keys.len());
+            for key in &keys {
+                reply.bulk(key);
+            }
+        }
+        Survey::Random => match data.random_key(seed, now) {
+            Some(key) => reply.bulk(key),
+            None => reply.null(),
+        },
+        Survey::Keys { pattern } => {
+            let mut keys: Vec<Vec<u8>> = Vec::new();
+            data.matching_keys(pattern, now, &mut |key| keys.push(key.to_vec()));
+            reply.array(keys.len());
+            for key in &keys {
+                reply.bulk(key);
+            }
+        }
+        Survey::Scan { cursor, after, count, pattern, strings_only } => {
+            let Some(cursor) = ScanCursor::decode(cursor) else {
+                return reply.error(resp::error::INVALID_CURSOR);
+            };
+            let mut keys: Vec<Vec<u8>> = Vec::new();
+            let count = usize::try_from(count).unwrap_or(usize::MAX);
+            let next = data.scan(cursor, count, now, &mut |key, kind| {
+                let wanted = pattern.is_none_or(|pattern| matches(pattern, key));
+                if wanted && (!strings_only || kind == Kind::String) {
+                    keys.push(key.to_vec());
+                }
+            });
+            let next = next.map_or(after, ScanCursor::encode);
+            reply.array(2);
+            reply.bulk(alloc::format!("{next}").as_bytes());
+            reply.array(keys.len());
+            for key in &keys {
+                reply.bulk(key);
+            }
+        }
+    }
+}
+
+fn matches(pattern: &[u8], key: &[u8]) -> bool {
+    // As in Redis, a lone star also stands for the empty key.
+    pattern == b"*" || resp::glob::matches(pattern, key, resp::glob::Case::Heeded)
+}

@@ -1,0 +1,229 @@
+//! Making old log segments free, without a pause and without a second kind of file.
+//!
+//! The log holds everything: entries, and slot images. A segment is free once nothing in it is
+//! needed: for each shard, every slot whose newest image or first entry after its image lies in
+//! it has been written again at the log's end, and the shard's state as it was at the segment's
+//! last entry too. Slots are written one by one, each with the index it reflects; recovery skips,
+//! slot by slot, the entries that an image already has. Each slot is so written once for each
+//! round of the log, however hot it is.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use types::{LogIndex, SegmentId, Slot, SlotRange, Term};
+
+use super::Shard;
+use crate::raft_group::Replicas;
+use crate::record::{Lease, Record, ShardState};
+use crate::recovery::RecoveredShard;
+
+/// Where a shard's data stand in the log.
+pub(super) struct Places {
+    first: Slot,
+    slots: Vec<SlotPlace>,
+    /// For each segment, the newest entry of the shard in it.
+    entries: BTreeMap<SegmentId, LogIndex>,
+    /// Each term's first entry, as far back as the state record.
+    terms: Vec<(LogIndex, Term)>,
+    /// The newest state record: what it reflects and where it lies.
+    state: (LogIndex, Term),
+    state_segment: SegmentId,
+    vote_segment: SegmentId,
+    /// The segment of the newest durable write.
+    newest: SegmentId,
+    /// The lease and the replicas as they were from an index on; the first is the state record's.
+    history: Vec<(LogIndex, Lease, Replicas)>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct SlotPlace {
+    image: Option<SegmentId>,
+    /// The segment of the first entry that the image does not have.
+    changed: Option<SegmentId>,
+}
+
+impl SlotPlace {
+    fn oldest(self) -> Option<SegmentId> {
+        [self.image, self.changed].into_iter().flatten().min()
+    }
+}
+
+impl Places {
+    pub(super) fn new(recovered: &RecoveredShard) -> Self {
+        let state = &recovered.state;
+        let mut places = Self {
+            first: state.range.first(),
+            slots: alloc::vec![SlotPlace::default(); state.range.len()],
+            entries: recovered.segments.clone(),
+            terms: alloc::vec![(state.applied.0, state.applied.1)],
+            state: state.applied,
+            state_segment: recovered.state_segment,
+            vote_segment: recovered.vote_segment,
+            newest: SegmentId(0),
+            history: alloc::vec![(state.applied.0, state.lease.clone(), state.replicas.clone())],
+        };
+        for entry in &recovered.entries {
+            places.note_term(entry.index(), entry.term());
+        }
+        let segments = recovered.segments.keys().last().copied().unwrap_or_default();
+        places.newest = segments.max(recovered.state_segment).max(recovered.vote_segment);
+        places
+    }
+
+    /// Begins anew: a catch-up replaced everything.
+    pub(super) fn reset(&mut self, state: &ShardState) {
+        self.first = state.range.first();
+        let place = SlotPlace { image: Some(self.newest), changed: None };
+        self.slots = alloc::vec![place; state.range.len()];
+        self.entries.clear();
+        self.terms = alloc::vec![state.applied];
+        self.state = state.applied;
+        self.state_segment = self.newest;
+        self.history = alloc::vec![(state.applied.0, state.lease.clone(), state.replicas.clone())];
+    }
+
+    fn slot(&mut self, slot: Slot) -> Option<&mut SlotPlace> {
+        self.slots.get_mut(usize::from(slot.number().checked_sub(self.first.number())?))
+    }
+
+    pub(super) fn imaged(&mut self, slot: Slot, _index: LogIndex, segment: SegmentId) {
+        if let Some(place) = self.slot(slot) {
+            *place = SlotPlace { image: Some(segment), changed: None };
+        }
+    }
+
+    /// An entry was handed to the log.
+    pub(super) fn note_term(&mut self, index: LogIndex, term: Term) {
+        while self.terms.len() > 1 && self.terms.last().is_some_and(|(from, _)| *from >= index) {
+            self.terms.pop();
+        }
+        if self.terms.last().is_none_or(|(_, last)| *last != term) {
+            self.terms.push((index, term));
+        }
+    }
+
+    /// Entries up to `index` are durable, in `segment` or before it.
+    pub(super) fn persisted(&mut self, segment: SegmentId, index: LogIndex) {
+        // One notice may stand for several writes, the first of them in an older segment: they
+        // are counted for every segment they can lie in.
+        let since = self.newest.min(segment);
+        for number in since.0..=segment.0 {
+            self.entries.insert(SegmentId(number), index);
+        }
+        self.newest = segment;
+    }
+
+    /// The log has moved on to this segment.
+    pub(super) fn moved_to(&mut self, segment: SegmentId) {
+        self.newest = self.newest.max(segment);
+    }
+
+    /// An applied entry changed a slot.
+    pub(super) fn changed(&mut self, slot: Slot, index: LogIndex) {
+        let clean = self.slot(slot).is_some_and(|place| place.changed.is_none());
+        if !clean {
+            return;
+        }
+        let found = self.entries.iter().find(|(_, newest)| **newest >= index);
+        let segment = found.map_or(self.newest, |(segment, _)| *segment);
+        if let Some(place) = self.slot(slot) {
+            place.changed = Some(segment);
+        }
+    }
+
+    /// The lease or the replicas changed at an entry.
+    pub(super) fn note_state(&mut self, index: LogIndex, lease: &Lease, replicas: Replicas) {
+        self.history.push((index, lease.clone(), replicas));
+    }
+
+    pub(super) fn vote_written(&mut self) {
+        self.vote_segment = self.newest;
+    }
+
+    /// The newest entry in segments up to `target`, but not before the state record's.
+    fn bound(&self, target: SegmentId) -> LogIndex {
+        let newest = self.entries.range(..=target).map(|(_, index)| *index).max();
+        newest.unwrap_or_default().max(self.state.0)
+    }
+
+    fn term_at(&self, index: LogIndex) -> Term {
+        let found = self.terms.iter().rev().find(|(from, _)| *from <= index);
+        found.map_or(self.state.1, |(_, term)| *term)
+    }
+}
+
+impl Shard {
+    /// Writes again what would be lost with the segments up to `target`, until `payload` has
+    /// grown to `budget` bytes. Says whether the shard needs nothing of them any more, once the
+    /// payload is durable.
+    pub(crate) fn leave_segments(
+        &mut self,
+        target: SegmentId,
+        payload: &mut Vec<u8>,
+        budget: usize,
+    ) -> bool {
+        let bound = self.places.bound(target);
+        let applied = self.group.applied_index();
+        if applied < bound {
+            // Entries that are not applied yet can't be replaced by images.
+            return false;
+        }
+        let needs = |place: &SlotPlace| place.oldest().is_some_and(|oldest| oldest <= target);
+        let mut image = Vec::new();
+        for at in 0..self.places.slots.len() {
+            if !self.places.slots.get(at).is_some_and(needs) {
+                continue;
+            }
+            if payload.len() >= budget {
+                return false;
+            }
+            let Some(slot) = slot_at(self.range, at) else { continue };
+            image.clear();
+            self.data.encode_slot(slot, &mut image);
+            let index = self.floors.get(&slot).copied().unwrap_or_default().max(applied);
+            Record::Image { shard: self.id, slot, index, image: &image }.encode(payload);
+            self.places.imaged(slot, index, self.places.newest);
+        }
+        if self.places.vote_segment <= target {
+            Record::Vote { shard: self.id, vote: self.group.vote() }.encode(payload);
+            self.places.vote_written();
+        }
+        if self.places.state_segment <= target || self.places.state.0 < bound {
+            self.write_state(bound, payload);
+        }
+        self.places.entries.retain(|segment, _| *segment > target);
+        true
+    }
+
+    /// Writes the shard's state as it was when `index` was applied.
+    fn write_state(&mut self, index: LogIndex, payload: &mut Vec<u8>) {
+        let applied = (index, self.places.term_at(index));
+        let places = &mut self.places;
+        let newer = places.history.iter().filter(|(from, ..)| *from > index).count();
+        let keep = (places.history.len() - newer).saturating_sub(1);
+        places.history.drain(..keep);
+        while places.terms.get(1).is_some_and(|(from, _)| *from <= index) {
+            places.terms.remove(0);
+        }
+        let Some((_, lease, replicas)) = places.history.first() else { return };
+        let state = ShardState {
+            range: self.range,
+            applied,
+            replicas: replicas.clone(),
+            lease: lease.clone(),
+            stamp: self.stamp,
+        };
+        Record::State { shard: self.id, state }.encode(payload);
+        places.state = applied;
+        places.state_segment = places.newest;
+    }
+
+    /// The log has moved on to this segment.
+    pub(crate) fn log_moved_to(&mut self, segment: SegmentId) {
+        self.places.moved_to(segment);
+    }
+}
+
+fn slot_at(range: SlotRange, at: usize) -> Option<Slot> {
+    Slot::new(range.first().number() + u16::try_from(at).ok()?)
+}

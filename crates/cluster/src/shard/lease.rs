@@ -1,0 +1,331 @@
+//! Who may serve, who may vote, who campaigns: the rules of the lease, and the argument why two
+//! nodes can't hold it at once.
+//!
+//! Node B holds the shard's lease at time x iff B leads term t, B has applied its own lease record
+//! of t, B has not given the lease up in t, and for a quorum of voters (of both configurations
+//! while joint), B included, B's view of what each has promised ends after x. Another candidate
+//! needs votes from a majority; that majority shares a voter X with B's quorum; X votes only after
+//! its promise to B is over, and B considers that promise over before X does. The same argument is
+//! checked by machine in `crates/model`.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use smallvec::SmallVec;
+use types::{Monotonic, NodeId};
+
+use super::{Env, Fortified, Promised, Shard};
+use crate::io::{Event, Fortification, Message};
+use crate::raft_group::{Kind, RaftMessage};
+use crate::settings::Settings;
+use crate::support::Support;
+
+/// What this replica can do for a request at the moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Standing {
+    /// It holds a valid lease: reads and writes.
+    Holder,
+    /// It leads and its lease record is applied, but the lease is not valid: reads by asking a
+    /// quorum.
+    Leader,
+    /// The lease is on its way, to here or away from here: wait.
+    Changing,
+    /// Another node holds the lease, as far as is known here.
+    Follower(NodeId),
+    /// Nobody is known to hold it.
+    Leaderless,
+}
+
+impl Shard {
+    /// Says what this replica can do now. The reading of the clock must be younger than the
+    /// arrival of the request (rule R4).
+    pub(crate) fn standing(&mut self, now: Monotonic, support: &Support) -> Standing {
+        if now < self.lease_until && self.transfer.is_none() {
+            return Standing::Holder;
+        }
+        #[cfg(feature = "planted-bugs")]
+        if self.breaks_rules() {
+            return Standing::Holder;
+        }
+        if self.group.is_leader() {
+            if self.transfer.is_some() || self.given_up == self.group.term() {
+                return Standing::Changing;
+            }
+            if !self.record_applied() {
+                return Standing::Changing;
+            }
+            if self.lease_is_valid(now, support) {
+                return Standing::Holder;
+            }
+            return Standing::Leader;
+        }
+        match self.group.leader() {
+            Some(leader) if support.is_alive(now, leader) => Standing::Follower(leader),
+            Some(_) | None => Standing::Leaderless,
+        }
+    }
+
+    /// Whether this replica serves although it must not, because a test wants it to.
+    #[cfg(feature = "planted-bugs")]
+    fn breaks_rules(&self) -> bool {
+        let leads = self.group.is_leader() && self.record_applied();
+        let moving = self.transfer.as_ref().is_some_and(super::transfer::Transfer::has_given_up);
+        leads
+            && (self.planted.answer_without_lease && self.transfer.is_none()
+                || self.planted.keep_lease_over_transfer && moving)
+    }
+
+    /// The node that holds or is about to hold the lease, as far as is known here.
+    pub(crate) fn known_holder(&self) -> Option<NodeId> {
+        if self.group.is_leader() { Some(self.me) } else { self.group.leader() }
+    }
+
+    /// Whether the lease is valid at `now`. The end is cached: a promise, once given, stands
+    /// until its end, so the cached value can be too short but not too long; whatever ends a lease
+    /// early resets it.
+    pub(super) fn lease_is_valid(&mut self, now: Monotonic, support: &Support) -> bool {
+        if now < self.lease_until {
+            return true;
+        }
+        self.lease_until = self.lease_end(support);
+        now < self.lease_until
+    }
+
+    fn lease_end(&self, support: &Support) -> Monotonic {
+        let term = self.group.term();
+        let serves = self.group.is_leader()
+            && self.record_applied()
+            && self.given_up != term
+            && self.transfer.as_ref().is_none_or(|transfer| !transfer.has_given_up());
+        if !serves {
+            return Monotonic(0);
+        }
+        let mut until = Monotonic::NEVER;
+        self.group.for_each_voter_set(|voters| {
+            let mut ends: SmallVec<[Monotonic; 8]> =
+                voters.iter().map(|&voter| self.promise_end(voter, support)).collect();
+            ends.sort_unstable_by(|a, b| b.cmp(a));
+            let quorum = voters.len() / 2 + 1;
+            until = until.min(ends.get(quorum - 1).copied().unwrap_or(Monotonic(0)));
+        });
+        until
+    }
+
+    /// Until when a voter keeps from electing another leader, as this leader knows.
+    fn promise_end(&self, voter: u64, support: &Support) -> Monotonic {
+        if voter == u64::from(self.me.0) {
+            // Granting a vote ends this replica's leadership before the vote leaves the node.
+            return Monotonic::NEVER;
+        }
+        let promise = self.fortified.iter().find(|promise| u64::from(promise.node.0) == voter);
+        promise
+            .filter(|promise| promise.term == self.group.term())
+            .map_or(Monotonic(0), |p| support.kept_until(p.node, p.fortification))
+    }
+
+    /// Whether this leader has applied its own lease record of the current term (rule R13): it
+    /// then has applied everything that was acknowledged before.
+    pub(super) fn record_applied(&self) -> bool {
+        self.lease.term == self.group.term() && self.lease.holder == Some(self.me)
+    }
+
+    /// Forgets the cached end of the lease; the conditions are looked at anew.
+    pub(crate) fn recheck_lease(&mut self) {
+        self.lease_until = Monotonic(0);
+    }
+
+    /// Takes a message of the shard's Raft group.
+    pub(crate) fn on_message(
+        &mut self,
+        env: &mut Env<'_>,
+        from: NodeId,
+        message: RaftMessage,
+        fortified: Option<Fortification>,
+    ) {
+        if message.from() != Some(from) || message.to() != Some(self.me) {
+            return;
+        }
+        let kind = message.kind();
+        let term = message.term();
+        let allowed = match kind {
+            Kind::Vote | Kind::PreVote => self.may_vote(env, from, &message),
+            Kind::TimeoutNow => {
+                self.group.leader() == Some(from)
+                    && self.group.term() == term
+                    && env.now.monotonic >= env.support.may_vote_at()
+            }
+            Kind::Snapshot => return self.on_catch_up_complete(env, from, message),
+            Kind::Append
+            | Kind::AppendResponse
+            | Kind::VoteResponse
+            | Kind::Heartbeat
+            | Kind::HeartbeatResponse
+            | Kind::PreVoteResponse => true,
+        };
+        if !allowed {
+            return;
+        }
+        self.group.step(message);
+        match kind {
+            Kind::Append | Kind::Heartbeat => self.promise(env, from, term),
+            Kind::AppendResponse | Kind::HeartbeatResponse => {
+                self.note_fortification(from, term, fortified);
+            }
+            Kind::Vote
+            | Kind::VoteResponse
+            | Kind::PreVote
+            | Kind::PreVoteResponse
+            | Kind::TimeoutNow
+            | Kind::Snapshot => {}
+        }
+    }
+
+    /// Fortifies a leader whose message was accepted.
+    pub(super) fn promise(&mut self, env: &Env<'_>, leader: NodeId, term: types::Term) {
+        if self.group.term() != term || self.group.leader() != Some(leader) {
+            return;
+        }
+        self.campaign_at = Monotonic::NEVER;
+        self.campaigns = 0;
+        let given = env.support.fortification_for(env.now.monotonic, leader);
+        self.promised = given.map(|fortification| Promised { leader, term, fortification });
+        if given.is_none() {
+            // A leader that does not beat must not keep the shard by messages alone.
+            let patience = env.settings.support_duration + self.campaign_delay(env.settings);
+            self.campaign_at = env.now.monotonic + patience;
+        }
+    }
+
+    /// Notes what a follower has promised. An older epoch that arrives late says nothing new.
+    fn note_fortification(
+        &mut self,
+        node: NodeId,
+        term: types::Term,
+        fortified: Option<Fortification>,
+    ) {
+        let Some(fortification) = fortified else { return };
+        if term != self.group.term() || !self.group.is_leader() {
+            return;
+        }
+        let found = self.fortified.iter_mut().find(|known| known.node == node);
+        match found {
+            Some(known)
+                if known.term == term
+                    && (known.fortification.incarnation, known.fortification.epoch)
+                        > (fortification.incarnation, fortification.epoch) => {}
+            Some(known) => *known = Fortified { node, term, fortification },
+            None => self.fortified.push(Fortified { node, term, fortification }),
+        }
+    }
+
+    /// Whether this replica may hear a candidate at all. While it has promised itself to a
+    /// leader, it does not, unless that leader itself asked for the election (rule R19).
+    fn may_vote(&mut self, env: &Env<'_>, candidate: NodeId, message: &RaftMessage) -> bool {
+        let now = env.now.monotonic;
+        if now < env.support.may_vote_at() {
+            return false;
+        }
+        // The mark lets exactly the next term pass: the old holder gave its lease up for good
+        // before it asked, but only in the term it led.
+        let asked_for =
+            |term: types::Term| message.has_transfer_mark() && message.term() == term.next();
+        if self.group.is_leader() {
+            let term = self.group.term();
+            return asked_for(term) || !self.lease_is_valid(now, env.support);
+        }
+        match self.kept_promise(now, env.support) {
+            Some(promised) => promised.leader == candidate || asked_for(promised.term),
+            None => true,
+        }
+    }
+
+    /// The promise that binds this replica now.
+    fn kept_promise(&self, now: Monotonic, support: &Support) -> Option<Promised> {
+        self.promised
+            .filter(|promised| support.supports(now, promised.leader, promised.fortification.epoch))
+    }
+
+    /// What a message to `to` says of this replica's promise.
+    fn fortification_to(&self, env: &Env<'_>, message: &RaftMessage) -> Option<Fortification> {
+        match message.kind() {
+            Kind::AppendResponse | Kind::HeartbeatResponse => {}
+            Kind::Append
+            | Kind::Vote
+            | Kind::VoteResponse
+            | Kind::Snapshot
+            | Kind::Heartbeat
+            | Kind::TimeoutNow
+            | Kind::PreVote
+            | Kind::PreVoteResponse => return None,
+        }
+        let promised = self.kept_promise(env.now.monotonic, env.support)?;
+        let fits = promised.term == message.term() && message.to() == Some(promised.leader);
+        fits.then_some(promised.fortification)
+    }
+
+    /// Sends a message of the group.
+    pub(super) fn send(&mut self, env: &mut Env<'_>, message: RaftMessage) {
+        let Some(to) = message.to() else { return };
+        if message.kind() == Kind::Snapshot {
+            return self.begin_catch_up(env, to, message);
+        }
+        let fortified = self.fortification_to(env, &message);
+        let message = Message::Raft { shard: self.id, message, fortified };
+        env.effects.messages.push((to, message));
+    }
+
+    /// This node no longer supports `peer`: if it led the shard, the heirs campaign, the first of
+    /// the succession order at once.
+    pub(crate) fn on_withdrawn(&mut self, env: &Env<'_>, peer: NodeId) {
+        let led = self.group.leader() == Some(peer)
+            || self.promised.is_some_and(|promised| promised.leader == peer);
+        if led && !self.group.is_leader() && self.group.is_voter() {
+            self.campaigns = 0;
+            self.campaign_at = env.now.monotonic + self.campaign_delay(env.settings);
+        }
+    }
+
+    /// How long this replica lets those ranked before it go first.
+    pub(super) fn campaign_delay(&self, settings: &Settings) -> Duration {
+        let dead = self.group.leader().or(self.lease.holder.filter(|holder| *holder != self.me));
+        let mut heirs: Vec<NodeId> = self.lease.succession.clone();
+        for voter in self.group.replicas().voters() {
+            if !heirs.contains(&voter) {
+                heirs.push(voter);
+            }
+        }
+        // After a restart of everybody the former holder's node is a candidate like any other.
+        heirs.retain(|heir| Some(*heir) != dead);
+        let rank = heirs.iter().position(|heir| *heir == self.me).unwrap_or(heirs.len());
+        settings.campaign_step * u32::try_from(rank).unwrap_or(u32::MAX)
+    }
+
+    /// Campaigns if it is time to.
+    pub(super) fn maybe_campaign(&mut self, env: &mut Env<'_>) {
+        let now = env.now.monotonic;
+        if now < self.campaign_at {
+            return;
+        }
+        if self.group.is_leader() || !self.group.is_voter() {
+            self.campaign_at = Monotonic::NEVER;
+            return;
+        }
+        if now < env.support.may_vote_at() {
+            self.campaign_at = env.support.may_vote_at();
+            return;
+        }
+        // A vote may be lost, split or refused by one who still waits for the old holder: try
+        // again soon, and more slowly the longer it takes. Ranks keep the heirs apart.
+        let tries = self.campaigns.min(6);
+        self.campaign_at = now
+            + env.settings.campaign_step / 4 * (1 << tries)
+            + self.campaign_delay(env.settings) / 2;
+        if self.kept_promise(now, env.support).is_some() {
+            return;
+        }
+        self.campaigns += 1;
+        let event = Event::Campaigning { shard: self.id, term: self.group.term() };
+        env.effects.events.push(event);
+        self.group.campaign();
+    }
+}

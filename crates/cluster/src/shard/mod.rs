@@ -1,0 +1,354 @@
+//! One replica of one shard: its Raft group, its data, its part in the lease, and the requests
+//! that wait for it.
+//!
+//! Reading order: `lease` (who may serve, vote and campaign), `proposals` (from a request to a log
+//! entry), `apply` (from a committed entry to data and replies), `reads` (when there is no lease
+//! to read under), `transfer` (handing the lease over), `catch_up` (replicas that the log can't
+//! help), `checkpoint` (making old log segments free), `turn` (what happens once a turn).
+
+mod apply;
+mod catch_up;
+mod checkpoint;
+mod lease;
+mod proposals;
+mod reads;
+mod transfer;
+mod turn;
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use keyspace::Keyspace;
+use types::{
+    LogIndex, Monotonic, NodeId, Now, SegmentId, SessionId, ShardId, Slot, SlotRange, Term,
+    UnixMillis,
+};
+
+use crate::bytes_codec::CodecError;
+use crate::io::{Event, Fortification, Message, WriteId};
+use crate::raft_group::RaftGroup;
+use crate::record::{Lease, ShardState};
+use crate::recovery::RecoveredShard;
+use crate::session::{Sessions, Waiter};
+use crate::settings::Settings;
+use crate::support::Support;
+pub(crate) use lease::Standing;
+use proposals::{Batch, Pending};
+
+/// A request that waits, with all that is needed to run it elsewhere.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) waiter: Waiter,
+    pub(crate) operation: Bytes,
+    /// Whether it goes through the log.
+    pub(crate) writes: bool,
+    /// Whether an earlier request of the same client to this shard may be outstanding.
+    pub(crate) ordered: bool,
+    /// The client's identity for WATCH.
+    pub(crate) watcher: Watcher,
+    /// When waiting for a holder ends.
+    pub(crate) deadline: Monotonic,
+}
+
+/// Who watches keys: a session of a node.
+pub(crate) type Watcher = (NodeId, SessionId);
+
+/// What shards do to the world around them in one turn.
+#[derive(Default)]
+pub(crate) struct Effects {
+    pub(crate) messages: Vec<(NodeId, Message)>,
+    pub(crate) events: Vec<Event>,
+    /// Records to persist.
+    pub(crate) payload: Vec<u8>,
+    /// The number that the turn's write will have.
+    pub(crate) write: WriteId,
+    /// Requests that this replica can't serve: to be placed anew.
+    pub(crate) displaced: Vec<(ShardId, Request)>,
+    /// Shards whose holder or replicas changed.
+    pub(crate) rerouted: Vec<ShardId>,
+}
+
+/// What a shard needs from its node.
+pub(crate) struct Env<'a> {
+    pub(crate) now: Now,
+    pub(crate) settings: &'a Settings,
+    pub(crate) support: &'a Support,
+    pub(crate) sessions: &'a mut Sessions,
+    pub(crate) effects: &'a mut Effects,
+    /// Whether every lease read is reported, for checkers.
+    pub(crate) trace_reads: bool,
+}
+
+/// Counters of what a shard has done, since the process began.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Load {
+    pub(crate) reads: u64,
+    pub(crate) writes: u64,
+}
+
+/// One replica of one shard.
+pub(crate) struct Shard {
+    pub(crate) id: ShardId,
+    me: NodeId,
+    range: SlotRange,
+    data: Keyspace,
+    group: RaftGroup,
+    lease: Lease,
+    /// Stamp of the newest applied batch: time never runs backwards in a shard.
+    stamp: UnixMillis,
+    /// Stamp of the newest batch this replica proposed.
+    proposed_stamp: UnixMillis,
+    seed: u64,
+    pub(crate) load: Load,
+
+    // The holder's side of the lease.
+    fortified: Vec<Fortified>,
+    lease_until: Monotonic,
+    given_up: Term,
+    led: Option<Term>,
+    transfer: Option<transfer::Transfer>,
+
+    // The follower's side.
+    promised: Option<Promised>,
+    campaign_at: Monotonic,
+    campaigns: u32,
+
+    // Requests.
+    batch: Batch,
+    pending: VecDeque<Pending>,
+    held: VecDeque<Request>,
+    parked: VecDeque<Request>,
+    queue_bytes: usize,
+    reads: reads::ReadRounds,
+    watches: proposals::Watches,
+    reaping: bool,
+
+    // Replicas that lag.
+    settle_at: Monotonic,
+    catch_ups: Vec<catch_up::Sending>,
+    staging: Option<catch_up::Staging>,
+
+    // Where things stand on disk.
+    floors: BTreeMap<Slot, LogIndex>,
+    places: checkpoint::Places,
+    writes: VecDeque<(WriteId, LogIndex)>,
+
+    #[cfg(feature = "planted-bugs")]
+    planted: crate::settings::Planted,
+
+    /// Whether the node has it on its list for this turn.
+    pub(crate) dirty: bool,
+    /// When the node will look at it next.
+    pub(crate) scheduled: Monotonic,
+}
+
+/// What a follower has promised, as the leader knows it.
+#[derive(Clone, Copy, Debug)]
+struct Fortified {
+    node: NodeId,
+    term: Term,
+    fortification: Fortification,
+}
+
+/// What this replica has promised a leader.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Promised {
+    leader: NodeId,
+    term: Term,
+    fortification: Fortification,
+}
+
+/// What an operator wants to know about a replica.
+#[derive(Clone, Debug)]
+pub(crate) struct ShardStatus {
+    pub(crate) shard: ShardId,
+    pub(crate) range: SlotRange,
+    pub(crate) lease: Lease,
+    pub(crate) holder: Option<NodeId>,
+    pub(crate) lease_valid: bool,
+    pub(crate) lease_remaining_millis: u64,
+    pub(crate) term: Term,
+    pub(crate) leader: Option<NodeId>,
+    pub(crate) voters: Vec<NodeId>,
+    pub(crate) learners: Vec<NodeId>,
+    pub(crate) first_index: LogIndex,
+    pub(crate) last_index: LogIndex,
+    pub(crate) commit_index: LogIndex,
+    pub(crate) applied_index: LogIndex,
+    pub(crate) persisted_index: LogIndex,
+    pub(crate) progress: Vec<(NodeId, LogIndex)>,
+    pub(crate) keys: u64,
+    pub(crate) expiring_keys: u64,
+    pub(crate) data_bytes: u64,
+    pub(crate) log_bytes: usize,
+    pub(crate) parked: usize,
+    pub(crate) load: Load,
+}
+
+impl Shard {
+    /// A replica as the log has it.
+    ///
+    /// # Errors
+    /// If a slot image is malformed although its checksum was right.
+    pub(crate) fn new(
+        id: ShardId,
+        mut recovered: RecoveredShard,
+        settings: &Settings,
+        seed: u64,
+        now: Now,
+    ) -> Result<Self, CodecError> {
+        let state = recovered.state.clone();
+        let log = recovered.log();
+        let mut data = Keyspace::new(state.range, seed);
+        let mut floors = BTreeMap::new();
+        let mut places = checkpoint::Places::new(&recovered);
+        for (slot, image) in &recovered.images {
+            if !state.range.contains(*slot) {
+                continue;
+            }
+            data.install_slot(*slot, &image.bytes).map_err(|_| CodecError("a slot image"))?;
+            places.imaged(*slot, image.index, image.segment);
+            if image.index > state.applied.0 {
+                floors.insert(*slot, image.index);
+            }
+        }
+        let mut shard = Self {
+            id,
+            me: settings.node,
+            range: state.range,
+            data,
+            group: RaftGroup::new(settings.node, log),
+            lease: state.lease,
+            stamp: state.stamp,
+            proposed_stamp: UnixMillis(0),
+            seed: seed ^ u64::from(id.0).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            load: Load::default(),
+            fortified: Vec::new(),
+            lease_until: Monotonic(0),
+            given_up: Term(0),
+            led: None,
+            transfer: None,
+            promised: None,
+            campaign_at: Monotonic::NEVER,
+            campaigns: 0,
+            batch: Batch::default(),
+            pending: VecDeque::new(),
+            held: VecDeque::new(),
+            parked: VecDeque::new(),
+            queue_bytes: 0,
+            reads: reads::ReadRounds::default(),
+            watches: proposals::Watches::default(),
+            reaping: false,
+            settle_at: Monotonic::NEVER,
+            catch_ups: Vec::new(),
+            staging: None,
+            floors,
+            places,
+            writes: VecDeque::new(),
+            #[cfg(feature = "planted-bugs")]
+            planted: settings.planted,
+            dirty: false,
+            scheduled: Monotonic::NEVER,
+        };
+        shard.campaign_at = now.monotonic + shard.campaign_delay(settings);
+        Ok(shard)
+    }
+
+    pub(crate) fn range(&self) -> SlotRange {
+        self.range
+    }
+
+    pub(crate) fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    pub(crate) fn data(&self) -> &Keyspace {
+        &self.data
+    }
+
+    pub(crate) fn voters(&self) -> Vec<NodeId> {
+        self.group.replicas().voters()
+    }
+
+    pub(crate) fn applied_index(&self) -> LogIndex {
+        self.group.applied_index()
+    }
+
+    pub(crate) fn has_replica_on(&self, node: NodeId) -> bool {
+        self.group.replicas().contains(node)
+    }
+
+    /// The next of a sequence of numbers that depends on the node's seed only.
+    fn random(&mut self) -> u64 {
+        // SplitMix64 (Steele, Lea, Flood 2014): any seed is a good one.
+        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.seed;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// The replicated state but for the slots.
+    fn state(&self) -> ShardState {
+        ShardState {
+            range: self.range,
+            applied: self.group.applied(),
+            replicas: self.group.replicas(),
+            lease: self.lease.clone(),
+            stamp: self.stamp,
+        }
+    }
+
+    pub(crate) fn status(&mut self, now: Now, support: &Support) -> ShardStatus {
+        let lease_valid = self.lease_is_valid(now.monotonic, support);
+        let replicas = self.group.replicas();
+        let others = replicas.voters().into_iter().chain(replicas.learners());
+        let progress = others
+            .filter(|_| self.group.is_leader())
+            .filter_map(|node| Some((node, self.group.progress(node)?.0)))
+            .collect();
+        let (first_index, log_bytes) = self.group.memory();
+        let remaining = self.lease_until.since(now.monotonic).as_millis();
+        ShardStatus {
+            shard: self.id,
+            range: self.range,
+            lease: self.lease.clone(),
+            holder: self.known_holder(),
+            lease_valid,
+            lease_remaining_millis: u64::try_from(remaining).unwrap_or(0),
+            term: self.group.term(),
+            leader: self.group.leader(),
+            voters: replicas.voters(),
+            learners: replicas.learners(),
+            first_index,
+            last_index: self.group.last_index(),
+            commit_index: self.group.commit_index(),
+            applied_index: self.group.applied_index(),
+            persisted_index: self.group.persisted_index(),
+            progress,
+            keys: self.data.keys(),
+            expiring_keys: self.data.expiring_keys(),
+            data_bytes: self.data.memory_bytes(),
+            log_bytes,
+            parked: self.parked.len(),
+            load: self.load,
+        }
+    }
+
+    /// A durable write holds something of this shard.
+    pub(crate) fn persisted(&mut self, env: &mut Env<'_>, write: WriteId, segment: SegmentId) {
+        while let Some(&(first, index)) = self.writes.front() {
+            if first > write {
+                break;
+            }
+            self.writes.pop_front();
+            self.places.persisted(segment, index);
+        }
+        let mut messages = Vec::new();
+        self.group.persisted(write, &mut messages);
+        for message in messages {
+            self.send(env, message);
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! From a request to a log entry.
+//!
+//! All that clients ask of a shard in one turn becomes one entry. Beside the encoded operations
+//! the holder keeps, in the same order, who waits for which of them; reads that must come after
+//! a write of the same client stand between them and run when the entry is applied.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use resp::CommandId;
+use types::{LogIndex, Monotonic, Now, Slot, Term, UnixMillis};
+
+use super::{Env, Request, Shard, Watcher};
+use crate::entry::{self, BatchHeader, OperationKind};
+use crate::session::Waiter;
+
+/// Longest run of operations in one entry, in bytes; a longer single operation stands alone.
+const ENTRY_BYTES: usize = 256 << 10;
+/// Keys that one entry reaps at most.
+const REAPED_KEYS: usize = 256;
+
+/// What was asked of the shard since its last entry.
+#[derive(Default)]
+pub(super) struct Batch {
+    operations: Vec<u8>,
+    locals: Vec<Local>,
+    /// Batches that are full, in order.
+    full: VecDeque<(Vec<u8>, Vec<Local>)>,
+}
+
+/// What the holder does, beside applying, when an operation of an entry is applied.
+pub(super) enum Local {
+    /// The next operation of the entry: somebody waits for its reply. Its length in bytes lets it
+    /// be found again should the entry be lost.
+    Apply { waiter: Waiter, watcher: Watcher, bytes: u32 },
+    /// Not in the entry: a read that comes after what stands before it.
+    Read(Request),
+}
+
+/// A proposed entry.
+pub(super) struct Pending {
+    pub(super) index: LogIndex,
+    pub(super) term: Term,
+    pub(super) deadline: Monotonic,
+    pub(super) locals: Vec<Local>,
+    /// The encoded operations, to run them elsewhere should the entry be lost.
+    pub(super) operations: Bytes,
+}
+
+/// Keys that sessions watch. Only the holder keeps them; a session whose watch is lost with the
+/// lease finds its transaction aborted, which is always safe.
+#[derive(Default)]
+pub(super) struct Watches {
+    by_key: BTreeMap<Box<[u8]>, BTreeSet<Watcher>>,
+    by_watcher: BTreeMap<Watcher, Watch>,
+}
+
+#[derive(Default)]
+struct Watch {
+    keys: Vec<Box<[u8]>>,
+    touched: bool,
+}
+
+impl Batch {
+    pub(super) fn push_read(&mut self, request: Request) {
+        self.locals.push(Local::Read(request));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.locals.is_empty() && self.full.is_empty()
+    }
+
+    fn push(&mut self, waiter: Waiter, watcher: Watcher, start: usize) {
+        let bytes = u32::try_from(self.operations.len() - start).expect("requests are bounded");
+        self.locals.push(Local::Apply { waiter, watcher, bytes });
+        if self.operations.len() > ENTRY_BYTES {
+            self.seal();
+        }
+    }
+
+    fn seal(&mut self) {
+        if !self.locals.is_empty() {
+            let operations = core::mem::take(&mut self.operations);
+            self.full.push_back((operations, core::mem::take(&mut self.locals)));
+        }
+    }
+
+    fn take(&mut self) -> Option<(Vec<u8>, Vec<Local>)> {
+        self.seal();
+        self.full.pop_front()
+    }
+}
+
+impl Shard {
+    /// Adds a write to the turn's batch: the fast path of a client at the holder.
+    pub(crate) fn propose_single(
+        &mut self,
+        waiter: Waiter,
+        watcher: Watcher,
+        slot: Slot,
+        id: CommandId,
+        args: &[&[u8]],
+    ) {
+        let start = self.batch.operations.len();
+        entry::put_single(slot, id, args, &mut self.batch.operations);
+        self.queue_bytes += self.batch.operations.len() - start;
+        self.batch.push(waiter, watcher, start);
+    }
+
+    /// Whether a client's write can go straight into the batch.
+    pub(crate) fn admits_directly(&self, limit: usize) -> bool {
+        self.held.is_empty() && self.parked.is_empty() && self.queue_bytes < limit
+    }
+
+    /// Whether a client's read need not wait for anybody here.
+    pub(crate) fn reads_directly(&self) -> bool {
+        self.parked.is_empty()
+    }
+
+    /// Serves a request here: this replica was found to hold the lease, or to lead and the
+    /// request only reads.
+    pub(crate) fn serve(&mut self, env: &mut Env<'_>, request: Request) {
+        if self.is_serving(env) {
+            self.admit(env, request);
+        } else {
+            self.read_now(env, request);
+        }
+    }
+
+    /// Adds a request that this holder serves.
+    fn admit(&mut self, env: &mut Env<'_>, request: Request) {
+        if !self.held.is_empty() {
+            self.hold(request);
+            return;
+        }
+        let Ok(kind) = entry::only_operation(&request.operation).map(|op| op.kind()) else {
+            return env.sessions.answer_error(request.waiter, "ERR malformed forwarded request");
+        };
+        let idle = self.batch.is_empty() && self.pending.is_empty();
+        match kind {
+            OperationKind::WatchedGroup => self.hold(request),
+            OperationKind::Write => self.propose(&request),
+            OperationKind::Read if request.ordered && !idle => self.batch.push_read(request),
+            // What is proposed and not applied must not slip in behind the watcher's back.
+            OperationKind::Watch if !idle => self.batch.push_read(request),
+            OperationKind::Read | OperationKind::Watch => self.read_now(env, request),
+            OperationKind::Unwatch => {
+                self.watches.forget(request.watcher);
+                env.sessions.answer(request.waiter, |reply| reply.ok());
+            }
+        }
+    }
+
+    fn propose(&mut self, request: &Request) {
+        let start = self.batch.operations.len();
+        self.batch.operations.extend_from_slice(&request.operation);
+        self.queue_bytes += request.operation.len();
+        self.batch.push(request.waiter, request.watcher, start);
+    }
+
+    /// Keeps a request until everything before it is applied.
+    fn hold(&mut self, request: Request) {
+        self.queue_bytes += request.operation.len();
+        self.held.push_back(request);
+    }
+
+    /// Lets held requests go on: a transaction with watched keys runs when nothing is under way,
+    /// so that its check and its place in the log agree.
+    pub(super) fn release_held(&mut self, env: &mut Env<'_>) {
+        if self.held.is_empty() || !self.batch.is_empty() || !self.pending.is_empty() {
+            return;
+        }
+        let mut checked = false;
+        let held = core::mem::take(&mut self.held);
+        let mut held = held.into_iter();
+        while let Some(request) = held.next() {
+            let kind = entry::only_operation(&request.operation).map(|op| op.kind());
+            let watched = kind == Ok(OperationKind::WatchedGroup);
+            if watched && checked {
+                self.held.push_back(request);
+                break;
+            }
+            self.queue_bytes -= request.operation.len();
+            if watched {
+                checked = true;
+                if self.watches.take(request.watcher) {
+                    self.propose(&request);
+                } else {
+                    env.sessions.answer(request.waiter, |reply| reply.null_array());
+                }
+            } else {
+                self.admit(env, request);
+            }
+        }
+        self.held.extend(held);
+    }
+
+    /// Proposes what was asked for, as entries.
+    pub(super) fn flush_batch(&mut self, env: &mut Env<'_>) {
+        while let Some((operations, locals)) = self.batch.take() {
+            if operations.is_empty() {
+                self.attach_reads(env, locals);
+                continue;
+            }
+            self.proposed_stamp = self.next_stamp(env.now);
+            let header = BatchHeader {
+                epoch: self.lease.epoch,
+                stamp: self.proposed_stamp,
+                seed: self.random(),
+            };
+            let bytes = entry::encode_batch(header, &operations);
+            let proposed = self.group.propose(bytes);
+            let Some((index, term)) = proposed else {
+                self.displace(env, &locals, &operations);
+                continue;
+            };
+            let deadline = env.now.monotonic + env.settings.request_time;
+            let operations = Bytes::from(operations);
+            self.pending.push_back(Pending { index, term, deadline, locals, operations });
+            self.unsettle(env);
+        }
+    }
+
+    /// Reads that follow nothing of their own batch wait for the newest entry, or run now.
+    fn attach_reads(&mut self, env: &mut Env<'_>, locals: Vec<Local>) {
+        if let Some(last) = self.pending.back_mut() {
+            last.locals.extend(locals);
+            return;
+        }
+        for local in locals {
+            match local {
+                Local::Read(request) => self.read_now(env, request),
+                Local::Apply { .. } => {}
+            }
+        }
+    }
+
+    /// The stamp of a batch proposed now: the holder's wall clock, but never backwards.
+    pub(super) fn next_stamp(&self, now: Now) -> UnixMillis {
+        now.wall.max(self.stamp).max(self.proposed_stamp)
+    }
+
+    /// Requests whose entry is certainly not in the log go to whoever holds the lease now.
+    pub(super) fn displace(&mut self, env: &mut Env<'_>, locals: &[Local], operations: &[u8]) {
+        let deadline = env.now.monotonic + env.settings.park_time;
+        let mut at = 0usize;
+        for local in locals {
+            match local {
+                Local::Apply { waiter, watcher, bytes } => {
+                    let end = at + *bytes as usize;
+                    let operation = operations.get(at..end).unwrap_or_default();
+                    at = end;
+                    self.queue_bytes -= operation.len();
+                    if *waiter == Waiter::Nobody {
+                        continue;
+                    }
+                    let request = Request {
+                        waiter: *waiter,
+                        operation: Bytes::copy_from_slice(operation),
+                        writes: true,
+                        ordered: true,
+                        watcher: *watcher,
+                        deadline,
+                    };
+                    env.effects.displaced.push((self.id, request));
+                }
+                Local::Read(request) => {
+                    env.effects.displaced.push((self.id, request.clone()));
+                }
+            }
+        }
+    }
+
+    /// The outcome of a proposed entry can't be learned here any more.
+    pub(super) fn abandon(&mut self, env: &mut Env<'_>, pending: Pending) {
+        self.queue_bytes -= pending.operations.len();
+        for local in pending.locals {
+            match local {
+                Local::Apply { waiter, .. } => env.sessions.answer_uncertain(waiter),
+                Local::Read(request) => env.effects.displaced.push((self.id, request)),
+            }
+        }
+    }
+
+    /// Gives up on entries that have waited too long.
+    pub(super) fn expire_pending(&mut self, env: &mut Env<'_>) {
+        while self.pending.front().is_some_and(|first| first.deadline <= env.now.monotonic) {
+            let Some(pending) = self.pending.pop_front() else { return };
+            self.abandon(env, pending);
+        }
+    }
+
+    /// The holder lets the log decide that keys have expired.
+    pub(super) fn reap(&mut self, env: &mut Env<'_>) {
+        if self.reaping || !self.is_serving(env) {
+            return;
+        }
+        let mut keys = Vec::new();
+        self.data.expired(self.next_stamp(env.now), REAPED_KEYS, &mut keys);
+        if !keys.is_empty() {
+            let keys: Vec<&[u8]> = keys.iter().map(AsRef::as_ref).collect();
+            self.propose_reaping(&keys);
+            self.reaping = true;
+        }
+    }
+
+    /// Proposes to remove those of the keys that have expired.
+    pub(super) fn propose_reaping(&mut self, keys: &[&[u8]]) {
+        let nobody = (self.me, types::SessionId(0));
+        for key in keys {
+            let slot = resp::slot_of(key);
+            self.propose_single(Waiter::Nobody, nobody, slot, CommandId::Reap, &[b"", key]);
+        }
+    }
+
+    /// Whether this replica holds a valid lease now.
+    pub(super) fn is_serving(&mut self, env: &Env<'_>) -> bool {
+        self.standing(env.now.monotonic, env.support) == super::Standing::Holder
+    }
+
+    /// Parks a request until a holder is known; refuses it when too much waits already.
+    pub(crate) fn park(&mut self, env: &mut Env<'_>, request: Request) {
+        if self.queue_bytes >= env.settings.shard_queue_bytes {
+            let text = alloc::format!(
+                "TRYAGAIN too many requests wait for shard {} ({} bytes); try again later",
+                self.id,
+                self.queue_bytes
+            );
+            env.sessions.answer_error(request.waiter, &text);
+            return;
+        }
+        self.queue_bytes += request.operation.len();
+        self.parked.push_back(request);
+    }
+
+    /// All parked requests, to be placed anew.
+    pub(super) fn take_parked(&mut self) -> VecDeque<Request> {
+        let parked = core::mem::take(&mut self.parked);
+        self.queue_bytes -= parked.iter().map(|request| request.operation.len()).sum::<usize>();
+        parked
+    }
+
+    /// The first end of a wait among parked requests and proposed entries.
+    pub(super) fn next_expiry_of_waits(&self) -> Monotonic {
+        let parked = self.parked.iter().map(|request| request.deadline).min();
+        let pending = self.pending.front().map(|pending| pending.deadline);
+        let parked = parked.unwrap_or(Monotonic::NEVER);
+        parked.min(pending.unwrap_or(Monotonic::NEVER))
+    }
+
+    /// A session ended: nothing it watches matters any more.
+    pub(crate) fn forget_watcher(&mut self, watcher: Watcher) {
+        self.watches.forget(watcher);
+    }
+}
+
+impl Watches {
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_watcher.is_empty()
+    }
+
+    /// Begins to watch keys, besides those watched before.
+    pub(super) fn add(&mut self, watcher: Watcher, keys: &[&[u8]]) {
+        let watch = self.by_watcher.entry(watcher).or_default();
+        for &key in keys {
+            if self.by_key.entry(key.into()).or_default().insert(watcher) {
+                watch.keys.push(key.into());
+            }
+        }
+    }
+
+    /// Keys have changed.
+    pub(super) fn touch(&mut self, keys: &[Box<[u8]>]) {
+        for key in keys {
+            for watcher in self.by_key.get(key).into_iter().flatten() {
+                if let Some(watch) = self.by_watcher.get_mut(watcher) {
+                    watch.touched = true;
+                }
+            }
+        }
+    }
+
+    /// Everything has changed.
+    pub(super) fn touch_all(&mut self) {
+        for watch in self.by_watcher.values_mut() {
+            watch.touched = true;
+        }
+    }
+
+    /// Ends a watch; says whether it was there and untouched.
+    pub(super) fn take(&mut self, watcher: Watcher) -> bool {
+        self.forget(watcher).is_some_and(|watch| !watch.touched)
+    }
+
+    fn forget(&mut self, watcher: Watcher) -> Option<Watch> {
+        let watch = self.by_watcher.remove(&watcher)?;
+        for key in &watch.keys {
+            if let Some(watchers) = self.by_key.get_mut(key) {
+                watchers.remove(&watcher);
+                if watchers.is_empty() {
+                    self.by_key.remove(key);
+                }
+            }
+        }
+        Some(watch)
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.by_key.clear();
+        self.by_watcher.clear();
+    }
+}

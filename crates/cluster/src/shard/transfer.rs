@@ -1,0 +1,169 @@
+//! Handing a lease over: the client notices a few milliseconds.
+//!
+//! 1. The holder checks the target, stops admitting, and parks what arrives.
+//! 2. When everything admitted is applied, it gives the lease up for the rest of the term, for
+//!    good (rules R19 and R21): whatever becomes of the transfer, it must win a new term.
+//! 3. Only then does it tell the target to campaign. The target's requests for votes carry a mark
+//!    by which fortified followers let that one election pass.
+//! 4. When the new holder is known, parked requests go there.
+
+use alloc::string::String;
+
+use types::{LeaseEpoch, Monotonic, NodeId};
+
+use super::{Env, Shard};
+use crate::io::Event;
+use crate::session::Waiter;
+
+/// Entries by which a target may lag when a transfer begins.
+const LAG_MAX: u64 = 256;
+
+/// A lease on its way.
+pub(super) struct Transfer {
+    pub(super) target: NodeId,
+    deadline: Monotonic,
+    given_up: bool,
+}
+
+impl Transfer {
+    pub(super) fn has_given_up(&self) -> bool {
+        self.given_up
+    }
+}
+
+impl Shard {
+    /// Begins a transfer.
+    ///
+    /// # Errors
+    /// Why the order is refused; nothing has changed then.
+    pub(crate) fn begin_transfer(
+        &mut self,
+        env: &mut Env<'_>,
+        target: NodeId,
+        epoch: Option<LeaseEpoch>,
+    ) -> Result<(), String> {
+        self.verify_transfer(env, target, epoch)?;
+        if target == self.me {
+            return Ok(());
+        }
+        let deadline = env.now.monotonic + env.settings.transfer_time;
+        self.transfer = Some(Transfer { target, deadline, given_up: false });
+        // New requests must be parked from here on, though the lease itself still stands until
+        // it is given up; requests in flight finish under it.
+        self.recheck_lease();
+        env.effects.events.push(Event::TransferBegun { shard: self.id, target });
+        Ok(())
+    }
+
+    /// Checks an order against the shard as it is (rules R20, R24 and R28).
+    fn verify_transfer(
+        &mut self,
+        env: &Env<'_>,
+        target: NodeId,
+        epoch: Option<LeaseEpoch>,
+    ) -> Result<(), String> {
+        let id = self.id;
+        if epoch.is_some_and(|epoch| epoch != self.lease.epoch) {
+            let (asked, current) = (epoch.unwrap_or_default(), self.lease.epoch);
+            return Err(alloc::format!(
+                "ERR the order is about lease {asked} of shard {id}, which is at {current}: \
+                 look at the shard again"
+            ));
+        }
+        if self.transfer.is_some() {
+            return Err(alloc::format!("ERR the lease of shard {id} is already being moved"));
+        }
+        if !self.is_serving(env) {
+            let me = self.me;
+            return Err(alloc::format!(
+                "ERR node {me} does not hold the lease of shard {id} at the moment; try again"
+            ));
+        }
+        if target == self.me {
+            return Ok(());
+        }
+        if !self.group.replicas().is_lasting_voter(target) {
+            return Err(alloc::format!(
+                "ERR node {target} has no voting replica of shard {id}; its voters are {:?}",
+                self.voters()
+            ));
+        }
+        if self.group.change_pending() {
+            return Err(alloc::format!(
+                "ERR the replicas of shard {id} are being changed; try again when that is done"
+            ));
+        }
+        if !env.support.is_alive(env.now.monotonic, target) {
+            return Err(alloc::format!("ERR node {target} does not answer its peers"));
+        }
+        let last = self.group.last_index().0;
+        let matched = self.group.progress(target).map_or(0, |(matched, _)| matched.0);
+        if !self.group.is_replicating(target) || matched + LAG_MAX < last {
+            return Err(alloc::format!(
+                "ERR node {target} has not caught up with shard {id} (it is at {matched} of \
+                 {last}); try again later"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Moves a transfer on.
+    pub(super) fn advance_transfer(&mut self, env: &mut Env<'_>) {
+        let idle = self.batch.is_empty() && self.pending.is_empty() && self.held.is_empty();
+        let Some(transfer) = &mut self.transfer else { return };
+        if !self.group.is_leader() {
+            self.transfer = None;
+            return;
+        }
+        if transfer.deadline <= env.now.monotonic {
+            return self.fail_transfer(env);
+        }
+        if transfer.given_up || !idle {
+            return;
+        }
+        transfer.given_up = true;
+        let target = transfer.target;
+        let term = self.group.term();
+        self.given_up = term;
+        self.recheck_lease();
+        env.effects.events.push(Event::LeaseGivenUp { shard: self.id, term });
+        self.group.transfer(target);
+    }
+
+    /// The target did not take over in time.
+    fn fail_transfer(&mut self, env: &mut Env<'_>) {
+        let Some(transfer) = self.transfer.take() else { return };
+        let target = transfer.target;
+        env.effects.events.push(Event::TransferFailed { shard: self.id, target });
+        if transfer.given_up {
+            // The lease of this term is gone for good. Whoever wins the next one holds the next
+            // lease; this replica is as good a candidate as any.
+            self.group.step_down();
+            self.campaign_at = env.now.monotonic;
+        }
+    }
+
+    pub(super) fn transfer_deadline(&self) -> Monotonic {
+        self.transfer.as_ref().map_or(Monotonic::NEVER, |transfer| transfer.deadline)
+    }
+
+    /// Hands the lease to any fit replica, because the node stops. Says whether there is still
+    /// something to wait for.
+    pub(crate) fn hand_over(&mut self, env: &mut Env<'_>) -> bool {
+        if !self.group.is_leader() {
+            return false;
+        }
+        if self.transfer.is_some() {
+            return true;
+        }
+        let heirs = self.lease.succession.iter().copied().chain(self.voters());
+        let heirs: alloc::vec::Vec<NodeId> = heirs.filter(|heir| *heir != self.me).collect();
+        heirs.into_iter().any(|heir| self.begin_transfer(env, heir, None).is_ok())
+            || self.voters().len() > 1 && self.is_serving(env)
+    }
+
+    /// Ends the waits of a waiter of this node's own.
+    pub(super) fn is_own(waiter: Waiter) -> bool {
+        !matches!(waiter, Waiter::Peer { .. })
+    }
+}

@@ -1,0 +1,231 @@
+//! What happens to a shard once a turn, after all inputs: proposals become entries, the engine
+//! runs, what is committed is applied, and whatever time demands is done.
+
+use core::time::Duration;
+
+use types::{Monotonic, UnixMillis};
+
+use super::{Effects, Env, Shard};
+use crate::entry::{self, LeaseReason, LeaseRecord};
+use crate::io::Event;
+use crate::record::{put_entry, put_vote};
+
+/// How long a leader waits for followers to have everything before it asks them.
+const SETTLE_AFTER: Duration = Duration::from_millis(100);
+/// Bytes of applied entries that all shards of a node together keep in memory although every
+/// replica has them: a follower's, for the day when it leads, a leader's to save compactions.
+const LOG_KEPT: usize = 8 << 20;
+const LOG_KEPT_MIN: usize = 16 << 10;
+const LOG_KEPT_MAX: usize = 1 << 20;
+/// Bytes of applied entries kept in memory for a replica that lags; then it needs slot images.
+const LOG_KEPT_FOR_LAGGARDS: usize = 16 << 20;
+
+impl Shard {
+    /// Does everything there is to do now.
+    pub(crate) fn advance(&mut self, env: &mut Env<'_>) {
+        self.expire_pending(env);
+        self.maybe_campaign(env);
+        self.settle_followers(env);
+        self.reap(env);
+        loop {
+            self.release_held(env);
+            self.flush_batch(env);
+            self.begin_round(env);
+            self.advance_transfer(env);
+            let mut worked = false;
+            while self.group.has_work() {
+                worked = true;
+                self.run_engine(env);
+                self.note_leadership(env);
+            }
+            self.serve_confirmed(env);
+            if !worked && self.batch.is_empty() {
+                break;
+            }
+        }
+        self.advance_catch_ups(env);
+        self.place_parked(env);
+        self.compact(env);
+    }
+
+    fn run_engine(&mut self, env: &mut Env<'_>) {
+        let collected = self.group.collect(env.effects.write);
+        if let Some(installed) = &collected.installed {
+            self.install(env, installed);
+        }
+        let Effects { payload, write, .. } = &mut *env.effects;
+        for entry in &collected.entries {
+            put_entry(self.id, entry, payload);
+            self.places.note_term(entry.index(), entry.term());
+        }
+        if let Some(last) = collected.entries.last() {
+            self.writes.push_back((*write, last.index()));
+        }
+        if let Some(vote) = collected.vote.filter(|_| collected.must_persist) {
+            put_vote(self.id, vote, payload);
+            self.places.vote_written();
+        }
+        for message in collected.messages {
+            self.send(env, message);
+        }
+        for (number, index) in collected.reads {
+            self.round_confirmed(number, index);
+        }
+        for committed in &collected.committed {
+            self.apply(env, committed);
+        }
+    }
+
+    /// Reacts when this replica has begun or ceased to lead.
+    fn note_leadership(&mut self, env: &mut Env<'_>) {
+        let leads = self.group.is_leader().then(|| self.group.term());
+        if leads == self.led {
+            return;
+        }
+        self.recheck_lease();
+        if self.led.is_some() {
+            self.watches.clear();
+            self.transfer = None;
+            self.reaping = false;
+            self.displace_reads(env);
+            let event = Event::LeaseLost { shard: self.id, epoch: self.lease.epoch };
+            env.effects.events.push(event);
+        }
+        self.led = leads;
+        env.effects.rerouted.push(self.id);
+        if leads.is_some() {
+            self.campaign_at = Monotonic::NEVER;
+            self.campaigns = 0;
+            self.fortified.clear();
+            let elected_alone = self.promised.is_none_or(|promised| {
+                !env.support.supports(
+                    env.now.monotonic,
+                    promised.leader,
+                    promised.fortification.epoch,
+                )
+            });
+            let reason = if elected_alone { LeaseReason::Election } else { LeaseReason::Transfer };
+            self.promised = None;
+            let record = LeaseRecord { holder: self.me, reason };
+            let proposed = self.group.propose(entry::encode_lease(&record));
+            assert!(proposed.is_some(), "a new leader could not propose its lease record");
+            self.unsettle(env);
+        }
+    }
+
+    /// Something is under way that followers must get to know.
+    pub(super) fn unsettle(&mut self, env: &Env<'_>) {
+        if self.settle_at == Monotonic::NEVER {
+            self.settle_at = env.now.monotonic + SETTLE_AFTER;
+        }
+    }
+
+    /// A replica has (re)appeared or its promise is new: ask it for its state at once.
+    pub(crate) fn greet(&mut self, env: &Env<'_>) {
+        if self.group.is_leader() {
+            self.settle_at = env.now.monotonic;
+        }
+    }
+
+    /// What was sent to `peer` may be lost.
+    pub(crate) fn connection_lost(&mut self, env: &Env<'_>, peer: types::NodeId) {
+        if self.group.is_leader() && self.group.progress(peer).is_some() {
+            self.group.unreachable(peer);
+            self.greet(env);
+        }
+    }
+
+    /// Asks the followers, if any live one may lack something: the engine sends each answer's
+    /// author what it lacks. When all have everything the shard falls silent.
+    fn settle_followers(&mut self, env: &mut Env<'_>) {
+        let now = env.now.monotonic;
+        if now < self.settle_at {
+            return;
+        }
+        self.settle_at = Monotonic::NEVER;
+        if !self.group.is_leader() {
+            return;
+        }
+        self.group.ping();
+        let (last, commit) = (self.group.last_index(), self.group.commit_index());
+        let replicas = self.group.replicas();
+        let others = replicas.voters().into_iter().chain(replicas.learners());
+        let unsettled = others.filter(|node| *node != self.me).any(|node| {
+            let behind = self
+                .group
+                .progress(node)
+                .is_none_or(|(matched, committed)| matched < last || committed < commit);
+            let promised = self.fortified.iter().any(|known| {
+                known.node == node
+                    && known.term == self.group.term()
+                    && env.support.kept_until(node, known.fortification) > now
+            });
+            (behind || !promised) && env.support.is_alive(now, node)
+        });
+        if unsettled {
+            self.settle_at = now + SETTLE_AFTER;
+        }
+    }
+
+    /// Parked requests go on when there is somewhere to go, and end when their time is up.
+    fn place_parked(&mut self, env: &mut Env<'_>) {
+        if self.parked.is_empty() {
+            return;
+        }
+        let now = env.now.monotonic;
+        let standing = self.standing(now, env.support);
+        let waits = matches!(standing, super::Standing::Changing | super::Standing::Leaderless);
+        for request in self.take_parked() {
+            if waits && now < request.deadline {
+                self.queue_bytes += request.operation.len();
+                self.parked.push_back(request);
+            } else {
+                env.effects.displaced.push((self.id, request));
+            }
+        }
+    }
+
+    /// Forgets entries in memory that nobody needs.
+    fn compact(&mut self, env: &Env<'_>) {
+        let (first, bytes) = self.group.memory();
+        let keep = LOG_KEPT / usize::from(env.settings.shards.max(1));
+        if bytes <= keep.clamp(LOG_KEPT_MIN, LOG_KEPT_MAX) {
+            return;
+        }
+        let mut upto = self.group.applied_index();
+        if self.group.is_leader() && bytes <= LOG_KEPT_FOR_LAGGARDS {
+            let replicas = self.group.replicas();
+            let others = replicas.voters().into_iter().chain(replicas.learners());
+            for node in others.filter(|node| *node != self.me) {
+                let matched = self.group.progress(node).map(|(matched, _)| matched);
+                upto = upto.min(matched.unwrap_or(upto));
+            }
+        }
+        if upto >= first {
+            self.group.compact(upto);
+        }
+    }
+
+    /// When the shard must be looked at next, if nothing happens before.
+    pub(crate) fn next_deadline(&self, env: &Env<'_>) -> Monotonic {
+        let now = env.now.monotonic;
+        self.campaign_at
+            .min(self.settle_at)
+            .min(self.next_expiry_of_waits())
+            .min(self.next_round_deadline())
+            .min(self.transfer_deadline())
+            .min(self.catch_up_deadline(now))
+            .min(self.next_reaping(env))
+    }
+
+    /// When the holder must look for expired keys.
+    fn next_reaping(&self, env: &Env<'_>) -> Monotonic {
+        if !self.group.is_leader() || self.reaping {
+            return Monotonic::NEVER;
+        }
+        let Some(UnixMillis(expiry)) = self.data.next_expiry() else { return Monotonic::NEVER };
+        // At most a hundred times a second, however many keys expire.
+        let wait = expiry.saturating_sub(env.now.wall.0).max(10);
+        env.now.monotonic + Duration::from_millis(wait)
+    }
+}

@@ -1,0 +1,360 @@
+//! Support: the time-bounded promises that nodes exchange, and the only periodic traffic.
+//!
+//! Node B sends each other node A a small beat that asks for support at B's epoch towards A. A
+//! answers with a promise: "I support you at this epoch for D from the moment I got your beat".
+//! While A supports B at epoch e, A keeps what it promised B in each shard under e (a
+//! *fortification*: neither to campaign nor to vote for another).
+//!
+//! - Durations travel, never times (rule R1). A's promise ends at A's receipt of the beat + D. B
+//!   counts it from the moment it *sent* that beat, less a margin for drift (R2, R3), so B is
+//!   always the first to consider it over.
+//! - A promise that runs out unrenewed is withdrawn for good: A will support B only at a later
+//!   epoch (R10). B raises its epoch when it learns that.
+//! - Epochs are kept per direction and pair: when one peer withdraws, what the others have
+//!   promised stands.
+//! - A restarted B has a later incarnation, so later epochs: what was promised to its former life
+//!   is void, because a lease is never used across a restart (R11).
+//! - A restarted A has forgotten its promises, so it votes for nobody until the longest of them
+//!   must be over (R12, [`Support::may_vote_at`]). B drops what a former incarnation of A promised
+//!   as soon as it hears of the new one.
+//!
+//! Cost: N x (N-1) small messages for each beat, whatever the number of shards.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use types::{Incarnation, Monotonic, NodeId, Now, SupportEpoch};
+
+use crate::io::{Event, Fortification, Message};
+use crate::settings::Settings;
+
+/// Beats whose answers are still awaited; older ones no longer count.
+const BEATS_REMEMBERED: usize = 64;
+
+/// A node's part in the exchange of support.
+pub(crate) struct Support {
+    incarnation: Incarnation,
+    beat_interval: Duration,
+    duration: Duration,
+    drift_permille: u32,
+    may_vote_at: Monotonic,
+    next_beat: Monotonic,
+    peers: BTreeMap<NodeId, Pair>,
+    /// Grows whenever something changed that shards derive lease ends from in a way that is not
+    /// a mere extension.
+    changes: Vec<SupportChange>,
+}
+
+/// What a node and one of its peers have promised each other.
+struct Pair {
+    /// The epoch we ask the peer to support us at.
+    own_epoch: SupportEpoch,
+    sequence: u64,
+    sent: VecDeque<(u64, Monotonic)>,
+    received: Option<Received>,
+    given: Option<Given>,
+    /// We support the peer at this epoch or later ones only.
+    smallest_given: SupportEpoch,
+    /// The newest incarnation of the peer we have heard of.
+    incarnation: Incarnation,
+    round_trip: Option<Duration>,
+    last_heard: Option<Monotonic>,
+}
+
+/// A promise we hold.
+#[derive(Clone, Copy)]
+struct Received {
+    fortification: Fortification,
+    until: Monotonic,
+}
+
+/// A promise we gave.
+#[derive(Clone, Copy)]
+struct Given {
+    epoch: SupportEpoch,
+    until: Monotonic,
+}
+
+/// What shards must react to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SupportChange {
+    /// We no longer support the peer under the epoch we did: its shards need a new holder.
+    Withdrawn(NodeId),
+    /// The peer supports us under a new epoch or in a new life: shards we lead must ask it for a
+    /// new fortification.
+    Renewed(NodeId),
+    /// A peer that had not been heard of for a while is there (again).
+    Appeared(NodeId),
+}
+
+impl Support {
+    /// Starts the exchange. `fenced` says whether this node may have made promises in a former
+    /// life: then it votes for nobody for `longest_promise`.
+    pub(crate) fn new(
+        settings: &Settings,
+        incarnation: Incarnation,
+        longest_promise: Duration,
+        now: Monotonic,
+    ) -> Self {
+        let pair = |node: NodeId| (node, Pair::new(SupportEpoch::first_of(incarnation)));
+        let others = settings.members.iter().map(|member| member.node);
+        Self {
+            incarnation,
+            beat_interval: settings.beat_interval,
+            duration: settings.support_duration,
+            drift_permille: settings.clock_drift_permille,
+            may_vote_at: now
+                + longest_promise
+                + drift_of(longest_promise, settings.clock_drift_permille),
+            next_beat: now,
+            peers: others.filter(|&node| node != settings.node).map(pair).collect(),
+            changes: Vec::new(),
+        }
+    }
+
+    /// From when on this node may vote: promises of its former life are over by then.
+    pub(crate) fn may_vote_at(&self) -> Monotonic {
+        self.may_vote_at
+    }
+
+    /// The beats that are due, if any. `healthy` says that the node's log has completed a write
+    /// recently: a node that can't make progress must not keep its leases (rule R29).
+    pub(crate) fn beat(&mut self, now: Monotonic, healthy: bool, out: &mut Vec<(NodeId, Message)>) {
+        if now < self.next_beat {
+            return;
+        }
+        self.next_beat = now + self.beat_interval;
+        if !healthy {
+            return;
+        }
+        for (&node, pair) in &mut self.peers {
+            pair.sequence += 1;
+            if pair.sent.len() == BEATS_REMEMBERED {
+                pair.sent.pop_front();
+            }
+            pair.sent.push_back((pair.sequence, now));
+            let message = Message::Beat {
+                epoch: pair.own_epoch,
+                incarnation: self.incarnation,
+                sequence: pair.sequence,
+            };
+            out.push((node, message));
+        }
+    }
+
+    /// A beat arrived: promises support, or says from which epoch on it would.
+    pub(crate) fn on_beat(
+        &mut self,
+        now: Monotonic,
+        from: NodeId,
+        epoch: SupportEpoch,
+        incarnation: Incarnation,
+        sequence: u64,
+    ) -> Option<Message> {
+        let duration = self.duration;
+        let own = self.incarnation;
+        let pair = self.peers.get_mut(&from)?;
+        let appeared = pair.hear(now, self.duration);
+        let reborn = incarnation > pair.incarnation;
+        pair.incarnation = pair.incarnation.max(incarnation);
+        // A late beat of an epoch that is over, or of a former life, renews nothing.
+        let (epoch, duration) = if epoch < pair.smallest_given {
+            (pair.smallest_given, Duration::ZERO)
+        } else {
+            let until = match pair.given {
+                Some(given) if given.epoch == epoch => given.until.max(now + duration),
+                Some(_) | None => now + duration,
+            };
+            pair.given = Some(Given { epoch, until });
+            pair.smallest_given = epoch;
+            if reborn {
+                // Whatever its former life led needs a new holder, at once.
+                self.changes.push(SupportChange::Withdrawn(from));
+            }
+            (epoch, duration)
+        };
+        if appeared {
+            self.changes.push(SupportChange::Appeared(from));
+        }
+        Some(Message::Promise {
+            sequence,
+            epoch,
+            incarnation: own,
+            duration_micros: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
+        })
+    }
+
+    /// An answer to one of our beats arrived.
+    pub(crate) fn on_promise(
+        &mut self,
+        now: Monotonic,
+        from: NodeId,
+        sequence: u64,
+        fortification: Fortification,
+        duration: Duration,
+    ) {
+        let drift = self.drift_permille;
+        let Some(pair) = self.peers.get_mut(&from) else { return };
+        if pair.hear(now, self.duration) {
+            self.changes.push(SupportChange::Appeared(from));
+        }
+        if fortification.incarnation < pair.incarnation {
+            return;
+        }
+        if fortification.incarnation > pair.incarnation
+            || pair.received.is_some_and(|received| {
+                received.fortification.incarnation < fortification.incarnation
+            })
+        {
+            // The peer has begun a new life and forgotten what it had promised.
+            pair.incarnation = fortification.incarnation;
+            pair.received = None;
+        }
+        if duration.is_zero() {
+            if fortification.epoch > pair.own_epoch {
+                pair.own_epoch = fortification.epoch;
+                pair.received = None;
+            }
+            return;
+        }
+        // Each beat counts once, and only the answer to the very beat says when it was sent.
+        let Some(at) = pair.sent.iter().position(|(number, _)| *number == sequence) else { return };
+        let Some((_, sent)) = pair.sent.remove(at) else { return };
+        pair.round_trip = Some(now.since(sent));
+        if fortification.epoch != pair.own_epoch {
+            return;
+        }
+        let until = sent + less_drift(duration, drift);
+        match &mut pair.received {
+            Some(received) if received.fortification == fortification => {
+                received.until = received.until.max(until);
+            }
+            Some(_) | None => {
+                pair.received = Some(Received { fortification, until });
+                self.changes.push(SupportChange::Renewed(from));
+            }
+        }
+    }
+
+    /// Withdraws what has run out.
+    pub(crate) fn expire(&mut self, now: Monotonic, events: &mut Vec<Event>) {
+        for (&peer, pair) in &mut self.peers {
+            let Some(given) = pair.given else { continue };
+            // At the very instant of the end the promise no longer stands (rule R7).
+            if given.until <= now {
+                pair.given = None;
+                pair.smallest_given = given.epoch.next();
+                pair.last_heard = None;
+                self.changes.push(SupportChange::Withdrawn(peer));
+                events.push(Event::SupportWithdrawn { peer, epoch: given.epoch });
+            }
+        }
+    }
+
+    /// Gives up every promise held: the clock can't be trusted to have counted the time.
+    pub(crate) fn drop_received(&mut self) {
+        for pair in self.peers.values_mut() {
+            pair.own_epoch = pair.own_epoch.next();
+            pair.received = None;
+            pair.sent.clear();
+        }
+    }
+
+    /// What has changed since the last call.
+    pub(crate) fn take_changes(&mut self) -> Vec<SupportChange> {
+        core::mem::take(&mut self.changes)
+    }
+
+    /// What we have promised `peer`, to be sent along in the shards it leads.
+    pub(crate) fn fortification_for(&self, now: Monotonic, peer: NodeId) -> Option<Fortification> {
+        let given = self.peers.get(&peer)?.given.filter(|given| now < given.until)?;
+        Some(Fortification { epoch: given.epoch, incarnation: self.incarnation })
+    }
+
+    /// Whether we support `peer` at exactly this epoch.
+    pub(crate) fn supports(&self, now: Monotonic, peer: NodeId, epoch: SupportEpoch) -> bool {
+        self.fortification_for(now, peer).is_some_and(|given| given.epoch == epoch)
+    }
+
+    /// Until when `peer` keeps what it has promised us in this fortification; the distant past if
+    /// it does not stand.
+    pub(crate) fn kept_until(&self, peer: NodeId, fortification: Fortification) -> Monotonic {
+        let received = self.peers.get(&peer).and_then(|pair| pair.received);
+        received
+            .filter(|received| received.fortification == fortification)
+            .map_or(Monotonic(0), |received| received.until)
+    }
+
+    /// Whether `peer` is known to be alive: it beats and we support it.
+    pub(crate) fn is_alive(&self, now: Monotonic, peer: NodeId) -> bool {
+        self.fortification_for(now, peer).is_some()
+    }
+
+    /// The newest incarnation of `peer` that we have heard of.
+    pub(crate) fn incarnation_of(&self, peer: NodeId) -> Incarnation {
+        self.peers.get(&peer).map_or(Incarnation(0), |pair| pair.incarnation)
+    }
+
+    /// The newest measured round trip to `peer`.
+    pub(crate) fn round_trip(&self, peer: NodeId) -> Option<Duration> {
+        self.peers.get(&peer)?.round_trip
+    }
+
+    /// When [`Support::beat`] or [`Support::expire`] must be called next.
+    pub(crate) fn next_deadline(&self) -> Monotonic {
+        let ends = self.peers.values().filter_map(|pair| pair.given).map(|given| given.until);
+        ends.fold(self.next_beat, Monotonic::min)
+    }
+}
+
+impl Pair {
+    fn new(own_epoch: SupportEpoch) -> Self {
+        Self {
+            own_epoch,
+            sequence: 0,
+            sent: VecDeque::new(),
+            received: None,
+            given: None,
+            smallest_given: SupportEpoch(0),
+            incarnation: Incarnation(0),
+            round_trip: None,
+            last_heard: None,
+        }
+    }
+
+    /// Notes a sign of life; says whether it is the first for a while.
+    fn hear(&mut self, now: Monotonic, silence: Duration) -> bool {
+        let last = self.last_heard.replace(now);
+        last.is_none_or(|last| now.since(last) > silence)
+    }
+}
+
+/// A promise as its holder counts it: shorter by the most that the clocks may drift apart.
+fn less_drift(duration: Duration, permille: u32) -> Duration {
+    duration.saturating_sub(drift_of(duration, permille))
+}
+
+/// The most that two clocks may drift apart over `duration`.
+fn drift_of(duration: Duration, permille: u32) -> Duration {
+    duration / 1000 * permille
+}
+
+/// Notices that the machine was suspended or its clock was set: the two clocks then disagree about
+/// how much time has passed (rules R1 and T39).
+#[derive(Default)]
+pub(crate) struct ClockWatch {
+    last: Option<Now>,
+}
+
+impl ClockWatch {
+    /// The disagreement since the last call, if it is larger than `tolerance`.
+    pub(crate) fn gap(&mut self, now: Now, tolerance: Duration) -> Option<Duration> {
+        let last = self.last.replace(now)?;
+        let monotonic = i128::from(now.monotonic.0) - i128::from(last.monotonic.0);
+        let wall = (i128::from(now.wall.0) - i128::from(last.wall.0)) * 1_000_000;
+        let gap = u64::try_from((monotonic - wall).unsigned_abs()).unwrap_or(u64::MAX);
+        let gap = Duration::from_nanos(gap);
+        (gap > tolerance).then_some(gap)
+    }
+}

@@ -1,0 +1,375 @@
+//! What all commands share: the view of the data they work on, and the dispatch to them.
+//!
+//! A command is a function of the data, its arguments and a reply. It returns early with
+//! [`Stop`] for an error reply or for a key that has expired; [`Keyspace::execute`] then takes
+//! back what was written of the reply. Commands check everything before they change anything, so
+//! an error leaves the data as it was.
+
+use crate::entry::Entry;
+use crate::keyspace::Keyspace;
+use crate::slot::{Lifetime, SlotData};
+use crate::table::Place;
+use crate::{bitfield, bits, counter, dump, expiry, generic, lcs, string};
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use resp::{CommandId, Reply};
+use types::{Slot, UnixMillis};
+
+/// When and how a command is executed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Context {
+    /// In [`Mode::Apply`] the stamp of the log entry, the same on every replica; in [`Mode::Read`]
+    /// the time at which the holder began to serve the read.
+    pub now: UnixMillis,
+    /// The random seed of the log entry.
+    pub seed: u64,
+    /// Whether the command comes from the log.
+    pub mode: Mode,
+}
+
+/// Whether a command comes from the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// A read that the holder serves outside the log. It changes nothing.
+    Read,
+    /// A command of a log entry: a write, or a read in a transaction.
+    Apply,
+}
+
+/// How an execution ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Outcome {
+    /// The reply is written. It may be an error.
+    Done,
+    /// A key that the read looked at is past its expiry, which the log doesn't know yet. Nothing
+    /// was written to the reply. Only in [`Mode::Read`].
+    Expired,
+}
+
+/// Which keys commands changed, for those who watch them.
+#[derive(Debug, Default)]
+pub struct Changes {
+    recording: bool,
+    any: bool,
+    keys: Vec<Box<[u8]>>,
+}
+
+impl Changes {
+    /// Notes only whether anything changed.
+    #[must_use]
+    pub fn off() -> Self {
+        Self::default()
+    }
+
+    /// Notes each changed key. A key may be noted more than once.
+    #[must_use]
+    pub fn recording() -> Self {
+        Self { recording: true, ..Self::default() }
+    }
+
+    /// Whether the data changed at all, the removal of expired keys included.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        self.any
+    }
+
+    /// The changed keys, if they are recorded.
+    #[must_use]
+    pub fn keys(&self) -> &[Box<[u8]>] {
+        &self.keys
+    }
+
+    /// Forgets everything, to be used again.
+    pub fn clear(&mut self) {
+        self.any = false;
+        self.keys.clear();
+    }
+
+    fn note(&mut self, key: &[u8]) {
+        self.any = true;
+        if self.recording {
+            self.keys.push(Box::from(key));
+        }
+    }
+}
+
+/// Why a command ends before its reply is complete.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// A key that a read looked at is past its expiry.
+    Expired,
+    /// The reply is this error.
+    Error(Cow<'static, str>),
+}
+
+impl Stop {
+    pub(crate) const SYNTAX: Self = Self::error(resp::error::SYNTAX);
+    pub(crate) const NOT_AN_INTEGER: Self = Self::error(resp::error::NOT_AN_INTEGER);
+    pub(crate) const TOO_LONG: Self = Self::error(resp::error::STRING_TOO_LONG);
+
+    pub(crate) const fn error(text: &'static str) -> Self {
+        Self::Error(Cow::Borrowed(text))
+    }
+}
+
+/// The data of one slot as a command sees it.
+pub(crate) struct Data<'a> {
+    command: CommandId,
+    keyspace: &'a mut Keyspace,
+    slot: Slot,
+    context: Context,
+    changes: &'a mut Changes,
+}
+
+impl Data<'_> {
+    /// The time at which the command is executed, in milliseconds since 1970.
+    pub(crate) fn now(&self) -> u64 {
+        self.context.now.0
+    }
+
+    /// The error for a number of arguments that the caller should not have let pass.
+    pub(crate) fn wrong_number(&self) -> Stop {
+        Stop::Error(Cow::Owned(resp::error::wrong_arity(self.command.command())))
+    }
+
+    /// The error for an expiry that is no time, or too far in the future.
+    pub(crate) fn invalid_expire(&self) -> Stop {
+        Stop::Error(Cow::Owned(resp::error::invalid_expire(self.command.command())))
+    }
+
+    /// Where a key lies that exists and has not expired.
+    fn place(&mut self, key: &[u8]) -> Result<Option<(u64, Place)>, Stop> {
+        let hash = self.keyspace.hasher().hash(key);
+        let slot = self.keyspace.slot(self.slot);
+        let Some(place) = slot.find(hash, key) else { return Ok(None) };
+        let expiry = slot.get(place).expiry();
+        if expiry.is_none_or(|expiry| expiry > self.context.now.0) {
+            return Ok(Some((hash, place)));
+        }
+        match self.context.mode {
+            Mode::Read => Err(Stop::Expired),
+            Mode::Apply => {
+                self.change(|slot| slot.remove(hash, place));
+                self.changes.note(key);
+                Ok(None)
+            }
+        }
+    }
+
+    /// The entry of a key, or `None` if there is none or it has expired.
+    pub(crate) fn entry(&mut self, key: &[u8]) -> Result<Option<&Entry>, Stop> {
+        let place = self.place(key)?;
+        Ok(place.map(|(_, place)| self.keyspace.slot(self.slot).get(place)))
+    }
+
+    /// The value of a key that holds a string.
+    pub(crate) fn value(&mut self, key: &[u8]) -> Result<Option<&[u8]>, Stop> {
+        Ok(self.entry(key)?.map(Entry::value))
+    }
+
+    pub(crate) fn exists(&mut self, key: &[u8]) -> Result<bool, Stop> {
+        Ok(self.place(key)?.is_some())
+    }
+
+    /// The values of several keys at the same time.
+    pub(crate) fn values(&mut self, keys: &[&[u8]]) -> Result<Vec<Option<&[u8]>>, Stop> {
+        // First all removals of expired keys, which move entries, then the values.
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
+            found.push(self.exists(key)?);
+        }
+        let slot = self.keyspace.slot(self.slot);
+        let hasher = self.keyspace.hasher();
+        let value = |(&key, found): (&&[u8], bool)| {
+            let place = if found { slot.find(hasher.hash(key), key) } else { None };
+            place.map(|place| slot.get(place).value())
+        };
+        Ok(keys.iter().zip(found).map(value).collect())
+    }
+
+    /// Writes a key with the encoding that Redis would choose for the value.
+    pub(crate) fn put(&mut self, key: &[u8], value: &[u8], lifetime: Lifetime) {
+        self.write(key, value, lifetime, false);
+    }
+
+    /// Writes a key whose value `OBJECT ENCODING` calls `raw`.
+    pub(crate) fn put_raw(&mut self, key: &[u8], value: &[u8], lifetime: Lifetime) {
+        self.write(key, value, lifetime, true);
+    }
+
+    pub(crate) fn write(&mut self, key: &[u8], value: &[u8], lifetime: Lifetime, raw: bool) {
+        self.must_apply();
+        let slot = self.slot;
+        self.keyspace.change(slot, |slot, hasher| slot.put(hasher, key, value, lifetime, raw));
+        self.changes.note(key);
+    }
+
+    /// Removes a key; whether it was there.
+    pub(crate) fn remove(&mut self, key: &[u8]) -> Result<bool, Stop> {
+        let Some((hash, place)) = self.place(key)? else { return Ok(false) };
+        self.change(|slot| slot.remove(hash, place));
+        self.changes.note(key);
+        Ok(true)
+    }
+
+    /// Removes a key if it has expired; whether it had.
+    pub(crate) fn reap(&mut self, key: &[u8]) -> Result<bool, Stop> {
+        let keys = self.keyspace.slot(self.slot).len();
+        self.place(key)?;
+        Ok(self.keyspace.slot(self.slot).len() < keys)
+    }
+
+    /// Gives a key, which should exist, an expiry or takes it away.
+    pub(crate) fn set_expiry(&mut self, key: &[u8], expiry: Option<u64>) -> Result<(), Stop> {
+        if let Some((hash, place)) = self.place(key)? {
+            self.change(|slot| slot.edit(hash, place, |entry| entry.set_expiry(expiry)));
+            self.changes.note(key);
+        }
+        Ok(())
+    }
+
+    /// Edits a value in place. It is made and filled with zeros to `len` bytes first, if it is
+    /// shorter. `edit` returns whether the change counts for those who watch the key; a change of
+    /// length always does.
+    pub(crate) fn edit<R>(
+        &mut self,
+        key: &[u8],
+        len: usize,
+        edit: impl FnOnce(&mut [u8]) -> (R, bool),
+    ) -> Result<R, Stop> {
+        let (grows, (hash, place)) = match self.place(key)? {
+            Some(found) => {
+                let value = self.keyspace.slot(self.slot).get(found.1).value();
+                (value.len() < len, found)
+            }
+            None => {
+                self.write(key, &[], Lifetime::Forever, true);
+                (true, self.place(key)?.expect("the key was just written"))
+            }
+        };
+        let change = |entry: &mut Entry| {
+            entry.grow(len);
+            edit(entry.value_mut())
+        };
+        let (result, changed) = self.change(|slot| slot.edit(hash, place, change));
+        if grows || changed {
+            self.changes.note(key);
+        } else {
+            // The encoding may have changed, which is data too, though nobody watches it.
+            self.changes.any = true;
+        }
+        Ok(result)
+    }
+
+    fn change<R>(&mut self, change: impl FnOnce(&mut SlotData) -> R) -> R {
+        self.must_apply();
+        self.keyspace.change(self.slot, |slot, _| change(slot))
+    }
+
+    fn must_apply(&self) {
+        let applied = self.context.mode == Mode::Apply;
+        assert!(applied, "a write may only be executed from the log");
+    }
+}
+
+impl Keyspace {
+    /// Executes one command on one slot and appends its reply.
+    ///
+    /// `args[0]` is the command's name; the caller has checked the number of arguments, and that
+    /// all keys belong to `slot`, which lies in the range. A request that is wrong in any other
+    /// way gets an error reply and changes nothing.
+    ///
+    /// # Panics
+    /// If a command that writes is executed in [`Mode::Read`], or if the slot is not of the range.
+    pub fn execute(
+        &mut self,
+        command: CommandId,
+        slot: Slot,
+        args: &[&[u8]],
+        context: &Context,
+        changes: &mut Changes,
+        reply: &mut Reply<'_>,
+    ) -> Outcome {
+        let begin = reply.len();
+        let mut data = Data { command, keyspace: self, slot, context: *context, changes };
+        match dispatch(command, &mut data, args, reply) {
+            Ok(()) => Outcome::Done,
+            Err(Stop::Error(text)) => {
+                reply.truncate(begin);
+                reply.error(&text);
+                Outcome::Done
+            }
+            Err(Stop::Expired) => {
+                reply.truncate(begin);
+                Outcome::Expired
+            }
+        }
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the other commands are not about data")]
+fn dispatch(
+    command: CommandId,
+    data: &mut Data<'_>,
+    args: &[&[u8]],
+    reply: &mut Reply<'_>,
+) -> Result<(), Stop> {
+    use CommandId as Id;
+    match command {
+        Id::Get => string::get(data, args, reply),
+        Id::Set => string::set(data, args, reply),
+        Id::Append => string::append(data, args, reply),
+        Id::GetDel => string::getdel(data, args, reply),
+        Id::GetEx => string::getex(data, args, reply),
+        Id::GetRange | Id::SubStr => string::getrange(data, args, reply),
+        Id::GetSet => string::getset(data, args, reply),
+        Id::MGet => string::mget(data, args, reply),
+        Id::MSet => string::mset(data, args, reply),
+        Id::MSetNx => string::msetnx(data, args, reply),
+        Id::PSetEx => string::psetex(data, args, reply),
+        Id::SetEx => string::setex(data, args, reply),
+        Id::SetNx => string::setnx(data, args, reply),
+        Id::SetRange => string::setrange(data, args, reply),
+        Id::StrLen => string::strlen(data, args, reply),
+        Id::Lcs => lcs::lcs(data, args, reply),
+        Id::Incr => counter::incr(data, args, reply),
+        Id::Decr => counter::decr(data, args, reply),
+        Id::IncrBy => counter::incrby(data, args, reply),
+        Id::DecrBy => counter::decrby(data, args, reply),
+        Id::IncrByFloat => counter::incrbyfloat(data, args, reply),
+        Id::BitCount => bits::bitcount(data, args, reply),
+        Id::BitField => bitfield::bitfield(data, args, reply),
+        Id::BitFieldRo => bitfield::bitfield_ro(data, args, reply),
+        Id::BitOp => bits::bitop(data, args, reply),
+        Id::BitPos => bits::bitpos(data, args, reply),
+        Id::GetBit => bits::getbit(data, args, reply),
+        Id::SetBit => bits::setbit(data, args, reply),
+        Id::Expire => expiry::expire(data, args, reply),
+        Id::PExpire => expiry::pexpire(data, args, reply),
+        Id::ExpireAt => expiry::expireat(data, args, reply),
+        Id::PExpireAt => expiry::pexpireat(data, args, reply),
+        Id::ExpireTime => expiry::expiretime(data, args, reply),
+        Id::PExpireTime => expiry::pexpiretime(data, args, reply),
+        Id::Ttl => expiry::ttl(data, args, reply),
+        Id::PTtl => expiry::pttl(data, args, reply),
+        Id::Persist => expiry::persist(data, args, reply),
+        Id::Reap => expiry::reap(data, args, reply),
+        Id::Copy => generic::copy(data, args, reply),
+        Id::Del | Id::Unlink => generic::del(data, args, reply),
+        Id::Exists | Id::Touch => generic::exists(data, args, reply),
+        Id::Move => generic::move_key(),
+        Id::ObjectEncoding => generic::object_encoding(data, args, reply),
+        Id::ObjectFreq => generic::object_freq(data, args, reply),
+        Id::ObjectIdleTime => generic::object_idletime(data, args, reply),
+        Id::ObjectRefCount => generic::object_refcount(data, args, reply),
+        Id::MemoryUsage => generic::memory_usage(data, args, reply),
+        Id::Rename => generic::rename(data, args, reply),
+        Id::RenameNx => generic::renamenx(data, args, reply),
+        Id::Type => generic::type_of(data, args, reply),
+        Id::Dump => dump::dump(data, args, reply),
+        Id::Restore => dump::restore(data, args, reply),
+        _ => Err(Stop::error("ERR this command does not work on the keys of one slot")),
+    }
+}

@@ -1,0 +1,245 @@
+//! The slots of one shard.
+//!
+//! Each slot of the shard's contiguous range has its own table, so that splitting and merging
+//! shards moves tables by pointer. Sums over the slots (keys, bytes, the next expiry) are kept up
+//! to date with every change, because the node asks for them all the time.
+//!
+//! Invariant: `slots[i]` is the slot number `range.first() + i`; `due` holds, for each slot with
+//! expiring keys, its earliest expiry and its number.
+
+use crate::slot::{Figures, KeyHasher, SlotData};
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use types::{Slot, SlotRange, UnixMillis};
+
+/// The data of one shard.
+pub struct Keyspace {
+    range: SlotRange,
+    hasher: KeyHasher,
+    slots: Vec<SlotData>,
+    due: BTreeSet<(u64, u16)>,
+    keys: u64,
+    expiring: u64,
+    entry_bytes: u64,
+}
+
+impl Keyspace {
+    /// An empty keyspace. The seed keys the hash tables: it should be random and the same for all
+    /// keyspaces of a process, so that parts can be moved between them without hashing again.
+    #[must_use]
+    pub fn new(range: SlotRange, hash_seed: u64) -> Self {
+        let mut slots = Vec::new();
+        slots.resize_with(range.len(), SlotData::default);
+        Self {
+            range,
+            hasher: KeyHasher::new(hash_seed),
+            slots,
+            due: BTreeSet::new(),
+            keys: 0,
+            expiring: 0,
+            entry_bytes: 0,
+        }
+    }
+
+    /// The slots that the keyspace holds.
+    #[must_use]
+    pub fn range(&self) -> SlotRange {
+        self.range
+    }
+
+    /// How many keys there are, those included that are past their expiry and not yet removed.
+    #[must_use]
+    pub fn keys(&self) -> u64 {
+        self.keys
+    }
+
+    /// How many keys of the slot there are; none in a slot outside the range.
+    #[must_use]
+    pub fn keys_in_slot(&self, slot: Slot) -> usize {
+        if self.range.contains(slot) { self.slot(slot).len() } else { 0 }
+    }
+
+    /// How many keys have an expiry.
+    #[must_use]
+    pub fn expiring_keys(&self) -> u64 {
+        self.expiring
+    }
+
+    /// Bytes that keys, values and tables take, without the allocator's own overhead. Walks over
+    /// the slots: for reports, not for each command.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        let tables: usize = self.slots.iter().map(SlotData::table_bytes).sum();
+        self.entry_bytes + tables as u64
+    }
+
+    /// Bytes that keys and values take, without the tables. Costs nothing to ask.
+    #[must_use]
+    pub fn payload_bytes(&self) -> u64 {
+        self.entry_bytes
+    }
+
+    /// Appends up to `count` keys of the slot, in the order of their bytes.
+    pub fn get_keys_in_slot(&self, slot: Slot, count: usize, keys: &mut Vec<Box<[u8]>>) {
+        if !self.range.contains(slot) {
+            return;
+        }
+        let mut all: Vec<&[u8]> = self.slot(slot).entries().map(|entry| entry.key()).collect();
+        all.sort_unstable();
+        keys.extend(all.into_iter().take(count).map(Box::from));
+    }
+
+    /// A key that `seed` chooses and that has not expired at `now`.
+    ///
+    /// Slots are chosen evenly, not keys: a slot with few keys is as likely as one with many.
+    #[must_use]
+    pub fn random_key(&self, seed: u64, now: UnixMillis) -> Option<&[u8]> {
+        let slots = self.slots.len();
+        let start = usize::try_from(seed % slots as u64).ok()?;
+        let order = (start..slots).chain(0..start);
+        for slot in order.map(|index| &self.slots[index]).filter(|slot| slot.len() > 0) {
+            let live = |expiry: Option<u64>| expiry.is_none_or(|expiry| expiry > now.0);
+            let chosen = slot.random(seed / slots as u64)?;
+            if live(chosen.expiry()) {
+                return Some(chosen.key());
+            }
+            if let Some(entry) = slot.entries().find(|entry| live(entry.expiry())) {
+                return Some(entry.key());
+            }
+        }
+        None
+    }
+
+    /// Appends up to `limit` keys whose expiry is not after `now`, slot by slot, those slots first
+    /// whose earliest expiry is longest ago. Cheap when there are none.
+    pub fn expired(&self, now: UnixMillis, limit: usize, keys: &mut Vec<Box<[u8]>>) {
+        let enough = keys.len().saturating_add(limit);
+        for &(_, number) in self.due.range(..=(now.0, u16::MAX)) {
+            let index = usize::from(number - self.range.first().number());
+            for entry in self.slots[index].expired(now.0) {
+                if keys.len() >= enough {
+                    return;
+                }
+                keys.push(Box::from(entry.key()));
+            }
+        }
+    }
+
+    /// The earliest expiry of any key.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<UnixMillis> {
+        self.due.first().map(|&(expiry, _)| UnixMillis(expiry))
+    }
+
+    /// Removes every key of the slot, which must lie in the range.
+    pub fn clear_slot(&mut self, slot: Slot) {
+        self.replace_slot(slot, SlotData::default());
+    }
+
+    /// Removes every key.
+    pub fn clear(&mut self) {
+        *self = Self::new(self.range, self.hasher.seed);
+    }
+
+    /// Takes the slots from `at` to the end into a keyspace of their own. No key is copied.
+    ///
+    /// # Panics
+    /// If `at` is the first slot or lies outside the range: neither part may be empty.
+    #[must_use]
+    pub fn split_off(&mut self, at: Slot) -> Self {
+        assert!(at > self.range.first() && self.range.contains(at), "split at {at}");
+        let end = self.range.last();
+        let before = Slot::new(at.number() - 1).expect("a slot before another one");
+        let index = usize::from(at.number() - self.range.first().number());
+        let slots = self.slots.split_off(index);
+        self.range = SlotRange::new(self.range.first(), before).expect("the left part has slots");
+        let mut right = Self::new(
+            SlotRange::new(at, end).expect("the right part has slots"),
+            self.hasher.seed,
+        );
+        right.slots = slots;
+        right.sum_up();
+        self.sum_up();
+        right
+    }
+
+    /// Adds the slots that follow this keyspace's last slot. No key is copied.
+    ///
+    /// # Panics
+    /// If the other keyspace does not begin where this one ends.
+    pub fn append(&mut self, mut next: Self) {
+        let adjacent = next.range.first().number() == self.range.last().number() + 1;
+        assert!(adjacent, "{} does not follow {}", next.range, self.range);
+        if next.hasher.seed != self.hasher.seed {
+            for slot in &mut next.slots {
+                *slot = core::mem::take(slot).rehashed(&self.hasher);
+            }
+        }
+        self.slots.append(&mut next.slots);
+        let range = SlotRange::new(self.range.first(), next.range.last());
+        self.range = range.expect("the ranges are in order");
+        self.sum_up();
+    }
+
+    /// Computes all sums anew, after slots have moved.
+    fn sum_up(&mut self) {
+        self.due.clear();
+        (self.keys, self.expiring, self.entry_bytes) = (0, 0, 0);
+        for (number, slot) in (self.range.first().number()..).zip(&self.slots) {
+            let figures = slot.figures();
+            self.keys += figures.keys as u64;
+            self.expiring += figures.expiring as u64;
+            self.entry_bytes += figures.entry_bytes as u64;
+            self.due.extend(figures.first_expiry.map(|expiry| (expiry, number)));
+        }
+    }
+
+    pub(crate) fn hasher(&self) -> &KeyHasher {
+        &self.hasher
+    }
+
+    /// The data of a slot, which must lie in the range.
+    pub(crate) fn slot(&self, slot: Slot) -> &SlotData {
+        &self.slots[self.index(slot)]
+    }
+
+    pub(crate) fn replace_slot(&mut self, slot: Slot, data: SlotData) {
+        self.change(slot, |old, _| *old = data);
+    }
+
+    /// Changes a slot and keeps the sums right.
+    pub(crate) fn change<R>(
+        &mut self,
+        slot: Slot,
+        change: impl FnOnce(&mut SlotData, &KeyHasher) -> R,
+    ) -> R {
+        let index = self.index(slot);
+        let data = &mut self.slots[index];
+        let before = data.figures();
+        let result = change(data, &self.hasher);
+        let after = data.figures();
+        if before != after {
+            self.account(slot, before, after);
+        }
+        result
+    }
+
+    fn account(&mut self, slot: Slot, before: Figures, after: Figures) {
+        self.keys = self.keys - before.keys as u64 + after.keys as u64;
+        self.expiring = self.expiring - before.expiring as u64 + after.expiring as u64;
+        let bytes = self.entry_bytes - before.entry_bytes as u64;
+        self.entry_bytes = bytes + after.entry_bytes as u64;
+        if before.first_expiry != after.first_expiry {
+            if let Some(expiry) = before.first_expiry {
+                self.due.remove(&(expiry, slot.number()));
+            }
+            self.due.extend(after.first_expiry.map(|expiry| (expiry, slot.number())));
+        }
+    }
+
+    fn index(&self, slot: Slot) -> usize {
+        assert!(self.range.contains(slot), "slot {slot} is not among {}", self.range);
+        usize::from(slot.number() - self.range.first().number())
+    }
+}

@@ -1,0 +1,48 @@
+//! The data of one shard, and the execution of data commands on it.
+//!
+//! A [`Keyspace`] is deterministic: the same calls leave the same data and give the same replies
+//! on every replica, whatever the hash seed and the layout of the tables. It reads no clock; the
+//! time and the random seed of a log entry are arguments ([`Context`]).
+//!
+//! **Expiry is decided by the log.** A key's expiry is an absolute wall-clock time. A command that
+//! is applied from the log ([`Mode::Apply`]) sees a key as absent, and removes it, once the
+//! expiry is not after the entry's stamp; every replica does the same at the same entry. A read
+//! outside the log ([`Mode::Read`]) changes nothing: if a key that it looks at should have expired
+//! by now, it replies nothing and returns [`Outcome::Expired`]. The caller then lets `REAP key..`
+//! go through the log and reads again. So a key that was once seen absent by expiry stays absent,
+//! even if the next holder's clock is behind.
+//!
+//! Modules in reading order: `keyspace` (the slots of a shard), `slot`, `table` and `entry` (how
+//! keys lie in memory), `execution` (what commands share), then one module for each family of
+//! commands, and `image`, `scan` for whole slots.
+#![no_std]
+
+extern crate alloc;
+
+mod arguments;
+mod bitfield;
+mod bits;
+mod counter;
+mod crc64;
+mod dump;
+mod entry;
+mod execution;
+mod expiry;
+mod fingerprint;
+mod float;
+mod generic;
+mod image;
+mod keyspace;
+mod lcs;
+mod lzf;
+mod natural;
+mod scan;
+mod slot;
+mod string;
+mod table;
+
+pub use entry::Kind;
+pub use execution::{Changes, Context, Mode, Outcome};
+pub use image::ImageError;
+pub use keyspace::Keyspace;
+pub use scan::ScanCursor;

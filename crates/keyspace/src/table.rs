@@ -1,0 +1,294 @@
+//! The keys of one slot: a hash table that grows and shrinks by one bucket at a time.
+//!
+//! Why not `hashbrown`: it doubles, so the 61 keys of an average slot (a million keys over all
+//! slots) sit in 128 places of 17 bytes. Here a slot begins as one bucket, a dense list of
+//! entries beside a list of 16-bit tags that is searched many tags at a time. Past
+//! [`BUCKET_KEYS`] keys a bucket the table splits one bucket per insertion (linear hashing), so no
+//! insertion ever pays for the whole table, and a slot of a million keys costs no pause.
+//!
+//! Entries lie in chunks of one size: growing lists of them leave blocks of many sizes behind,
+//! which an allocator can't use for anything else (measured: 10 bytes a key).
+//!
+//! Invariants: an entry lies in the bucket that [`Table::bucket_of`] gives for its key's hash; in
+//! a bucket, `tags[i]` is the tag of entry `i`, and entries past the tags are vacant; no two
+//! entries have the same key.
+
+use crate::entry::Entry;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use smallvec::SmallVec;
+
+/// Keys a bucket at which the table gets one more bucket.
+const BUCKET_KEYS: usize = 96;
+/// Tags that are compared at once.
+const LANES: usize = 16;
+
+/// Where an entry lies, until the table is next changed.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    bucket: usize,
+    index: usize,
+}
+
+/// Entries that lie in one allocation of 128 bytes.
+const CHUNK: usize = 8;
+
+type Chunk = Box<[Entry; CHUNK]>;
+
+#[derive(Default)]
+struct Bucket {
+    tags: Vec<u16>,
+    chunks: Vec<Chunk>,
+}
+
+/// The entries of one slot, found by the hash of their key.
+#[derive(Default)]
+pub(crate) struct Table {
+    buckets: SmallVec<[Bucket; 1]>,
+    len: usize,
+}
+
+/// The bits of the hash that choose the bucket lie at its other end.
+fn tag_of(hash: u64) -> u16 {
+    (hash >> 48) as u16
+}
+
+impl Bucket {
+    fn get(&self, index: usize) -> &Entry {
+        &self.chunks[index / CHUNK][index % CHUNK]
+    }
+
+    fn get_mut(&mut self, index: usize) -> &mut Entry {
+        &mut self.chunks[index / CHUNK][index % CHUNK]
+    }
+
+    fn find(&self, tag: u16, key: &[u8]) -> Option<usize> {
+        let (chunks, rest) = self.tags.as_chunks::<LANES>();
+        for (number, chunk) in chunks.iter().enumerate() {
+            // Without an early exit the comparison of a chunk becomes a few vector instructions.
+            if chunk.iter().fold(false, |found, &other| found | (other == tag)) {
+                let found = self.find_among(chunk, number * LANES, tag, key);
+                if found.is_some() {
+                    return found;
+                }
+            }
+        }
+        self.find_among(rest, chunks.len() * LANES, tag, key)
+    }
+
+    fn find_among(&self, tags: &[u16], first: usize, tag: u16, key: &[u8]) -> Option<usize> {
+        let same = tags.iter().enumerate().filter(|&(_, &other)| other == tag);
+        same.map(|(offset, _)| first + offset).find(|&index| self.get(index).key() == key)
+    }
+
+    fn push(&mut self, tag: u16, entry: Entry) {
+        let index = self.tags.len();
+        // Small steps: a place more than needed is paid in each of the 16384 slots.
+        if index == self.tags.capacity() {
+            self.tags.reserve_exact(if index == 0 { CHUNK } else { LANES });
+        }
+        if index == self.chunks.len() * CHUNK {
+            if self.chunks.len() == self.chunks.capacity() {
+                self.chunks.reserve_exact(2);
+            }
+            self.chunks.push(Box::new(core::array::from_fn(|_| Entry::vacant())));
+        }
+        self.tags.push(tag);
+        *self.get_mut(index) = entry;
+    }
+
+    fn swap_remove(&mut self, index: usize) -> Entry {
+        let last = self.tags.len() - 1;
+        self.tags.swap_remove(index);
+        let moved = core::mem::replace(self.get_mut(last), Entry::vacant());
+        let removed =
+            if index == last { moved } else { core::mem::replace(self.get_mut(index), moved) };
+        if last.is_multiple_of(CHUNK) {
+            self.chunks.pop();
+            if self.chunks.len() < self.chunks.capacity() / 2 {
+                self.chunks.shrink_to_fit();
+                self.tags.shrink_to_fit();
+            }
+        }
+        removed
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.chunks.iter().flat_map(|chunk| chunk.iter()).take(self.tags.len())
+    }
+
+    fn into_pairs(self) -> impl Iterator<Item = (u16, Entry)> {
+        self.tags.into_iter().zip(self.chunks.into_iter().flat_map(|chunk| *chunk))
+    }
+
+    fn bytes(&self) -> usize {
+        self.tags.capacity() * size_of::<u16>()
+            + self.chunks.capacity() * size_of::<Chunk>()
+            + self.chunks.len() * size_of::<[Entry; CHUNK]>()
+    }
+}
+
+impl Table {
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Linear hashing: with `n` buckets, a hash is cut to the bits that number them, and a number
+    /// that has no bucket yet belongs to the bucket that will be split to make it.
+    fn bucket_of(&self, hash: u64) -> usize {
+        let mask = self.buckets.len().next_power_of_two() - 1;
+        let number = hash as usize & mask;
+        if number < self.buckets.len() { number } else { number & (mask >> 1) }
+    }
+
+    pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<Place> {
+        if self.len == 0 {
+            return None;
+        }
+        let bucket = self.bucket_of(hash);
+        let index = self.buckets[bucket].find(tag_of(hash), key)?;
+        Some(Place { bucket, index })
+    }
+
+    /// The first entry with this tag that `accept`s, for finding a key by its hash alone.
+    pub(crate) fn find_by(&self, hash: u64, accept: impl Fn(&Entry) -> bool) -> Option<&Entry> {
+        if self.len == 0 {
+            return None;
+        }
+        let bucket = &self.buckets[self.bucket_of(hash)];
+        let same = bucket.tags.iter().zip(bucket.entries());
+        same.filter(|&(&tag, _)| tag == tag_of(hash)).map(|(_, entry)| entry).find(|e| accept(e))
+    }
+
+    pub(crate) fn get(&self, place: Place) -> &Entry {
+        self.buckets[place.bucket].get(place.index)
+    }
+
+    pub(crate) fn get_mut(&mut self, place: Place) -> &mut Entry {
+        self.buckets[place.bucket].get_mut(place.index)
+    }
+
+    /// Adds an entry whose key is not in the table. `rehash` gives the hash of an entry's key.
+    pub(crate) fn insert(&mut self, hash: u64, entry: Entry, rehash: impl Fn(&Entry) -> u64) {
+        if self.buckets.is_empty() {
+            self.buckets.push(Bucket::default());
+        } else if self.len >= self.buckets.len() * BUCKET_KEYS {
+            self.split(rehash);
+        }
+        let bucket = self.bucket_of(hash);
+        self.buckets[bucket].push(tag_of(hash), entry);
+        self.len += 1;
+    }
+
+    pub(crate) fn remove(&mut self, place: Place) -> Entry {
+        let entry = self.buckets[place.bucket].swap_remove(place.index);
+        self.len -= 1;
+        if self.len == 0 {
+            self.buckets = SmallVec::new();
+        } else if self.buckets.len() > 1 && self.len < self.buckets.len() * BUCKET_KEYS / 4 {
+            self.merge();
+        }
+        entry
+    }
+
+    /// Adds one bucket, and moves into it what belongs there from the one bucket that had it.
+    fn split(&mut self, rehash: impl Fn(&Entry) -> u64) {
+        let new = self.buckets.len();
+        let old = core::mem::take(&mut self.buckets[parent(new)]);
+        self.buckets.push(Bucket::default());
+        for (tag, entry) in old.into_pairs() {
+            let bucket = self.bucket_of(rehash(&entry));
+            self.buckets[bucket].push(tag, entry);
+        }
+    }
+
+    /// Takes the last split back.
+    fn merge(&mut self) {
+        let last = self.buckets.pop().expect("a table with two buckets or more");
+        let number = self.buckets.len();
+        let old = &mut self.buckets[parent(number)];
+        for (tag, entry) in last.into_pairs() {
+            old.push(tag, entry);
+        }
+        if self.buckets.len() * 2 < self.buckets.capacity() {
+            self.buckets.shrink_to_fit();
+        }
+    }
+
+    /// All entries, in no particular order: it differs between replicas.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.buckets.iter().flat_map(Bucket::entries)
+    }
+
+    /// The entry at a position that `random` chooses.
+    pub(crate) fn random(&self, random: u64) -> Option<&Entry> {
+        let nth = usize::try_from(random.checked_rem(self.len as u64)?).ok()?;
+        let mut before = 0;
+        for bucket in &self.buckets {
+            if nth < before + bucket.tags.len() {
+                return Some(bucket.get(nth - before));
+            }
+            before += bucket.tags.len();
+        }
+        None
+    }
+
+    /// Takes all entries out.
+    pub(crate) fn into_entries(self) -> impl Iterator<Item = Entry> {
+        self.buckets.into_iter().flat_map(Bucket::into_pairs).map(|(_, entry)| entry)
+    }
+
+    /// Bytes of the table itself, without its entries' allocations.
+    pub(crate) fn bytes(&self) -> usize {
+        let directory = if self.buckets.spilled() { self.buckets.capacity() } else { 0 };
+        self.buckets.iter().map(Bucket::bytes).sum::<usize>() + directory * size_of::<Bucket>()
+    }
+}
+
+/// The bucket that is split to make the bucket with number `new`: the same number without its
+/// highest bit.
+fn parent(new: usize) -> usize {
+    new & !(1 << new.ilog2())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::Content;
+    use alloc::collections::BTreeMap;
+
+    fn hash(key: &[u8]) -> u64 {
+        let number = key.iter().fold(7u64, |sum, &byte| sum * 31 + u64::from(byte));
+        number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23)
+    }
+
+    #[test]
+    fn it_agrees_with_a_map_while_it_grows_and_shrinks() {
+        let mut table = Table::default();
+        let mut oracle = BTreeMap::new();
+        for round in 0..40_000u32 {
+            // Grows to about 4000 keys in the first half and shrinks to none in the second.
+            let number = round.wrapping_mul(2_654_435_761) % 4000;
+            let key = number.to_le_bytes();
+            let place = table.find(hash(&key), &key);
+            assert_eq!(place.is_some(), oracle.contains_key(&number));
+            let adding = round < 20_000;
+            match place {
+                None if adding => {
+                    let content = Content { value: b"v", expiry: None, raw: false };
+                    let rehash = |entry: &Entry| hash(entry.key());
+                    table.insert(hash(&key), Entry::new(&key, content), rehash);
+                    oracle.insert(number, ());
+                }
+                Some(place) if !adding => {
+                    assert_eq!(table.remove(place).key(), key);
+                    oracle.remove(&number);
+                }
+                None | Some(_) => {}
+            }
+            assert_eq!(table.len(), oracle.len());
+        }
+        assert_eq!(table.entries().count(), oracle.len());
+        assert_eq!(table.len(), 0);
+    }
+}

@@ -1,0 +1,105 @@
+//! Scenarios as text: each file of `testdata` is a transcript of commands and their replies.
+//!
+//! `> COMMAND ..` applies a command from the log, `? COMMAND ..` reads outside the log, `now N`
+//! sets the time. Arguments are separated by spaces; `"` quotes, with `\xHH` for any byte. The
+//! environment variable `GOLDEN_UPDATE` rewrites the files with the replies of this build.
+
+use keyspace::{Changes, Context, Keyspace, Mode, Outcome};
+use resp::{Protocol, Reply};
+use std::fmt::Write;
+use std::path::Path;
+use types::{SlotRange, UnixMillis};
+
+fn arguments(line: &str) -> Vec<Vec<u8>> {
+    let mut arguments = Vec::new();
+    let mut current: Option<Vec<u8>> = None;
+    let mut quoted = false;
+    let mut chars = line.chars();
+    while let Some(char) = chars.next() {
+        match char {
+            '"' => {
+                quoted = !quoted;
+                current.get_or_insert_default();
+            }
+            ' ' if !quoted => arguments.extend(current.take()),
+            '\\' => {
+                let digits: String = chars.by_ref().skip(1).take(2).collect();
+                let byte = u8::from_str_radix(&digits, 16).expect("an escape is \\xHH");
+                current.get_or_insert_default().push(byte);
+            }
+            char => current.get_or_insert_default().push(char as u8),
+        }
+    }
+    arguments.extend(current);
+    arguments
+}
+
+fn visible(reply: &[u8]) -> String {
+    let text = String::from_utf8_lossy(reply).replace("\r\n", "\n");
+    text.chars().fold(String::new(), |mut text, char| {
+        if char == '\n' || (' '..='~').contains(&char) {
+            text.push(char);
+        } else {
+            write!(text, "\\x{:02x}", char as u32).expect("writing to a string");
+        }
+        text
+    })
+}
+
+fn replay(scenario: &str) -> String {
+    let mut keyspace = Keyspace::new(SlotRange::ALL, 1);
+    let slot = resp::slot_of(b"any: commands do not check the slot of their keys");
+    let mut now = UnixMillis(1_000_000);
+    let mut transcript = String::new();
+    for line in scenario.lines() {
+        let mode = match line.as_bytes() {
+            [b'>', ..] => Mode::Apply,
+            [b'?', ..] => Mode::Read,
+            [b'#', ..] | [] => {
+                writeln!(transcript, "{line}").expect("writing to a string");
+                continue;
+            }
+            _ => {
+                if let Some(time) = line.strip_prefix("now ") {
+                    writeln!(transcript, "{line}").expect("writing to a string");
+                    now = UnixMillis(time.parse().expect("a time in milliseconds"));
+                }
+                continue;
+            }
+        };
+        let arguments = arguments(&line[2..]);
+        let args: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
+        let command = resp::resolve(&args).expect("a known command").id();
+        let mut buffer = Vec::new();
+        let mut reply = Reply::new(&mut buffer, Protocol::Resp2);
+        let mut changes = Changes::recording();
+        let context = Context { now, seed: 1, mode };
+        let command = command.expect("an implemented command");
+        let outcome =
+            keyspace.execute(command, slot, &args, &context, &mut changes, &mut reply);
+        writeln!(transcript, "{line}").expect("writing to a string");
+        transcript.push_str(&match outcome {
+            Outcome::Done => visible(&buffer),
+            Outcome::Expired => String::from("(expired)\n"),
+        });
+    }
+    transcript
+}
+
+#[test]
+fn the_scenarios_have_their_replies() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    let mut scenarios = 0;
+    for file in std::fs::read_dir(folder).expect("the folder of scenarios") {
+        let path = file.expect("an entry of the folder").path();
+        let expected = std::fs::read_to_string(&path).expect("a scenario");
+        let actual = replay(&expected);
+        if std::env::var_os("GOLDEN_UPDATE").is_some() {
+            std::fs::write(&path, actual).expect("the scenario can be rewritten");
+        } else {
+            assert_eq!(actual, expected, "{}", path.display());
+        }
+        scenarios += 1;
+    }
+    assert!(scenarios > 0);
+}

@@ -1,0 +1,288 @@
+//! The rules of the protocol as functions of a state: who may vote, what a promise is worth, who
+//! holds the lease. Each broken rule is a branch at the place where the rule is applied.
+
+use crate::settings::Settings;
+use crate::state::{
+    Fortified, Given, Log, MAJORITY, Message, NODES, Node, NodeId, Received, Request, Role, State,
+    Time, node_ids, others,
+};
+use crate::violation::Violation;
+
+/// The follower's bond, if the support that it depends on lasts.
+///
+/// A newer epoch of the leader ends it: the leader itself has discarded all bonds of the old one.
+#[must_use]
+pub(crate) fn bond(state: &State, id: NodeId) -> Option<Fortified> {
+    let node = state.node(id);
+    node.fortified.filter(|bond| {
+        let given = node.given[usize::from(bond.leader)];
+        given.epoch == bond.epoch && given.ends > state.clock(id)
+    })
+}
+
+/// Whether this node's bond allows that the candidate is elected in `term`.
+///
+/// The bond's own leader may campaign, since that ends its lease; and the campaign that it ordered
+/// may pass, which is the one for the very next term.
+#[must_use]
+pub(crate) fn bond_allows(
+    state: &State,
+    id: NodeId,
+    candidate: NodeId,
+    term: u8,
+    marked: bool,
+) -> bool {
+    bond(state, id).is_none_or(|bond| bond.leader == candidate || (marked && term == bond.term + 1))
+}
+
+/// Whether `voter` lets this campaign pass, now, as far as promises are concerned.
+#[must_use]
+pub(crate) fn may_vote(
+    settings: &Settings,
+    state: &State,
+    voter: NodeId,
+    (candidate, term, request): (NodeId, u8, Request),
+) -> bool {
+    let banned = state.node(voter).banned > state.clock(voter);
+    let pass = settings.breaks(Violation::VoteDespiteBond)
+        || (request.marked && settings.breaks(Violation::MarkNotCompared))
+        || bond_allows(state, voter, candidate, term, request.marked);
+    !banned && pass
+}
+
+/// Whether this node may campaign for its next term, as far as promises are concerned.
+#[must_use]
+pub(crate) fn may_campaign(settings: &Settings, state: &State, id: NodeId, marked: bool) -> bool {
+    let node = state.node(id);
+    // A campaign is a vote for oneself, so the ban after a restart covers it too.
+    let banned = node.banned > state.clock(id) && !settings.breaks(Violation::CampaignAtRestart);
+    let pass = settings.breaks(Violation::CampaignDespiteBond)
+        || (marked && settings.breaks(Violation::MarkNotCompared))
+        || bond_allows(state, id, id, node.term + 1, marked);
+    let leads = match node.role {
+        Role::Follower | Role::Candidate(_) => false,
+        Role::Leader(leadership) => !leadership.given_up,
+    };
+    !banned && pass && !leads
+}
+
+/// Whether a beat at `epoch` is answered with a promise.
+#[must_use]
+pub(crate) fn may_promise(settings: &Settings, given: Given, epoch: u8) -> bool {
+    let withdrawn = given.ends == 0 && !settings.breaks(Violation::RegrantWithdrawn);
+    epoch > given.epoch || (epoch == given.epoch && !withdrawn)
+}
+
+/// When a promise ends for the node that receives it, on its clock.
+#[must_use]
+pub(crate) fn promise_ends(settings: &Settings, state: &State, promise: Promise) -> Time {
+    let start = if settings.breaks(Violation::CountFromReceipt) {
+        state.clock(promise.to)
+    } else {
+        promise.sent
+    };
+    let window = if settings.breaks(Violation::OwnWindow) {
+        settings.windows[usize::from(promise.to)]
+    } else {
+        settings.windows[usize::from(promise.from)]
+    };
+    let margin = if settings.breaks(Violation::NoDriftMargin) { 0 } else { settings.margin };
+    (start + window).saturating_sub(margin)
+}
+
+/// The part of a promise that its worth depends on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Promise {
+    /// Who promised.
+    pub(crate) from: NodeId,
+    /// Who received it.
+    pub(crate) to: NodeId,
+    /// When the receiver asked, on its clock.
+    pub(crate) sent: Time,
+}
+
+/// Whether the leader counts this promise as still running.
+fn counts(settings: &Settings, state: &State, leader: NodeId, promise: Received) -> bool {
+    let clock = state.clock(leader);
+    clock < promise.ends || (clock == promise.ends && settings.breaks(Violation::InclusiveEnd))
+}
+
+/// Whether the leader knows that this follower is fortified for its term and present epoch, by a
+/// supporter that has not been restarted since, whose promise is running.
+fn fortified_for(settings: &Settings, state: &State, leader: NodeId, follower: NodeId) -> bool {
+    let node = state.node(leader);
+    let Role::Leader(leadership) = node.role else { return false };
+    let Some(promise) = node.received[usize::from(follower)] else { return false };
+    let answer = leadership.answers[usize::from(follower)];
+    let epoch = answer.epoch == node.epoch || settings.breaks(Violation::IgnoreEpoch);
+    let incarnation =
+        answer.incarnation == promise.incarnation || settings.breaks(Violation::IgnoreIncarnation);
+    answer.epoch > 0 && epoch && incarnation && counts(settings, state, leader, promise)
+}
+
+/// Whether this node leads, and has applied its own lease record or need not.
+fn leads_with_record(settings: &Settings, state: &State, id: NodeId) -> bool {
+    let node = state.node(id);
+    let Role::Leader(leadership) = node.role else { return false };
+    let applied = node.log.prefix(leadership.applied).last_term() == node.term;
+    !leadership.given_up && (applied || settings.breaks(Violation::ReadBeforeRecord))
+}
+
+/// Whether this node believes that it holds the shard's lease.
+#[must_use]
+pub(crate) fn holds(settings: &Settings, state: &State, id: NodeId) -> bool {
+    if !leads_with_record(settings, state, id) {
+        return false;
+    }
+    let own = if settings.breaks(Violation::CountAnswersNotVoters) { 2 } else { 1 };
+    let voters = others(id).filter(|&other| fortified_for(settings, state, id, other)).count();
+    own + voters >= MAJORITY
+}
+
+/// Whether this node would answer a read from its own state.
+#[must_use]
+pub(crate) fn serves(settings: &Settings, state: &State, id: NodeId) -> bool {
+    if settings.breaks(Violation::ReadWithoutLease) {
+        return leads_with_record(settings, state, id);
+    }
+    holds(settings, state, id)
+}
+
+/// Whether a candidate's log, as its request describes it, is at least as new as the voter's.
+#[must_use]
+pub(crate) fn up_to_date(request: Request, log: &Log) -> bool {
+    (request.last_term, request.length) >= (log.last_term(), log.length())
+}
+
+/// Clears what can't matter any more, so that states that behave alike are alike: promises and
+/// bonds that ran out, bans that are over, messages that nobody would heed.
+pub(crate) fn forget(settings: &Settings, state: &mut State) {
+    forget_promises(settings, state);
+    if settings.reduce {
+        forget_messages(settings, state);
+        forget_terms(settings, state);
+        forget_elections(settings, state);
+    }
+}
+
+/// What runs out does so here: a promise that ended is withdrawn for good.
+fn forget_promises(settings: &Settings, state: &mut State) {
+    for id in node_ids() {
+        let clock = state.clock(id);
+        let view = *state;
+        let node = state.node_mut(id);
+        for given in &mut node.given {
+            if given.ends <= clock {
+                given.ends = 0;
+            }
+        }
+        for received in &mut node.received {
+            *received = received.filter(|&promise| counts(settings, &view, id, promise));
+        }
+        if node.banned <= clock {
+            node.banned = 0;
+        }
+        let bond = bond(state, id);
+        state.node_mut(id).fortified = bond;
+    }
+}
+
+/// Clears beats and promises that would change nothing when they arrive.
+fn forget_messages(settings: &Settings, state: &mut State) {
+    let view = *state;
+    for place in &mut state.flight {
+        *place = place.filter(|&message| heeded(settings, &view, message));
+    }
+    state.sort_flight();
+}
+
+/// Clears requests for votes and logs that nobody could accept any more.
+fn forget_terms(settings: &Settings, state: &mut State) {
+    if settings.breaks(Violation::VoteBeforePersisted) {
+        return;
+    }
+    let nodes = state.nodes;
+    for (term, record) in (0..).zip(&mut state.terms) {
+        let open = |node: &Node| node.term < term || (node.term == term && !node.voted);
+        for (candidate, request) in record.requests.iter_mut().enumerate() {
+            let voters = nodes.iter().enumerate().filter(|&(id, _)| id != candidate);
+            if !voters.map(|(_, node)| node).any(open) {
+                *request = None;
+            }
+        }
+        if nodes.iter().all(|node| node.term > term) {
+            record.leader = None;
+            record.log = Log::default();
+        }
+    }
+    for node in &mut state.nodes {
+        let epoch = node.epoch;
+        let Role::Leader(leadership) = &mut node.role else { continue };
+        for answer in &mut leadership.answers {
+            if answer.epoch < epoch && !settings.breaks(Violation::IgnoreEpoch) {
+                (answer.epoch, answer.incarnation) = (0, 0);
+            }
+            if answer.matched < leadership.applied {
+                answer.matched = 0;
+            }
+        }
+    }
+}
+
+/// Once no campaign can begin, clears what only matters to campaigns and to future leaders.
+fn forget_elections(settings: &Settings, state: &mut State) {
+    if state.campaigns < settings.campaigns {
+        return;
+    }
+    let voting = state.terms.iter().any(|term| term.requests.iter().any(Option::is_some));
+    let hopeless = state.nodes.map(|node| node.role == Role::Follower);
+    for (node, hopeless) in state.nodes.iter_mut().zip(hopeless) {
+        if hopeless {
+            node.received = [None; NODES];
+        }
+    }
+    if voting {
+        return;
+    }
+    for node in &mut state.nodes {
+        node.fortified = None;
+        node.banned = 0;
+        node.voted = true;
+        for (given, hopeless) in node.given.iter_mut().zip(hopeless) {
+            if hopeless {
+                *given = Given::default();
+            }
+        }
+    }
+}
+
+/// Whether nothing can go wrong any more: no campaign is under way or can begin, and the only
+/// leader, if any, holds the lease. All that can follow is that it serves, and loses the lease.
+#[must_use]
+pub(crate) fn settled(settings: &Settings, state: &State) -> bool {
+    let voting = state.terms.iter().any(|term| term.requests.iter().any(Option::is_some));
+    let candidate = state.nodes.iter().any(|node| matches!(node.role, Role::Candidate(_)));
+    let leads = |id: &NodeId| matches!(state.node(*id).role, Role::Leader(_));
+    let mut leaders = node_ids().filter(leads);
+    let (first, second) = (leaders.next(), leaders.next());
+    settings.reduce
+        && state.campaigns == settings.campaigns
+        && !voting
+        && !candidate
+        && second.is_none()
+        && first.is_none_or(|id| holds(settings, state, id))
+}
+
+/// Whether a message could still change its receiver.
+fn heeded(settings: &Settings, state: &State, message: Message) -> bool {
+    match message {
+        Message::Beat { from, to, epoch, sent: _ } => {
+            may_promise(settings, state.node(to).given[usize::from(from)], epoch)
+        }
+        Message::Promise { from, to, epoch, incarnation: _, sent } => {
+            let ends = promise_ends(settings, state, Promise { from, to, sent });
+            let late = Received { incarnation: 0, ends };
+            epoch == state.node(to).epoch && counts(settings, state, to, late)
+        }
+    }
+}

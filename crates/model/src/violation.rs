@@ -1,0 +1,118 @@
+//! The rules that can be broken on purpose, so that the checker shows that it would notice.
+
+use crate::properties::Invariant;
+use crate::settings::{
+    DELAY, DRAIN, DRIFT, ELECTIONS, EXPIRY, FRESH, RESTART, RIVALS, Settings, TRANSFER, UNEQUAL,
+};
+
+use crate::state::NODES;
+
+/// One rule of the protocol, broken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Violation {
+    /// A leader answers reads from its own state without a lease.
+    ReadWithoutLease,
+    /// A lease is used before its own lease record is applied.
+    ReadBeforeRecord,
+    /// The lease lasts through the clock reading at which it ends.
+    InclusiveEnd,
+    /// Nothing is subtracted for drift.
+    NoDriftMargin,
+    /// A promise is counted from the receipt of the answer.
+    CountFromReceipt,
+    /// A promise is counted with the receiver's own window.
+    OwnWindow,
+    /// Withdrawn support is given again at the same epoch.
+    RegrantWithdrawn,
+    /// A bond made at an older epoch counts at the present one.
+    IgnoreEpoch,
+    /// A bond made with an earlier incarnation of the supporter counts.
+    IgnoreIncarnation,
+    /// The leader's own answer, delivered twice, counts as two voters.
+    CountAnswersNotVoters,
+    /// A fortified follower votes for anyone.
+    VoteDespiteBond,
+    /// A fortified follower campaigns.
+    CampaignDespiteBond,
+    /// Word of a higher term ends a bond.
+    TermEndsBond,
+    /// A late copy of the request that made the leader a leader ends the bond with it.
+    LateVoteEndsBond,
+    /// The holder keeps serving after it told another node to campaign.
+    ServeAfterTransfer,
+    /// A holder that gave its lease up takes it back in the same term.
+    ResumeAfterTransfer,
+    /// The order to campaign is obeyed in a later term than the one it was given in.
+    MarkAtAnyTerm,
+    /// A fortified follower lets a marked campaign pass whatever its term.
+    MarkNotCompared,
+    /// A node votes at once after a restart.
+    VoteAtRestart,
+    /// A node keeps the ban on votes after a restart, but campaigns, which is a vote for itself.
+    CampaignAtRestart,
+    /// The ban on votes after a restart is one tick shorter than the longest promise.
+    ShortBan,
+    /// A holder goes on after a restart with the lease that it remembers.
+    LeaseAcrossRestart,
+    /// A follower answers before the entry is durable; a restart loses the last one.
+    AnswerBeforePersisted,
+    /// A voter answers before its vote is durable; a restart loses it.
+    VoteBeforePersisted,
+}
+
+/// What is known of one violation.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// The broken rule.
+    pub violation: Violation,
+    /// Its number in the list of rules that the design is built on, or the design's section.
+    pub rule: &'static str,
+    /// The invariant whose counterexample shows the harm; `None` where another rule covers it.
+    pub breaks: Option<Invariant>,
+    /// The search that shows it.
+    pub settings: Settings,
+}
+
+const fn case(
+    violation: Violation,
+    rule: &'static str,
+    breaks: Invariant,
+    settings: Settings,
+) -> Case {
+    Case { violation, rule, breaks: Some(breaks), settings }
+}
+
+/// Where the harm is done sooner with the shortest windows.
+const SHORT_RESTART: Settings = Settings { ticks: 2, windows: [1; NODES], ..RESTART };
+
+/// Every violation.
+pub const CASES: [Case; 24] = {
+    use Invariant::{CommittedKept, NoStaleRead, OneHolder, OneLeader};
+    use Violation as V;
+    [
+        case(V::ReadWithoutLease, "R14", NoStaleRead, EXPIRY),
+        case(V::ReadBeforeRecord, "R13", NoStaleRead, EXPIRY),
+        case(V::InclusiveEnd, "R7", OneHolder, EXPIRY),
+        case(V::NoDriftMargin, "R2", OneHolder, DRIFT),
+        case(V::CountFromReceipt, "R3", OneHolder, DELAY),
+        case(V::OwnWindow, "R27", OneHolder, UNEQUAL),
+        case(V::RegrantWithdrawn, "R10", OneHolder, EXPIRY),
+        case(V::IgnoreEpoch, "R10", OneHolder, EXPIRY),
+        case(V::IgnoreIncarnation, "R12", OneHolder, SHORT_RESTART),
+        case(V::CountAnswersNotVoters, "R3", OneHolder, EXPIRY),
+        case(V::VoteDespiteBond, "R6", OneHolder, EXPIRY),
+        case(V::CampaignDespiteBond, "R6", OneHolder, EXPIRY),
+        case(V::TermEndsBond, "R6", OneHolder, ELECTIONS),
+        case(V::LateVoteEndsBond, "R6", OneHolder, FRESH),
+        case(V::ServeAfterTransfer, "R19", OneHolder, TRANSFER),
+        case(V::ResumeAfterTransfer, "R21", OneHolder, TRANSFER),
+        case(V::MarkAtAnyTerm, "R19", OneHolder, TRANSFER),
+        Case { violation: V::MarkNotCompared, rule: "R19", breaks: None, settings: TRANSFER },
+        case(V::VoteAtRestart, "R12", OneHolder, RESTART),
+        case(V::CampaignAtRestart, "R12", OneHolder, RESTART),
+        case(V::ShortBan, "R12", OneHolder, RESTART),
+        case(V::LeaseAcrossRestart, "R11", OneHolder, DRAIN),
+        case(V::AnswerBeforePersisted, "3", CommittedKept, RESTART),
+        case(V::VoteBeforePersisted, "3", OneLeader, RIVALS),
+    ]
+};

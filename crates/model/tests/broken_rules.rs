@@ -1,0 +1,97 @@
+//! Each broken rule is noticed: the checker finds the harm that it does. One rule is redundant,
+//! and that is shown too.
+
+use model::{CASES, CONFIGURATIONS, DRAIN, Invariant, RIVALS, Settings, Violation, check, find};
+
+/// Searches for the invariant that breaking `violation` (a breach of `rule`) must break.
+fn expect_harm(violation: Violation, rule: &str) {
+    let case = CASES.iter().find(|case| case.violation == violation).expect("every rule is listed");
+    assert_eq!(case.rule, rule);
+    let invariant = case.breaks.expect("this rule is not redundant");
+    let report = find(case.settings.breaking(violation), invariant.name());
+    let trace = report.trace(invariant.name());
+    let trace = trace.unwrap_or_else(|| panic!("{violation:?} was not noticed: {report}"));
+    assert!(trace.steps() > 0);
+}
+
+macro_rules! harmful {
+    ($($name:ident: $violation:ident, $rule:literal;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                expect_harm(Violation::$violation, $rule);
+            }
+        )*
+        const TESTED: &[Violation] = &[$(Violation::$violation),*];
+    };
+}
+
+harmful! {
+    r14_read_without_a_lease: ReadWithoutLease, "R14";
+    r13_read_before_the_lease_record_is_applied: ReadBeforeRecord, "R13";
+    r7_lease_counts_at_its_very_end: InclusiveEnd, "R7";
+    r2_no_margin_for_drift: NoDriftMargin, "R2";
+    r3_promise_counted_from_receipt: CountFromReceipt, "R3";
+    r27_promise_counted_with_the_receivers_window: OwnWindow, "R27";
+    r10_withdrawn_support_given_again: RegrantWithdrawn, "R10";
+    r10_bond_of_an_older_epoch_counts: IgnoreEpoch, "R10";
+    r12_bond_of_an_older_incarnation_counts: IgnoreIncarnation, "R12";
+    r3_answers_counted_instead_of_voters: CountAnswersNotVoters, "R3";
+    r6_fortified_follower_votes: VoteDespiteBond, "R6";
+    r6_fortified_follower_campaigns: CampaignDespiteBond, "R6";
+    r6_word_of_a_higher_term_ends_a_bond: TermEndsBond, "R6";
+    r6_late_request_of_the_leader_ends_the_bond: LateVoteEndsBond, "R6";
+    r19_serving_after_the_order_to_campaign: ServeAfterTransfer, "R19";
+    r21_lease_taken_back_after_a_failed_transfer: ResumeAfterTransfer, "R21";
+    r19_order_to_campaign_obeyed_in_a_later_term: MarkAtAnyTerm, "R19";
+    r12_vote_at_once_after_a_restart: VoteAtRestart, "R12";
+    r12_campaign_at_once_after_a_restart: CampaignAtRestart, "R12";
+    r12_ban_one_tick_too_short: ShortBan, "R12";
+    r11_lease_used_across_a_restart: LeaseAcrossRestart, "R11";
+    entry_acknowledged_before_it_is_durable: AnswerBeforePersisted, "3";
+    vote_answered_before_it_is_durable: VoteBeforePersisted, "3";
+}
+
+/// The voter's comparison of terms adds nothing to the target's: the order of term t is obeyed in
+/// term t alone, and whoever could give it was elected against every lease of an earlier term.
+#[test]
+fn r19_voters_comparison_of_the_mark_is_redundant() {
+    let harmless = CASES.iter().filter(|case| case.breaks.is_none());
+    for case in harmless {
+        assert_eq!(case.violation, Violation::MarkNotCompared);
+        let report = check(case.settings.breaking(case.violation));
+        assert_eq!(report.broken().next(), None, "{report}");
+    }
+}
+
+#[test]
+fn every_rule_has_a_test() {
+    for case in CASES.iter().filter(|case| case.breaks.is_some()) {
+        assert!(TESTED.contains(&case.violation), "{:?}", case.violation);
+    }
+    assert_eq!(TESTED.len() + 1, CASES.len());
+}
+
+/// Taking alike states for one hides nothing: the same invariants break and the same situations
+/// are reached without it.
+#[test]
+fn reductions_hide_nothing() {
+    let small = Settings { ticks: 1, ..RIVALS };
+    let drain = Settings { restarts: 0, ticks: 1, ..DRAIN };
+    let late = drain.breaking(Violation::ServeAfterTransfer);
+    let lost = small.breaking(Violation::VoteBeforePersisted);
+    for settings in [small, drain, late, lost] {
+        let reduced = check(settings);
+        let full = check(Settings { reduce: false, ..settings });
+        assert_eq!(reduced.found, full.found, "{}", settings.name);
+        assert!(reduced.states < full.states);
+    }
+}
+
+#[test]
+fn configurations_are_within_the_arrays_of_a_state() {
+    for settings in CONFIGURATIONS {
+        assert!(settings.terms <= 3 && settings.log <= 4 && settings.flight <= 3);
+        assert!(!Invariant::ALL.is_empty() && settings.violation.is_none() && settings.reduce);
+    }
+}

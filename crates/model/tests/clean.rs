@@ -1,0 +1,68 @@
+//! The unbroken protocol holds in every state of every configuration, and not vacuously.
+
+use model::{
+    DELAY, DRAIN, DRIFT, ELECTIONS, EXPIRED, EXPIRY, FAILOVER, FRESH, HELD, RENEWED, RESTART,
+    RIVALS, Settings, TRANSFER, TRANSFERRED, UNEQUAL, VOTED, check,
+};
+
+/// Every state is searched; no invariant is broken; the situations are reached.
+fn holds_and_reaches(settings: Settings, situations: &[&str]) {
+    let report = check(settings);
+    if let Some(invariant) = report.broken().next() {
+        let trace = report.trace(invariant.name());
+        panic!("{}: {}\n{}", settings.name, invariant.name(), trace.expect("it was found"));
+    }
+    for situation in situations {
+        assert!(report.found.contains(situation), "{}: never {situation}", settings.name);
+    }
+}
+
+#[test]
+fn promises_that_run_out() {
+    holds_and_reaches(EXPIRY, &[HELD, EXPIRED, RENEWED, FAILOVER]);
+}
+
+#[test]
+fn messages_delayed_reordered_repeated_and_lost() {
+    holds_and_reaches(DELAY, &[HELD, EXPIRED, FAILOVER]);
+}
+
+#[test]
+fn clocks_that_drift() {
+    holds_and_reaches(DRIFT, &[HELD, EXPIRED, FAILOVER]);
+}
+
+#[test]
+fn windows_that_differ() {
+    holds_and_reaches(UNEQUAL, &[HELD, EXPIRED, FAILOVER]);
+}
+
+#[test]
+fn restarts() {
+    holds_and_reaches(RESTART, &[HELD, EXPIRED, FAILOVER, VOTED]);
+}
+
+#[test]
+fn transfers() {
+    holds_and_reaches(TRANSFER, &[HELD, EXPIRED, FAILOVER, TRANSFERRED]);
+}
+
+#[test]
+fn transfers_with_restarts() {
+    holds_and_reaches(DRAIN, &[HELD, FAILOVER, TRANSFERRED, VOTED]);
+}
+
+#[test]
+fn elections_with_rumours() {
+    holds_and_reaches(ELECTIONS, &[HELD, EXPIRED, FAILOVER]);
+}
+
+#[test]
+fn first_election() {
+    holds_and_reaches(FRESH, &[HELD, EXPIRED, FAILOVER]);
+}
+
+#[test]
+fn rival_candidates_with_restarts() {
+    holds_and_reaches(RIVALS, &[HELD, FAILOVER, VOTED]);
+}

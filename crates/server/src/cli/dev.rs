@@ -1,0 +1,155 @@
+//! `leasehold dev`: a whole cluster on this machine, to try things out and to break them.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use clap::Args;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use types::limits::{NODES_MAX, SHARDS_MAX};
+
+use super::connection::NodeArguments;
+use super::dev_cluster::{DevCluster, DevNode};
+use super::{CommandError, print, shards};
+use crate::clock;
+
+/// How often children and signals are looked at.
+const STEP: Duration = Duration::from_millis(100);
+/// After how long without all holders the user is told that something may be wrong.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Run a cluster of several nodes on this machine, for development.
+///
+/// Each node is a process of its own, with its data, its settings and its log lines in DIR.
+/// The data stays: run the same command again to go on with it. Ctrl-C stops all nodes.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  leasehold dev                          three nodes at ports 7001 to 7003
+  leasehold dev --nodes 5 --shards 64
+  leasehold dev --restart                start nodes again that are killed
+  leasehold dev --fresh                  forget what earlier runs have stored")]
+pub(super) struct DevArguments {
+    /// How many nodes.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=NODES_MAX as i64))]
+    pub(super) nodes: u32,
+    /// Port of the first node; the others follow. Nodes talk at the ports 10000 above.
+    #[arg(long, default_value_t = 7001, value_parser = clap::value_parser!(u16).range(1..=55_000))]
+    pub(super) port: u16,
+    /// How many shards a new cluster is cut into.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=SHARDS_MAX as i64))]
+    pub(super) shards: u16,
+    /// Where everything is kept.
+    #[arg(long, default_value = "leasehold-dev")]
+    pub(super) dir: PathBuf,
+    /// Begin anew: remove what earlier runs have stored in DIR.
+    #[arg(long)]
+    pub(super) fresh: bool,
+    /// Start a node again when its process ends.
+    #[arg(long)]
+    pub(super) restart: bool,
+    /// A setting for all nodes; may be given several times. See `leasehold settings`.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(super) set: Vec<String>,
+}
+
+pub(super) fn run(arguments: &DevArguments) -> Result<(), CommandError> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    let mut cluster = DevCluster::prepare(arguments)?;
+    cluster.start_all()?;
+    let result = watch(arguments, &mut cluster, &stop);
+    print(format_args!("Stopping {} nodes.\n", cluster.running()))?;
+    cluster.stop_all();
+    print(format_args!(
+        "Stopped. The data stays in {}; the same command goes on with it.\n",
+        arguments.dir.display()
+    ))?;
+    result
+}
+
+/// Reports what happens until the user has had enough.
+fn watch(
+    arguments: &DevArguments,
+    cluster: &mut DevCluster,
+    stop: &AtomicBool,
+) -> Result<(), CommandError> {
+    let began = clock::monotonic();
+    let mut ready = false;
+    let mut complained = false;
+    while !stop.load(Ordering::Relaxed) {
+        for end in cluster.take_ended()? {
+            print(end.describe(arguments.restart))?;
+            if arguments.restart && end.may_restart {
+                cluster.start(end.node)?;
+            }
+        }
+        if cluster.running() == 0 && !arguments.restart {
+            return Err(CommandError::new(format!(
+                "no node is running any more; {} has their log lines",
+                arguments.dir.display()
+            )));
+        }
+        let waited = clock::monotonic().since(began);
+        if !ready {
+            ready = is_ready(&cluster.nodes[0]);
+            if ready {
+                print(welcome(arguments, &cluster.nodes, waited))?;
+            } else if !complained && waited > PATIENCE {
+                complained = true;
+                print(format_args!(
+                    "Some shards still have no holder after {} s; {} has the nodes' log lines.\n",
+                    PATIENCE.as_secs(),
+                    arguments.dir.display()
+                ))?;
+            }
+        }
+        thread::sleep(STEP);
+    }
+    Ok(())
+}
+
+/// Whether all shards have holders, as far as this node knows. A node that cannot be asked yet is
+/// not ready; that is no error while it starts.
+fn is_ready(node: &DevNode) -> bool {
+    let arguments = NodeArguments { url: node.address(), password: None };
+    shards::held(&arguments).is_ok_and(|(all, held)| all > 0 && all == held)
+}
+
+/// What to do with a cluster that is up.
+fn welcome(arguments: &DevArguments, nodes: &[DevNode], waited: Duration) -> String {
+    let mut text = String::new();
+    let (count, seconds) = (nodes.len(), waited.as_secs_f64());
+    // Writing to a string can't fail.
+    let _ = write!(text, "\n{count} nodes are up, every shard has a holder ({seconds:.1} s).\n\n");
+    for node in nodes {
+        let pid = node.pid().map_or_else(String::new, |pid| format!("pid {pid}"));
+        let (number, address, log) = (node.number, node.address(), node.log_path());
+        let _ = writeln!(text, "  node {number}  {address}  {pid:<12} {}", log.display());
+    }
+    let port = arguments.port;
+    let victim = nodes.last().and_then(DevNode::pid).unwrap_or_default();
+    let (shard, target) = (1, nodes.len().min(2));
+    let _ = write!(
+        text,
+        "
+Connect with any Redis client, to any node:
+  redis-cli -p {port}
+  python3 -c \"import redis; r = redis.Redis(port={port}); r.set('a', 1); print(r.get('a'))\"
+  python3 -c \"import redis; r = redis.RedisCluster(port={port}); r.set('a', 1); \
+         print(r.get('a'))\"
+Look around:
+  leasehold shards --url 127.0.0.1:{port}
+  leasehold transfer {shard} {target} --url 127.0.0.1:{port}
+  leasehold bench --hosts 127.0.0.1:{port} --cluster
+Break something:
+  kill -9 {victim}
+Ctrl-C stops all nodes.
+"
+    );
+    text
+}

@@ -1,0 +1,169 @@
+//! `leasehold shards` and `leasehold transfer`: ask any node about the shards' leases.
+//!
+//! The table shows whatever fields the nodes report, in their order, so that a newer node can
+//! say more than this program knows of.
+
+use clap::Args;
+use resp::Value;
+
+use super::connection::{Connection, NodeArguments, json, pairs, text};
+use super::{CommandError, print};
+
+/// Show each shard: its slots, its holder, its lease and how far its replicas are.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  leasehold shards
+  leasehold shards --url 10.0.0.1:7001 --json")]
+pub(super) struct ShardsArguments {
+    #[command(flatten)]
+    node: NodeArguments,
+    /// Write JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Give a shard's lease to another node. Requests under way are not lost: they wait for the new
+/// holder, some milliseconds.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  leasehold transfer 3 2       the lease of shard 3 to node 2
+  leasehold shards             shows the numbers of shards and nodes")]
+pub(super) struct TransferArguments {
+    /// The shard's number.
+    shard: String,
+    /// The number of the node that shall hold it; it must have a replica.
+    target: String,
+    #[command(flatten)]
+    node: NodeArguments,
+}
+
+pub(super) fn list(arguments: &ShardsArguments) -> Result<(), CommandError> {
+    let reply = ask(&arguments.node)?;
+    let rows = rows(&reply)?;
+    if !arguments.json {
+        return print(table(&rows));
+    }
+    let object = |row: &Row<'_>| {
+        let pairs = row.iter().map(|(name, value)| (Value::Simple(name.clone()), (*value).clone()));
+        json(&Value::Map(pairs.collect()))
+    };
+    let objects: Vec<String> = rows.iter().map(object).collect();
+    print(format_args!("[\n  {}\n]\n", objects.join(",\n  ")))
+}
+
+pub(super) fn transfer(arguments: &TransferArguments) -> Result<(), CommandError> {
+    let number = |text: &str, prefix: char| {
+        let digits = text.strip_prefix(prefix).unwrap_or(text);
+        digits.parse::<u32>().map(|number| number.to_string()).map_err(|_| {
+            CommandError::new(format!(
+                "`{text}` is not a number; write: leasehold transfer SHARD NODE, for example \
+                 `leasehold transfer 3 2`"
+            ))
+        })
+    };
+    let (shard, target) = (number(&arguments.shard, 's')?, number(&arguments.target, 'n')?);
+    let mut connection = Connection::open(&arguments.node)?;
+    connection.ask(&["LEASEHOLD", "TRANSFER", &shard, &target])?;
+    print(format_args!("Node {target} holds shard {shard}.\n"))
+}
+
+/// How many shards there are and how many of them have a holder.
+pub(super) fn held(node: &NodeArguments) -> Result<(usize, usize), CommandError> {
+    let reply = ask(node)?;
+    let rows = rows(&reply)?;
+    let has_holder = |row: &&Row<'_>| {
+        let holder = row.iter().find(|(name, _)| name == "holder").map(|(_, value)| text(value));
+        holder.is_some_and(|holder| !matches!(holder.as_str(), "" | "-" | "0" | "n0"))
+    };
+    Ok((rows.len(), rows.iter().filter(has_holder).count()))
+}
+
+fn ask(node: &NodeArguments) -> Result<Value, CommandError> {
+    Connection::open(node)?.ask(&["LEASEHOLD", "SHARDS"])
+}
+
+/// One shard's fields.
+type Row<'a> = Vec<(String, &'a Value)>;
+
+fn rows(reply: &Value) -> Result<Vec<Row<'_>>, CommandError> {
+    let Value::Array(items) = reply else {
+        return Err(CommandError::new("the node's answer is not a list of shards"));
+    };
+    items.iter().map(pairs).collect::<Option<_>>().ok_or_else(|| {
+        CommandError::new("the node's answer is not a list of shards with named fields")
+    })
+}
+
+/// Aligned columns under the names of the fields, in the order in which they first appear.
+fn table(rows: &[Row<'_>]) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for (name, _) in rows.iter().flatten() {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    let mut lines: Vec<Vec<String>> = vec![names.iter().map(|name| (*name).to_owned()).collect()];
+    for row in rows {
+        let cell = |name: &&str| {
+            let value = row.iter().find(|(field, _)| field == name);
+            value.map_or_else(|| String::from("-"), |(_, value)| text(value))
+        };
+        lines.push(names.iter().map(cell).collect());
+    }
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
+    let widths: Vec<usize> = (0..names.len()).filter_map(width).collect();
+    let mut out = String::new();
+    for line in &lines {
+        let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        out.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shard(holder: Value) -> Value {
+        let bulk = |text: &str| Value::Bulk(text.into());
+        let replicas = Value::Array(vec![Value::Integer(1), Value::Integer(2)]);
+        Value::Array(vec![
+            bulk("shard"),
+            Value::Integer(1),
+            bulk("holder"),
+            holder,
+            bulk("replicas"),
+            replicas,
+        ])
+    }
+
+    #[test]
+    fn a_table_has_a_column_for_each_field_that_any_shard_has() {
+        let reply = Value::Array(vec![
+            shard(Value::Integer(12)),
+            Value::Map(vec![
+                (Value::Simple("shard".into()), Value::Integer(2)),
+                (Value::Simple("new".into()), Value::Null),
+            ]),
+        ]);
+        let rows = rows(&reply).expect("the reply is well formed");
+        let expected = "\
+shard  holder  replicas  new
+1      12      1,2       -
+2      -       -         -
+";
+        assert_eq!(table(&rows), expected);
+    }
+
+    #[test]
+    fn a_reply_of_another_form_is_an_error() {
+        for reply in [
+            Value::Simple("OK".into()),
+            Value::Array(vec![Value::Integer(1)]),
+            Value::Array(vec![Value::Array(vec![Value::Integer(1)])]),
+        ] {
+            assert!(rows(&reply).is_err(), "{reply:?}");
+        }
+    }
+}

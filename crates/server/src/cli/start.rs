@@ -1,0 +1,138 @@
+//! `leasehold start`: one node.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+
+use clap::Args;
+use cluster::Node;
+use rustix::process::{Pid, Resource, Rlimit, Signal, getppid, getrlimit, setrlimit};
+use tracing::level_filters::LevelFilter;
+
+use super::CommandError;
+use crate::config::{Config, Sources};
+use crate::event_loop::{self, EventLoop, Parts};
+use crate::log_thread::LogThread;
+use crate::{clock, data_directory};
+
+/// File descriptors that are not clients': peers, log segments, standard streams.
+const RESERVED_FILES: u64 = 512;
+
+/// Run one node of a cluster.
+///
+/// Settings come from a file, from LEASEHOLD_... variables and from --set; later ones win.
+/// `leasehold settings` explains them all. Without any, this is a cluster of one node that
+/// serves this machine at port 7001, with its data in ./leasehold-data.
+///
+/// SIGTERM or Ctrl-C hands the node's leases over before it stops; a second one stops at once.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  leasehold start
+  leasehold start --config node1.toml
+  leasehold start --config node1.toml --set log_level=debug
+  LEASEHOLD_NODE=2 leasehold start --set members=1=10.0.0.1:7001,2=10.0.0.2:7001,3=10.0.0.3:7001")]
+pub(super) struct StartArguments {
+    /// A TOML file with settings.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// One setting; may be given several times.
+    #[arg(long, value_name = "NAME=VALUE")]
+    set: Vec<String>,
+    /// Stop when the process with this number, which must be the parent, ends.
+    #[arg(long, value_name = "PID", hide = true)]
+    end_with_parent: Option<u32>,
+}
+
+pub(super) fn run(arguments: &StartArguments) -> Result<(), CommandError> {
+    if let Some(parent) = arguments.end_with_parent {
+        end_with_parent(parent)?;
+    }
+    let environment: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let sources =
+        Sources { file: arguments.config.as_deref(), environment, flags: arguments.set.clone() };
+    let config = Config::load(&sources).map_err(|error| CommandError::configuration(&error))?;
+    write_log_lines(&config);
+    serve(&config)
+}
+
+fn serve(config: &Config) -> Result<(), CommandError> {
+    let settings = config.settings();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        node = settings.node.0,
+        cluster = settings.cluster,
+        dir = %config.dir.display(),
+        "Leasehold is starting"
+    );
+    raise_file_limit(settings.clients as u64);
+    if settings.members.len() == 2 {
+        tracing::warn!("a cluster of 2 nodes stops when either is lost: use 3");
+    }
+    let opened = data_directory::open(&config.dir, &settings, random())
+        .map_err(|error| CommandError::configuration(&error))?;
+    let (poll, waker) = event_loop::poller()?;
+    let log = LogThread::start(opened.log, config.disk_reserve, waker.clone())?;
+    let node = Node::new(settings, opened.recovered, random(), clock::now()).map_err(|error| {
+        CommandError::configuration(&format_args!("the log can't be used: {error:?}"))
+    })?;
+    let incarnation = opened.incarnation;
+    let event_loop = EventLoop::new(config, Parts { node, incarnation, log, poll, waker })
+        .map_err(|error| CommandError::configuration(&error))?;
+    event_loop.run()?;
+    Ok(())
+}
+
+/// Log lines go to standard error, as text or as JSON.
+fn write_log_lines(config: &Config) {
+    let level = config.log_level.parse().unwrap_or(LevelFilter::INFO);
+    let lines = tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_max_level(level)
+        .with_target(false)
+        .with_ansi(io::stderr().is_terminal());
+    if config.log_format == "json" {
+        lines.json().flatten_event(true).init();
+    } else {
+        lines.init();
+    }
+}
+
+/// Stops the process along with its parent, however that ends.
+fn end_with_parent(parent: u32) -> Result<(), CommandError> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::TERM))
+        .map_err(io::Error::from)?;
+    // The parent may have ended before the line above.
+    let expected = i32::try_from(parent).ok().and_then(Pid::from_raw);
+    if getppid() == expected {
+        Ok(())
+    } else {
+        Err(CommandError::new(format!("process {parent}, which started this node, has ended")))
+    }
+}
+
+/// Allows as many open files as clients may connect, as far as the system does.
+fn raise_file_limit(clients: u64) {
+    let wanted = clients + RESERVED_FILES;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    let granted = maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    let limit = Rlimit { current: Some(granted), maximum };
+    if setrlimit(Resource::Nofile, limit).is_err() || granted < wanted {
+        tracing::warn!(
+            wanted,
+            granted,
+            "the system allows fewer open files than `clients` needs: raise it (ulimit -n, \
+             LimitNOFILE) or lower the setting"
+        );
+    }
+}
+
+/// A number that nobody outside can guess. The standard library takes its keys from the system.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}

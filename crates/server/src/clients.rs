@@ -1,0 +1,348 @@
+//! All clients' connections: accepting, serving in turn, writing, ending.
+//!
+//! Fairness: a turn serves each connection at most once, and stops when it has done enough; whoever was not served comes first in the next turn. So no client can delay
+//! the heartbeats, which have a turn's first place.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use cluster::{ClientAddress, Input};
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use mio::event::Event;
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+use resp::{Protocol, Reply, RequestLimits};
+use slab::Slab;
+use smallvec::SmallVec;
+use types::{Monotonic, SessionId};
+
+use crate::client_connection::{ClientConnection, Phase, Work};
+use crate::clock;
+use crate::config::Config;
+use crate::core::Core;
+use crate::socket::{Acceptor, prepare};
+
+/// Connections that may be on their way out beside those that are served.
+const LEAVING_MAX: usize = 1024;
+/// How long a client may take to read its last replies.
+const FINISH_TIME: Duration = Duration::from_secs(30);
+/// How long a client may take to close its side after the last reply.
+const LINGER_TIME: Duration = Duration::from_secs(1);
+
+const DENIED: &str = "DENIED Leasehold is running in protected mode: no password is set, so only \
+    clients on the same machine are served. Either set a password (setting `password`, then AUTH \
+    it), or turn protected mode off (setting `protected_mode`) if the network keeps strangers out.";
+
+/// What the configuration says about clients.
+#[derive(Debug)]
+struct Rules {
+    limits: RequestLimits,
+    output_bytes: usize,
+    connections: usize,
+    only_this_machine: bool,
+    password_time: Duration,
+    idle_time: Duration,
+}
+
+/// The clients' side of the server.
+pub(crate) struct Clients {
+    acceptor: Acceptor,
+    local: String,
+    registry: Registry,
+    first_token: usize,
+    rules: Rules,
+    connections: Slab<ClientConnection>,
+    sessions: HashMap<SessionId, usize, RandomState>,
+    /// Connections that may have something to do, each at most once.
+    queue: VecDeque<usize>,
+    /// Connections with something to write, each at most once.
+    unwritten: Vec<usize>,
+    /// Whether new clients are turned away.
+    closed: bool,
+    input_bytes: u64,
+    output_bytes: u64,
+}
+
+impl Clients {
+    /// Listens for clients. Events of connections carry tokens from `first_token` on.
+    ///
+    /// # Errors
+    /// If the address can't be listened at.
+    pub(crate) fn bind(
+        config: &Config,
+        address: SocketAddr,
+        registry: &Registry,
+        token: Token,
+        first_token: usize,
+    ) -> io::Result<Self> {
+        let settings = config.settings();
+        let limits = RequestLimits {
+            argument_bytes: settings.argument_bytes,
+            request_bytes: usize::try_from(config.request_bytes).unwrap_or(usize::MAX),
+            ..RequestLimits::LARGEST
+        };
+        let rules = Rules {
+            limits,
+            output_bytes: settings.session_output_bytes,
+            connections: settings.clients + LEAVING_MAX,
+            only_this_machine: config.protected_mode && !config.has_password(),
+            password_time: config.password_time,
+            idle_time: config.client_idle_time,
+        };
+        Ok(Self {
+            acceptor: Acceptor::bind(address, registry, token)?,
+            local: address.to_string(),
+            registry: registry.try_clone()?,
+            first_token,
+            rules,
+            connections: Slab::new(),
+            sessions: HashMap::default(),
+            queue: VecDeque::new(),
+            unwritten: Vec::new(),
+            closed: false,
+            input_bytes: 0,
+            output_bytes: 0,
+        })
+    }
+
+    /// Says that clients wait to be accepted.
+    pub(crate) fn wake_acceptor(&mut self) {
+        self.acceptor.wake();
+    }
+
+    /// Turns new clients away from now on.
+    pub(crate) fn close_door(&mut self) {
+        self.closed = true;
+    }
+
+    /// When this side has something to do, at the latest.
+    pub(crate) fn next_deadline(&self) -> Monotonic {
+        if self.queue.is_empty() { self.acceptor.next_deadline() } else { Monotonic::default() }
+    }
+
+    /// Notes what the poller says about a connection.
+    pub(crate) fn note(&mut self, event: &Event) {
+        let index = event.token().0 - self.first_token;
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        connection.readable |= event.is_readable() || event.is_read_closed();
+        connection.read_closed |= event.is_read_closed();
+        let broken = event.is_error();
+        if broken {
+            connection.phase = Phase::Ended;
+        }
+        if broken || event.is_writable() && !connection.output.is_empty() {
+            self.enlist(index);
+        }
+        self.enqueue(index);
+    }
+
+    /// Puts a connection at the end of the queue if it has something to do.
+    fn enqueue(&mut self, index: usize) {
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        if connection.has_work() && !connection.queued {
+            connection.queued = true;
+            self.queue.push_back(index);
+        }
+    }
+
+    /// Puts a connection on the list of those to write to, or to end.
+    fn enlist(&mut self, index: usize) {
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        if !connection.unwritten {
+            connection.unwritten = true;
+            self.unwritten.push(index);
+        }
+    }
+
+    /// Accepts clients that wait.
+    pub(crate) fn accept(&mut self, core: &mut Core) {
+        let mut accepted: SmallVec<[(TcpStream, SocketAddr); 8]> = SmallVec::new();
+        self.acceptor.accept(|stream, address| accepted.push((stream, address)));
+        for (stream, address) in accepted {
+            self.add(stream, address, core);
+        }
+    }
+
+    fn add(&mut self, mut stream: TcpStream, address: SocketAddr, core: &mut Core) {
+        let full = self.connections.len() >= self.rules.connections;
+        if full || self.closed || prepare(&stream).is_err() {
+            return;
+        }
+        let now = clock::now();
+        let admitted = if self.rules.only_this_machine && !is_local(&address) {
+            Err(DENIED)
+        } else {
+            let host = address.ip().to_canonical().to_string();
+            let client = ClientAddress { host, port: address.port(), local: self.local.clone() };
+            core.node.connect(now, client)
+        };
+        let entry = self.connections.vacant_entry();
+        let index = entry.key();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let token = Token(self.first_token + index);
+        if let Err(error) = self.registry.register(&mut stream, token, interest) {
+            tracing::warn!(%error, client = %address, "cannot watch a connection; closing it");
+            if let Ok(session) = admitted {
+                core.step(Input::Disconnected { session });
+            }
+            return;
+        }
+        let mut connection = ClientConnection::new(stream, admitted.ok(), now.monotonic);
+        if let Err(text) = admitted {
+            tracing::debug!(client = %address, text, "refused a client");
+            Reply::new(connection.output.tail(), Protocol::Resp2).error(text);
+        }
+        entry.insert(connection);
+        if let Ok(session) = admitted {
+            self.sessions.insert(session, index);
+        } else {
+            self.enlist(index);
+        }
+    }
+
+    /// Serves connections until the turn has done enough.
+    pub(crate) fn serve(&mut self, core: &mut Core, buffer: &mut [u8]) {
+        let mut work = Work::default();
+        for _ in 0..self.queue.len() {
+            if work.is_enough() {
+                break;
+            }
+            let Some(index) = self.queue.pop_front() else { break };
+            let Some(connection) = self.connections.get_mut(index) else { continue };
+            connection.queued = false;
+            connection.serve(core, buffer, &self.rules.limits, &mut work);
+            match connection.phase {
+                Phase::Open | Phase::Finishing | Phase::Lingering => self.enqueue(index),
+                Phase::HalfClosed => self.finish_if_answered(index, core),
+                Phase::Ended => self.enlist(index),
+            }
+        }
+        self.input_bytes += work.bytes as u64;
+    }
+
+    /// Bytes that were read from clients and written to them since the start.
+    pub(crate) fn traffic(&self) -> (u64, u64) {
+        (self.input_bytes, self.output_bytes)
+    }
+
+    /// Takes a session's replies, to be written at the end of the turn.
+    pub(crate) fn take_replies(&mut self, session: SessionId, core: &mut Core) {
+        let Some(&index) = self.sessions.get(&session) else { return };
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        core.node.take_replies(session, connection.output.tail());
+        self.enlist(index);
+        if self.connections[index].phase == Phase::HalfClosed {
+            self.finish_if_answered(index, core);
+        }
+    }
+
+    /// Takes requests of a session again.
+    pub(crate) fn resume(&mut self, session: SessionId) {
+        let Some(&index) = self.sessions.get(&session) else { return };
+        if let Some(connection) = self.connections.get_mut(index) {
+            connection.paused = false;
+        }
+        self.enqueue(index);
+    }
+
+    /// Ends a session after the replies that are there.
+    pub(crate) fn close(&mut self, session: SessionId, core: &mut Core) {
+        let Some(&index) = self.sessions.get(&session) else { return };
+        self.finish(index, core);
+    }
+
+    /// A client that has closed its sending side gets the replies that it still waits for.
+    fn finish_if_answered(&mut self, index: usize, core: &mut Core) {
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        let owed = connection.session.map_or(0, |session| core.node.outstanding(session));
+        if owed == 0 {
+            self.finish(index, core);
+        }
+    }
+
+    /// Parts a connection from its session; what is there is still written.
+    fn finish(&mut self, index: usize, core: &mut Core) {
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        if let Some(session) = connection.session.take() {
+            core.node.take_replies(session, connection.output.tail());
+            core.step(Input::Disconnected { session });
+            self.sessions.remove(&session);
+        }
+        connection.phase = Phase::Finishing;
+        connection.since = clock::monotonic();
+        self.enlist(index);
+        self.enqueue(index);
+    }
+
+    /// Writes what there is to write, and drops the connections that have ended.
+    pub(crate) fn flush(&mut self, core: &mut Core) {
+        while let Some(index) = self.unwritten.pop() {
+            let Some(connection) = self.connections.get_mut(index) else { continue };
+            connection.unwritten = false;
+            self.output_bytes += connection.write() as u64;
+            if connection.output.len() > self.rules.output_bytes {
+                let waiting = connection.output.len();
+                tracing::warn!(
+                    client = ?connection.stream.peer_addr().ok(),
+                    waiting,
+                    "disconnected a client that does not read its replies (session_output_bytes)"
+                );
+                connection.phase = Phase::Ended;
+            }
+            match connection.phase {
+                Phase::Ended => self.drop_connection(index, core),
+                Phase::Lingering => self.enqueue(index),
+                Phase::Open | Phase::HalfClosed | Phase::Finishing => {}
+            }
+        }
+    }
+
+    fn drop_connection(&mut self, index: usize, core: &mut Core) {
+        let mut connection = self.connections.remove(index);
+        // Closing the socket would do; this only keeps the poller's books.
+        let _ = self.registry.deregister(&mut connection.stream);
+        if let Some(session) = connection.session {
+            self.sessions.remove(&session);
+            core.step(Input::Disconnected { session });
+        }
+    }
+
+    /// Ends connections whose time is over. Called about once a second.
+    pub(crate) fn sweep(&mut self, core: &mut Core) {
+        let now = clock::monotonic();
+        let over = |time: Duration, since| !time.is_zero() && now.since(since) > time;
+        let mut late: SmallVec<[usize; 16]> = SmallVec::new();
+        for (index, connection) in &mut self.connections {
+            let end = match connection.phase {
+                Phase::Open => {
+                    over(self.rules.idle_time, connection.heard) && !connection.paused
+                        || !connection.is_authenticated()
+                            && over(self.rules.password_time, connection.since)
+                            && connection.session.is_some_and(|it| !core.node.is_authenticated(it))
+                }
+                Phase::Finishing => over(FINISH_TIME, connection.since),
+                Phase::Lingering => over(LINGER_TIME, connection.since),
+                Phase::HalfClosed | Phase::Ended => false,
+            };
+            if end {
+                late.push(index);
+            }
+        }
+        for index in late {
+            self.connections[index].phase = Phase::Ended;
+            self.enlist(index);
+        }
+    }
+
+    /// Whether every reply that there is has been written.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.connections.iter().all(|(_, connection)| connection.output.is_empty())
+    }
+}
+
+fn is_local(address: &SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}

@@ -1,0 +1,308 @@
+//! The table of settings: the one place that knows their names, ranges and meanings. Parsing,
+//! help texts and `docs/configuration.md` all derive from it.
+
+use std::time::Duration;
+
+use types::limits::{ARGUMENT_BYTES_MAX, REPLICAS_MAX, SHARDS_MAX};
+
+use super::Config;
+use super::value::{Field, REDIRECTS};
+
+/// What a setting is about; the order of the documentation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Topic {
+    /// Who the node is and who the others are.
+    Cluster,
+    /// Who may connect.
+    Network,
+    /// How fast failures are noticed and how long clients wait.
+    Leases,
+    /// What a client may use up.
+    Clients,
+    /// What lies on disk.
+    Storage,
+    /// What the process says about itself.
+    Process,
+}
+
+impl Topic {
+    /// All topics, in the order of the documentation.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Cluster, Self::Network, Self::Leases, Self::Clients, Self::Storage, Self::Process];
+
+    /// The topic's heading.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Cluster => "Cluster",
+            Self::Network => "Network and access",
+            Self::Leases => "Leases and waiting",
+            Self::Clients => "Limits for clients and peers",
+            Self::Storage => "Storage",
+            Self::Process => "Process and log lines",
+        }
+    }
+}
+
+/// One setting.
+pub(crate) struct Setting {
+    /// Its name in files and on the command line; the environment's is derived from it.
+    pub(crate) name: &'static str,
+    /// What it is about.
+    pub(crate) topic: Topic,
+    /// What it means, when to change it, and what else follows from it.
+    pub(crate) doc: &'static str,
+    /// Its place in the configuration.
+    pub(crate) field: fn(&mut Config) -> Field<'_>,
+}
+
+impl Setting {
+    /// The environment variable that sets it.
+    pub(crate) fn variable(&self) -> String {
+        format!("LEASEHOLD_{}", self.name.to_ascii_uppercase())
+    }
+}
+
+const fn millis(number: u64) -> Duration {
+    Duration::from_millis(number)
+}
+
+const fn seconds(number: u64) -> Duration {
+    Duration::from_secs(number)
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// Every setting, by topic.
+pub(crate) const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "node",
+        topic: Topic::Cluster,
+        doc: "The number of this node; one of `members`. A node keeps its number and its data \
+              directory for life: a number that was once used with other data must not come back.",
+        field: |config| Field::Count(&mut config.node, 1..=u64::from(u32::MAX)),
+    },
+    Setting {
+        name: "cluster",
+        topic: Topic::Cluster,
+        doc: "The name of the cluster. Nodes of another cluster are refused, so a wrong address \
+              can't mix two clusters. Fixed once a node has data.",
+        field: |config| Field::Name(&mut config.cluster),
+    },
+    Setting {
+        name: "members",
+        topic: Topic::Cluster,
+        doc: "All nodes of the cluster, this one included, the same list on every node. Each as \
+              `NODE=HOST:PORT` or `NODE=HOST:PORT:PEERPORT`; in a file a list of such strings, \
+              elsewhere separated by commas. HOST and PORT are what clients use, PEERPORT (by \
+              default PORT + 10000) is for the other nodes.",
+        field: |config| Field::Members(&mut config.members),
+    },
+    Setting {
+        name: "shards",
+        topic: Topic::Cluster,
+        doc: "How many shards a new cluster is cut into. Each has its own lease, so this is how \
+              finely load can be spread. Only read when a node starts without data; the same on \
+              every node.",
+        field: |config| Field::Count(&mut config.shards, 1..=SHARDS_MAX as u64),
+    },
+    Setting {
+        name: "replicas",
+        topic: Topic::Cluster,
+        doc: "How many nodes hold a copy of each shard of a new cluster: 3 survive the loss of \
+              one node, 5 of two. Never more than there are nodes. Only read when a node starts \
+              without data; the same on every node.",
+        field: |config| Field::Count(&mut config.replicas, 1..=REPLICAS_MAX as u64),
+    },
+    Setting {
+        name: "listen",
+        topic: Topic::Network,
+        doc: "The address at which clients are served, on this node's port in `members`. The \
+              default serves this machine alone; `0.0.0.0` serves every network.",
+        field: |config| Field::Address(&mut config.listen),
+    },
+    Setting {
+        name: "peer_listen",
+        topic: Topic::Network,
+        doc: "The address at which the other nodes are served, on this node's peer port in \
+              `members`. Traffic between nodes is neither encrypted nor authenticated: keep it \
+              in a network that only the nodes can reach.",
+        field: |config| Field::Address(&mut config.peer_listen),
+    },
+    Setting {
+        name: "password",
+        topic: Topic::Network,
+        doc: "What clients must give with AUTH before anything else. Empty: no password.",
+        field: |config| Field::Secret(&mut config.password, 512),
+    },
+    Setting {
+        name: "protected_mode",
+        topic: Topic::Network,
+        doc: "While there is no password, refuse clients from other machines. Turn it off only \
+              where the network itself keeps strangers out.",
+        field: |config| Field::Flag(&mut config.protected_mode),
+    },
+    Setting {
+        name: "redirect",
+        topic: Topic::Network,
+        doc: "What a node does with a request for a shard that another node holds. `never`: \
+              forward it. `rationed`: forward it, and now and then send MOVED to clients that are \
+              known to follow it. `always`: always send MOVED, as Redis Cluster does.",
+        field: |config| Field::Choice(&mut config.redirect, &REDIRECTS),
+    },
+    Setting {
+        name: "beat_interval",
+        topic: Topic::Leases,
+        doc: "Time between two heartbeats to each peer. One carries the promise for all shards.",
+        field: |config| Field::Duration(&mut config.beat_interval, millis(10)..=seconds(10)),
+    },
+    Setting {
+        name: "support_duration",
+        topic: Topic::Leases,
+        doc: "How long a promise of support lasts from the moment the supporter receives the \
+              heartbeat: a dead node's shards get new holders after about this time. At least 3 \
+              beat intervals. Shorter is faster and more easily fooled by a pause of the machine.",
+        field: |config| Field::Duration(&mut config.support_duration, millis(100)..=seconds(60)),
+    },
+    Setting {
+        name: "clock_drift_permille",
+        topic: Topic::Leases,
+        doc: "How far the clocks of two nodes may drift apart over one promise, in thousandths. \
+              Clocks need not be synchronised; only their speed matters. Leases end earlier by \
+              this margin.",
+        field: |config| Field::Count(&mut config.clock_drift_permille, 1..=500),
+    },
+    Setting {
+        name: "clock_gap",
+        topic: Topic::Leases,
+        doc: "A jump between the monotonic and the wall clock larger than this means that the \
+              machine was suspended or its clock was set; the node then gives up all its leases.",
+        field: |config| Field::Duration(&mut config.clock_gap, millis(50)..=seconds(60)),
+    },
+    Setting {
+        name: "park_time",
+        topic: Topic::Leases,
+        doc: "How long a request waits for a lease that is on its way, or for a new holder, \
+              before the client gets an error. Longer than `support_duration`, a failover is only \
+              a delay for clients.",
+        field: |config| Field::Duration(&mut config.park_time, millis(0)..=seconds(60)),
+    },
+    Setting {
+        name: "request_time",
+        topic: Topic::Leases,
+        doc: "How long a request that is on its way may take before the client is told that its \
+              outcome is unknown.",
+        field: |config| Field::Duration(&mut config.request_time, millis(100)..=seconds(600)),
+    },
+    Setting {
+        name: "transfer_time",
+        topic: Topic::Leases,
+        doc: "How long handing a lease over may take before the old holder takes it back.",
+        field: |config| Field::Duration(&mut config.transfer_time, millis(50)..=seconds(60)),
+    },
+    Setting {
+        name: "campaign_step",
+        topic: Topic::Leases,
+        doc: "How long each heir of a dead holder waits for the one ranked before it.",
+        field: |config| Field::Duration(&mut config.campaign_step, millis(10)..=seconds(10)),
+    },
+    Setting {
+        name: "clients",
+        topic: Topic::Clients,
+        doc: "Most client connections. Beyond it a new one gets an error and is closed.",
+        field: |config| Field::Count(&mut config.clients, 1..=1_000_000),
+    },
+    Setting {
+        name: "argument_bytes",
+        topic: Topic::Clients,
+        doc: "Longest argument (key or value) a client may send.",
+        field: |config| Field::Bytes(&mut config.argument_bytes, KIB..=ARGUMENT_BYTES_MAX as u64),
+    },
+    Setting {
+        name: "request_bytes",
+        topic: Topic::Clients,
+        doc: "Longest request, all its arguments together. At least `argument_bytes` + 1MiB.",
+        field: |config| Field::Bytes(&mut config.request_bytes, MIB..=GIB),
+    },
+    Setting {
+        name: "session_output_bytes",
+        topic: Topic::Clients,
+        doc: "Most bytes of replies that may wait for one client; a client that does not read \
+              its replies is disconnected beyond it.",
+        field: |config| Field::Bytes(&mut config.session_output_bytes, MIB..=64 * GIB),
+    },
+    Setting {
+        name: "shard_queue_bytes",
+        topic: Topic::Clients,
+        doc: "Most bytes of requests that may be under way in one shard; beyond it clients get \
+              an error at once.",
+        field: |config| Field::Bytes(&mut config.shard_queue_bytes, MIB..=16 * GIB),
+    },
+    Setting {
+        name: "client_idle_time",
+        topic: Topic::Clients,
+        doc: "Disconnect clients that have sent nothing for this long. 0: never.",
+        field: |config| Field::Duration(&mut config.client_idle_time, millis(0)..=seconds(86_400)),
+    },
+    Setting {
+        name: "password_time",
+        topic: Topic::Clients,
+        doc: "Disconnect clients that have not given the password after this long. 0: never.",
+        field: |config| Field::Duration(&mut config.password_time, millis(0)..=seconds(86_400)),
+    },
+    Setting {
+        name: "peer_output_bytes",
+        topic: Topic::Clients,
+        doc: "Most bytes that may wait for one other node; beyond it the connection is broken \
+              and made anew, and what is missing is sent again from the log.",
+        field: |config| Field::Bytes(&mut config.peer_output_bytes, 16 * MIB..=64 * GIB),
+    },
+    Setting {
+        name: "dir",
+        topic: Topic::Storage,
+        doc: "The data directory. It belongs to this node alone; it is made if it is missing.",
+        field: |config| Field::Path(&mut config.dir),
+    },
+    Setting {
+        name: "segment_bytes",
+        topic: Topic::Storage,
+        doc: "Size of one log segment, the piece in which log space is freed.",
+        field: |config| Field::Bytes(&mut config.segment_bytes, MIB..=GIB),
+    },
+    Setting {
+        name: "log_bytes",
+        topic: Topic::Storage,
+        doc: "How much log may stand before its oldest segments are reclaimed. More means fewer \
+              rewrites and a longer start. At least 4 segments.",
+        field: |config| Field::Bytes(&mut config.log_bytes, 4 * MIB..=1024 * GIB),
+    },
+    Setting {
+        name: "disk_reserve",
+        topic: Topic::Storage,
+        doc: "Free disk space below which writes are refused with a clear error, while reads go \
+              on. Writes are taken again when a quarter more than this is free.",
+        field: |config| Field::Bytes(&mut config.disk_reserve, 0..=1024 * GIB),
+    },
+    Setting {
+        name: "stop_time",
+        topic: Topic::Process,
+        doc: "How long a node that was asked to stop (SIGTERM, SIGINT) may take to hand its \
+              leases over before it stops anyway.",
+        field: |config| Field::Duration(&mut config.stop_time, millis(0)..=seconds(600)),
+    },
+    Setting {
+        name: "log_format",
+        topic: Topic::Process,
+        doc: "Form of the log lines on standard error: `text` for people, `json` for machines.",
+        field: |config| Field::Choice(&mut config.log_format, &["text", "json"]),
+    },
+    Setting {
+        name: "log_level",
+        topic: Topic::Process,
+        doc: "Which log lines are written: those of this weight and heavier.",
+        field: |config| {
+            Field::Choice(&mut config.log_level, &["error", "warn", "info", "debug", "trace"])
+        },
+    },
+];

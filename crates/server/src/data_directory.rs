@@ -1,0 +1,257 @@
+//! The data directory: whose it is, and what a node must remember besides its log.
+//!
+//! The meta file holds the cluster, the node, the incarnation and the longest promise that was
+//! ever made. At every start the incarnation is raised and the file is durable before the node
+//! says its first word; a directory of another node, of another cluster or of another version is
+//! left as it is.
+
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use cluster::{Recovered, Recovery, Settings};
+use types::{Incarnation, NodeId};
+use wal::{Log, MetaError, MetaFile, OpenError, Options, OsDisk, VisitError};
+
+/// The version of the meta file's content and of the log's payloads.
+const VERSION: u64 = 1;
+
+/// Why a data directory can't be used.
+#[derive(Debug)]
+pub(crate) struct DirectoryError(String);
+
+impl fmt::Display for DirectoryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<OpenError> for DirectoryError {
+    fn from(error: OpenError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<MetaError> for DirectoryError {
+    fn from(error: MetaError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// What was found, ready to go on with.
+pub(crate) struct Opened {
+    /// This start's number.
+    pub(crate) incarnation: Incarnation,
+    /// The open log.
+    pub(crate) log: Log<OsDisk>,
+    /// The shards that the log holds.
+    pub(crate) recovered: Recovered,
+}
+
+/// What the meta file says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Identity {
+    /// The cluster's name.
+    pub(crate) cluster: String,
+    /// The node.
+    pub(crate) node: NodeId,
+    /// Its newest start.
+    pub(crate) incarnation: Incarnation,
+    /// The longest promise of support that it may have made, ever.
+    pub(crate) longest_promise: Duration,
+}
+
+/// Takes the directory for this process, and reads it.
+///
+/// # Errors
+/// In words for the operator. Nothing was changed but the incarnation.
+pub(crate) fn open(
+    path: &Path,
+    settings: &Settings,
+    random: u64,
+) -> Result<Opened, DirectoryError> {
+    let disk = OsDisk::open(path)?;
+    // Keys and values lie there in the clear.
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(|error| {
+        DirectoryError(format!("cannot keep others out of {}: {error}", path.display()))
+    })?;
+    let meta = MetaFile::new(disk.clone());
+    let before = meta.read()?.map(|bytes| Identity::decode(&bytes)).transpose();
+    let identity = next_identity(before.map_err(DirectoryError)?, path, settings)?;
+    meta.write(identity.encode().as_bytes())?;
+    let mut recovery = Recovery::new(settings);
+    let options = Options {
+        segment_bytes: settings.segment_bytes,
+        ..Options::new(fingerprint(&settings.cluster), settings.node, random)
+    };
+    let mut absorb = |segment, payload: &[u8]| {
+        recovery.absorb(segment, payload).map_err(|error| VisitError(format!("{error:?}")))
+    };
+    let (log, report) = Log::open(disk, options, &mut absorb)?;
+    tracing::info!(
+        segments = report.segments,
+        commits = report.commits,
+        bytes = report.payload_bytes,
+        torn = ?report.torn,
+        "read the log"
+    );
+    let recovered =
+        recovery.finish(identity.incarnation, identity.longest_promise).map_err(|error| {
+            DirectoryError(format!(
+                "the log in {} contradicts itself: {error:?}.\n\
+                 To fix it: keep the directory for a report, and let the node rebuild from its \
+                 peers in an empty one.",
+                path.display()
+            ))
+        })?;
+    Ok(Opened { incarnation: identity.incarnation, log, recovered })
+}
+
+/// The identity of this start, if the directory is this node's.
+fn next_identity(
+    before: Option<Identity>,
+    path: &Path,
+    settings: &Settings,
+) -> Result<Identity, DirectoryError> {
+    let first = Identity {
+        cluster: settings.cluster.clone(),
+        node: settings.node,
+        incarnation: Incarnation(0),
+        longest_promise: Duration::ZERO,
+    };
+    let before = before.unwrap_or(first);
+    if before.cluster != settings.cluster || before.node != settings.node {
+        return Err(DirectoryError(format!(
+            "the directory {} belongs to node {} of cluster `{}`, but this is node {} of cluster \
+             `{}`.\n\
+             To fix it: check the settings `dir`, `node` and `cluster`; a node that is new needs \
+             an empty directory.",
+            path.display(),
+            before.node.0,
+            before.cluster,
+            settings.node.0,
+            settings.cluster
+        )));
+    }
+    Ok(Identity {
+        incarnation: before.incarnation.next(),
+        longest_promise: before.longest_promise.max(settings.support_duration),
+        ..before
+    })
+}
+
+impl Identity {
+    /// Reads the identity of a directory without taking it.
+    ///
+    /// # Errors
+    /// In words for the operator.
+    pub(crate) fn read(disk: &OsDisk) -> Result<Option<Self>, DirectoryError> {
+        let bytes = MetaFile::new(disk.clone()).read()?;
+        bytes.map(|bytes| Self::decode(&bytes)).transpose().map_err(DirectoryError)
+    }
+
+    fn encode(&self) -> String {
+        format!(
+            "version={VERSION}\ncluster={}\nnode={}\nincarnation={}\nlongest_promise_micros={}\n",
+            self.cluster,
+            self.node.0,
+            self.incarnation.0,
+            self.longest_promise.as_micros()
+        )
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, String> {
+        let malformed = "the meta file is not one that this program has written";
+        let text = std::str::from_utf8(bytes).map_err(|_| malformed)?;
+        let mut lines = text.lines();
+        let mut value = |name: &str| {
+            let line = lines.next()?;
+            line.strip_prefix(name)?.strip_prefix('=')
+        };
+        let version: u64 = value("version").and_then(|it| it.parse().ok()).ok_or(malformed)?;
+        if version != VERSION {
+            return Err(format!(
+                "the data was written in version {version} of the format, and this program knows \
+                 version {VERSION}: start the program that wrote it"
+            ));
+        }
+        let cluster = value("cluster").ok_or(malformed)?.to_owned();
+        let mut number = |name: &str| value(name).and_then(|it| it.parse::<u64>().ok());
+        let node = number("node").and_then(|it| u32::try_from(it).ok()).ok_or(malformed)?;
+        let incarnation = number("incarnation").ok_or(malformed)?;
+        let promise = number("longest_promise_micros").ok_or(malformed)?;
+        Ok(Self {
+            cluster,
+            node: NodeId(node),
+            incarnation: Incarnation(incarnation),
+            longest_promise: Duration::from_micros(promise),
+        })
+    }
+}
+
+/// A number for the cluster's name (FNV-1a, 64 bits), the same in every version for ever.
+fn fingerprint(name: &str) -> u64 {
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, step)
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster::Member;
+
+    use super::*;
+
+    fn settings(node: u32, cluster: &str) -> Settings {
+        let member =
+            Member { node: NodeId(node), host: "127.0.0.1".into(), port: 7001, peer_port: 17001 };
+        Settings { cluster: cluster.into(), ..Settings::new(NodeId(node), vec![member]) }
+    }
+
+    #[test]
+    fn every_start_has_a_greater_incarnation() {
+        let settings = settings(1, "c");
+        let first = next_identity(None, Path::new("d"), &settings).expect("a new directory");
+        assert_eq!(first.incarnation, Incarnation(1));
+        let again = Identity::decode(first.encode().as_bytes()).expect("it was just encoded");
+        assert_eq!(again, first);
+        let second = next_identity(Some(again), Path::new("d"), &settings).expect("the same node");
+        assert_eq!(second.incarnation, Incarnation(2));
+    }
+
+    #[test]
+    fn a_longer_promise_is_remembered_and_a_shorter_one_changes_nothing() {
+        let mut settings = settings(1, "c");
+        settings.support_duration = Duration::from_secs(9);
+        let first = next_identity(None, Path::new("d"), &settings).expect("a new directory");
+        settings.support_duration = Duration::from_secs(1);
+        let second = next_identity(Some(first), Path::new("d"), &settings).expect("the same node");
+        assert_eq!(second.longest_promise, Duration::from_secs(9));
+    }
+
+    #[test]
+    fn the_directory_of_another_node_is_refused() {
+        let path = Path::new("d");
+        let other = next_identity(None, path, &settings(1, "c")).expect("a new directory");
+        let error = next_identity(Some(other.clone()), path, &settings(2, "c")).unwrap_err();
+        assert!(error.to_string().contains("belongs to node 1"), "{error}");
+        let error = next_identity(Some(other), path, &settings(1, "b")).unwrap_err();
+        assert!(error.to_string().contains("cluster `c`"), "{error}");
+    }
+
+    #[test]
+    fn another_version_and_garbage_are_told_apart() {
+        let error = Identity::decode(b"version=2\nfuture=1\n").unwrap_err();
+        assert!(error.contains("version 2"), "{error}");
+        for bytes in [&b""[..], b"version=", b"version=1\n", b"\xff", b"version=1\ncluster=c\nno"] {
+            assert!(Identity::decode(bytes).unwrap_err().contains("not one"), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn the_fingerprint_never_changes() {
+        assert_eq!(fingerprint(""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fingerprint("a"), 0xaf63_dc4c_8601_ec8c);
+    }
+}

@@ -1,0 +1,301 @@
+//! The event loop: one thread that moves bytes between sockets, the log thread and the core.
+//!
+//! A turn: wait; take what has arrived, by urgency (beats, the log's news, other nodes, clients);
+//! let the core settle once; perform its outputs; write to each socket once. Everything that
+//! arrives together thus costs one log write, one write to each node and one to each client. See
+//! `docs/adr/0004-event-loop.md`.
+//!
+//! Nothing here decides anything about leases, and nothing here waits but for the poller.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::Node;
+use cluster::{Input, Output, ProcessStats};
+use mio::{Events, Poll, Token, Waker};
+use types::{Incarnation, Monotonic};
+
+use crate::clients::Clients;
+use crate::config::Config;
+use crate::core::Core;
+use crate::log_thread::{LogFigures, LogThread, News};
+use crate::peer_frame::Purpose;
+use crate::peer_transport::{INTAKES_MAX, LINKS_MAX, PeerTokens, PeerTransport};
+use crate::signals::Signals;
+use crate::{clock, events, exit, process_stats};
+
+const WAKER: Token = Token(0);
+const SIGNALS: Token = Token(1);
+const CLIENT_ACCEPTOR: Token = Token(2);
+const PEER_ACCEPTOR: Token = Token(3);
+const LINKS: usize = 16;
+const INTAKES: usize = LINKS + LINKS_MAX;
+const CLIENTS: usize = INTAKES + INTAKES_MAX;
+
+/// Events that the poller reports at once.
+const EVENTS_MAX: usize = 1024;
+/// The buffer that all sockets are read into.
+const READ_BYTES: usize = 64 << 10;
+/// How often the rare things are done: idle connections, process figures.
+const HOUSEKEEPING_TIME: Duration = Duration::from_secs(1);
+/// How long the last replies may take to be written when the process ends.
+const FLUSH_TIME: Duration = Duration::from_millis(500);
+
+/// How far the process is from its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    Running,
+    /// Leases are being handed over.
+    Stopping {
+        until: Monotonic,
+    },
+    /// The last replies are being written.
+    Flushing {
+        until: Monotonic,
+    },
+    Ended,
+}
+
+/// The pieces that an event loop is made of before it has sockets.
+pub(crate) struct Parts {
+    /// The state machine.
+    pub(crate) node: Node,
+    /// This start's number.
+    pub(crate) incarnation: Incarnation,
+    /// The thread that owns the log.
+    pub(crate) log: LogThread,
+    /// The poller that `waker` wakes.
+    pub(crate) poll: Poll,
+    /// Wakes the event loop from other threads.
+    pub(crate) waker: Arc<Waker>,
+}
+
+/// A poller, and what other threads wake it with.
+///
+/// # Errors
+/// If the system has no file descriptors left.
+pub(crate) fn poller() -> io::Result<(Poll, Arc<Waker>)> {
+    let poll = Poll::new()?;
+    let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+    Ok((poll, waker))
+}
+
+/// One node's sockets, log and core.
+pub(crate) struct EventLoop {
+    poll: Poll,
+    core: Core,
+    log: LogThread,
+    peers: PeerTransport,
+    clients: Clients,
+    signals: Signals,
+    buffer: Box<[u8]>,
+    stage: Stage,
+    stop_time: Duration,
+    next_housekeeping: Monotonic,
+}
+
+impl EventLoop {
+    /// Opens all sockets.
+    ///
+    /// # Errors
+    /// If an address can't be listened at; says which one.
+    pub(crate) fn new(config: &Config, parts: Parts) -> io::Result<Self> {
+        let Parts { node, incarnation, log, poll, waker } = parts;
+        let settings = config.settings();
+        let own = settings.members.iter().find(|member| member.node == settings.node);
+        let own = own.ok_or_else(|| io::Error::other("this node is not a member"))?;
+        let registry = poll.registry();
+        let client_address = SocketAddr::new(config.listen, own.port);
+        let peer_address = SocketAddr::new(config.peer_listen, own.peer_port);
+        let clients = Clients::bind(config, client_address, registry, CLIENT_ACCEPTOR, CLIENTS)
+            .map_err(|error| cannot_listen("clients", client_address, &error))?;
+        let tokens = PeerTokens { acceptor: PEER_ACCEPTOR, links: LINKS, intakes: INTAKES };
+        let peers = PeerTransport::bind(config, incarnation, peer_address, registry, waker, tokens)
+            .map_err(|error| cannot_listen("the other nodes", peer_address, &error))?;
+        let signals = Signals::catch(registry, SIGNALS)?;
+        tracing::info!(clients = %client_address, peers = %peer_address, "listening");
+        Ok(Self {
+            poll,
+            core: Core::new(node),
+            log,
+            peers,
+            clients,
+            signals,
+            buffer: vec![0; READ_BYTES].into(),
+            stage: Stage::Running,
+            stop_time: config.stop_time,
+            next_housekeeping: Monotonic::default(),
+        })
+    }
+
+    /// Serves until the process is asked to end.
+    ///
+    /// # Errors
+    /// If the poller fails, which no program survives.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        while self.stage != Stage::Ended {
+            self.wait(&mut events)?;
+            self.turn(&events);
+        }
+        self.log.stop();
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    /// Waits for events, but no longer than until something is due.
+    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
+        let stage = match self.stage {
+            Stage::Running => Monotonic::NEVER,
+            Stage::Stopping { until } | Stage::Flushing { until } => until,
+            Stage::Ended => Monotonic::default(),
+        };
+        let deadline = (self.core.next_deadline())
+            .min(self.peers.next_deadline())
+            .min(self.clients.next_deadline())
+            .min(self.next_housekeeping)
+            .min(stage);
+        let timeout = deadline.since(clock::monotonic());
+        match self.poll.poll(events, Some(timeout)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                events.clear();
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// One turn: inputs by urgency, one settling, outputs, writes.
+    fn turn(&mut self, events: &Events) {
+        self.note(events);
+        self.peers.receive(Purpose::Priority, &mut self.core, &mut self.buffer);
+        self.take_news();
+        self.peers.receive(Purpose::Data, &mut self.core, &mut self.buffer);
+        self.clients.accept(&mut self.core);
+        self.clients.serve(&mut self.core, &mut self.buffer);
+        let now = clock::monotonic();
+        self.peers.maintain(now);
+        self.keep_house(now);
+        self.core.settle();
+        self.perform();
+        self.peers.flush(&mut self.core);
+        self.clients.flush(&mut self.core);
+        self.advance_stage();
+    }
+
+    /// Notes which sockets are ready. Nothing is closed meanwhile, so every event still belongs
+    /// to the socket that it was reported for.
+    fn note(&mut self, events: &Events) {
+        for event in events {
+            match event.token() {
+                // Whatever the waker announces is looked at in every turn.
+                WAKER => {}
+                SIGNALS => self.take_signals(),
+                CLIENT_ACCEPTOR => self.clients.wake_acceptor(),
+                PEER_ACCEPTOR => self.peers.wake_acceptor(),
+                token if token.0 >= CLIENTS => self.clients.note(event),
+                token if token.0 >= INTAKES => self.peers.note_intake(event),
+                token => self.peers.proceed(token, &mut self.core),
+            }
+        }
+        self.peers.accept();
+    }
+
+    fn take_news(&mut self) {
+        let News { durable, disk_full } = self.log.take_news();
+        if let Some(durable) = durable {
+            self.core.step(Input::Persisted {
+                write: durable.write,
+                segment: durable.segment,
+                oldest: durable.oldest,
+            });
+        }
+        if let Some(full) = disk_full {
+            self.core.step(Input::DiskFull(full));
+        }
+    }
+
+    fn take_signals(&mut self) {
+        for _ in 0..self.signals.count() {
+            if self.stage != Stage::Running {
+                tracing::warn!("asked twice to stop: stopping at once");
+                std::process::exit(exit::INTERRUPTED);
+            }
+            tracing::info!(at_most = ?self.stop_time, "asked to stop: handing all leases over");
+            self.stage = Stage::Stopping { until: clock::monotonic() + self.stop_time };
+            self.clients.close_door();
+            self.core.step(Input::Stop);
+        }
+    }
+
+    fn keep_house(&mut self, now: Monotonic) {
+        if now < self.next_housekeeping {
+            return;
+        }
+        self.next_housekeeping = now + HOUSEKEEPING_TIME;
+        self.clients.sweep(&mut self.core);
+        self.peers.sweep(now);
+        let LogFigures { log_bytes, disk_free_bytes } = self.log.figures();
+        let (input_bytes, output_bytes) = self.clients.traffic();
+        self.core.node.update_process_stats(ProcessStats {
+            input_bytes,
+            output_bytes,
+            log_bytes,
+            disk_free_bytes,
+            ..process_stats::read()
+        });
+    }
+
+    /// Performs what the core wants done.
+    fn perform(&mut self) {
+        let mut outputs = std::mem::take(&mut self.core.outputs);
+        for output in outputs.drain(..) {
+            match output {
+                Output::Persist { write, payload } => self.log.append(write, payload),
+                Output::Send { to, message } => self.peers.send(to, &message),
+                Output::Replies { session } => self.clients.take_replies(session, &mut self.core),
+                Output::Resume { session } => self.clients.resume(session),
+                Output::Close { session } => self.clients.close(session, &mut self.core),
+                Output::Release { segment } => self.log.release(segment),
+                Output::Observe(event) => events::log(&event),
+                Output::Stopped => {
+                    let until = clock::monotonic() + FLUSH_TIME;
+                    self.stage = Stage::Flushing { until };
+                }
+            }
+        }
+        // The room is kept for the next turn.
+        self.core.outputs = outputs;
+    }
+
+    fn advance_stage(&mut self) {
+        let now = clock::monotonic();
+        match self.stage {
+            Stage::Running | Stage::Ended => {}
+            Stage::Stopping { until } => {
+                if now >= until {
+                    tracing::warn!("could not hand all leases over in time (setting stop_time)");
+                    self.stage = Stage::Flushing { until: now + FLUSH_TIME };
+                }
+            }
+            Stage::Flushing { until } => {
+                if now >= until || self.clients.is_flushed() {
+                    self.stage = Stage::Ended;
+                }
+            }
+        }
+    }
+}
+
+fn cannot_listen(whom: &str, address: SocketAddr, error: &io::Error) -> io::Error {
+    io::Error::new(
+        error.kind(),
+        format!(
+            "cannot listen for {whom} at {address}: {error}.\n\
+             To fix it: end the process that uses the port (`ss -ltnp` shows it), or give this \
+             node another port in `members`, on every node."
+        ),
+    )
+}

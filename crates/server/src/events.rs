@@ -1,0 +1,64 @@
+//! The core's events as log lines: one place, one line for each, the same fields everywhere.
+//!
+//! What an operator would want to be woken for is a warning; what changes who serves what is
+//! information; the rest is for debugging.
+
+use cluster::Event;
+use tracing::{debug, info, trace, warn};
+
+/// Writes an event to the log.
+pub(crate) fn log(event: &Event) {
+    match event {
+        Event::Started { incarnation, shards } => {
+            info!(incarnation = incarnation.0, shards, "the node has started");
+        }
+        Event::SupportGiven { peer, epoch } => {
+            info!(%peer, support_epoch = epoch.0, "a node is alive");
+        }
+        Event::SupportWithdrawn { peer, epoch } => {
+            warn!(%peer, support_epoch = epoch.0, "a node counts as dead: its promise ran out");
+        }
+        Event::DiskStalled => {
+            warn!("the disk does not answer: no more heartbeats until it does");
+        }
+        Event::ClockGap { millis } => {
+            warn!(millis, "the clocks jumped (suspended, or set by hand): gave up all leases");
+        }
+        Event::Campaigning { shard, term } => {
+            debug!(%shard, term = term.0, "standing for election");
+        }
+        Event::LeaseAcquired { shard, epoch, term } => {
+            info!(%shard, epoch = epoch.0, term = term.0, "acquired a lease");
+        }
+        Event::LeaseLost { shard, epoch } => {
+            info!(%shard, epoch = epoch.0, "lost a lease");
+        }
+        Event::LeaseChanged { shard, epoch, holder } => {
+            debug!(%shard, epoch = epoch.0, %holder, "a lease has a new holder");
+        }
+        Event::TransferBegun { shard, target } => {
+            info!(%shard, %target, "handing a lease over");
+        }
+        Event::LeaseGivenUp { shard, term } => {
+            debug!(%shard, term = term.0, "gave up a lease for the rest of the term");
+        }
+        Event::TransferFailed { shard, target } => {
+            warn!(%shard, %target, "a lease could not be handed over in time; taking it back");
+        }
+        Event::CatchUpBegun { shard, to, index } => {
+            info!(%shard, %to, index = index.0, "sending a replica what the log no longer has");
+        }
+        Event::CatchUpInstalled { shard, index } => {
+            info!(%shard, index = index.0, "installed a replica from another node");
+        }
+        Event::ReplicasChanged { shard, voters, learners } => {
+            info!(%shard, ?voters, ?learners, "a shard has other replicas");
+        }
+        Event::SegmentReleased { segment } => {
+            debug!(segment = segment.0, "a log segment is free again");
+        }
+        Event::ReadServed { shard, epoch, at } => {
+            trace!(%shard, epoch = epoch.0, ?at, "served a read under a lease");
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The thread that owns the write-ahead log: the only one that waits for the disk.
+//!
+//! It takes everything that has been asked for since its last write, commits it with one write
+//! and one sync, and says how far the log is durable. In idle moments it prepares the segments to
+//! come, a small step at a time, and writes the witness of the last commit.
+//!
+//! A disk that fails ends the process at once: what a failed sync has stored is unknowable, and
+//! the other replicas go on without this node.
+
+use std::io;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use cluster::WriteId;
+use mio::Waker;
+use types::{Monotonic, SegmentId};
+use wal::{Log, LogError, OsDisk, Preparation};
+
+use crate::{clock, exit};
+
+/// How often the free disk space is looked at, and how long an idle log waits before its witness.
+const HOUSEKEEPING_TIME: Duration = Duration::from_secs(1);
+/// Bytes of a segment to come that are written between two commits.
+const PREPARE_STEP_BYTES: u64 = 512 << 10;
+/// Below this room in the segments that are ready, preparing does not wait for an idle moment.
+const HEADROOM_LOW_BYTES: u64 = 16 << 20;
+/// Bytes after which a commit is begun even if more writes wait: bounds its memory and time.
+const COMMIT_BYTES_MAX: usize = 16 << 20;
+
+/// What the thread is asked to do.
+#[derive(Debug)]
+enum Order {
+    Append { write: WriteId, payload: Vec<u8> },
+    Release { segment: SegmentId },
+}
+
+/// How far the log is durable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Durable {
+    /// The newest durable write.
+    pub(crate) write: WriteId,
+    /// The segment it lies in.
+    pub(crate) segment: SegmentId,
+    /// The oldest segment that has not been released.
+    pub(crate) oldest: SegmentId,
+}
+
+/// What the thread has to say. Only the newest of each counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct News {
+    /// Writes that have become durable.
+    pub(crate) durable: Option<Durable>,
+    /// The free disk space has become too little, or enough again.
+    pub(crate) disk_full: Option<bool>,
+}
+
+/// The log's figures, as of the last second.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct LogFigures {
+    /// Bytes that the log's files take on the disk.
+    pub(crate) log_bytes: u64,
+    /// Bytes that are free on the disk.
+    pub(crate) disk_free_bytes: u64,
+}
+
+/// What the thread leaves for others to pick up.
+#[derive(Debug, Default)]
+struct Shared {
+    news: News,
+    figures: LogFigures,
+}
+
+/// The other threads' end of the log thread.
+#[derive(Debug)]
+pub(crate) struct LogThread {
+    orders: Sender<Order>,
+    shared: Arc<Mutex<Shared>>,
+    thread: JoinHandle<()>,
+}
+
+impl LogThread {
+    /// Gives the log to a new thread. `waker` is woken when there is news. With less than
+    /// `reserve` free bytes the disk counts as full.
+    ///
+    /// # Errors
+    /// If the system has no room for a thread.
+    pub(crate) fn start(log: Log<OsDisk>, reserve: u64, waker: Arc<Waker>) -> io::Result<Self> {
+        let (orders, receiver) = mpsc::channel();
+        let shared = Arc::new(Mutex::new(Shared::default()));
+        let worker = Worker {
+            log,
+            orders: receiver,
+            shared: Arc::clone(&shared),
+            waker,
+            reserve,
+            disk_full: false,
+            next_housekeeping: Monotonic::default(),
+        };
+        let thread = thread::Builder::new().name("log".into()).spawn(move || worker.run())?;
+        Ok(Self { orders, shared, thread })
+    }
+
+    /// Asks for a payload to become durable. Writes become durable in the order of asking.
+    pub(crate) fn append(&self, write: WriteId, payload: Vec<u8>) {
+        self.order(Order::Append { write, payload });
+    }
+
+    /// Says that nothing live is left in the segments up to this one.
+    pub(crate) fn release(&self, segment: SegmentId) {
+        self.order(Order::Release { segment });
+    }
+
+    fn order(&self, order: Order) {
+        self.orders.send(order).expect("the log thread ends only with the process");
+    }
+
+    /// What the thread has had to say since the last call.
+    pub(crate) fn take_news(&self) -> News {
+        std::mem::take(&mut lock(&self.shared).news)
+    }
+
+    /// The log's figures.
+    pub(crate) fn figures(&self) -> LogFigures {
+        lock(&self.shared).figures
+    }
+
+    /// Waits until everything that was asked for is durable and ends the thread.
+    pub(crate) fn stop(self) {
+        drop(self.orders);
+        // A thread that panicked has said so.
+        let _ = self.thread.join();
+    }
+}
+
+struct Worker {
+    log: Log<OsDisk>,
+    orders: Receiver<Order>,
+    shared: Arc<Mutex<Shared>>,
+    waker: Arc<Waker>,
+    reserve: u64,
+    disk_full: bool,
+    next_housekeeping: Monotonic,
+}
+
+impl Worker {
+    fn run(mut self) {
+        let mut preparing = true;
+        loop {
+            // While a segment is being prepared, look for orders without waiting for any.
+            let patience = if preparing { Duration::ZERO } else { HOUSEKEEPING_TIME };
+            match self.orders.recv_timeout(patience) {
+                Ok(order) => {
+                    self.commit_from(order);
+                    preparing = true;
+                    if self.log.headroom() >= HEADROOM_LOW_BYTES {
+                        continue;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) if preparing => {}
+                Err(RecvTimeoutError::Timeout) => survive(self.log.seal()),
+                Err(RecvTimeoutError::Disconnected) => return survive(self.log.seal()),
+            }
+            if preparing {
+                preparing = self.prepare();
+            }
+            self.check_disk_space();
+        }
+    }
+
+    /// Carries out an order and those that have come after it, with one commit.
+    fn commit_from(&mut self, first: Order) {
+        let mut newest = None;
+        let mut bytes = 0;
+        let mut next = Some(first);
+        while let Some(order) = next {
+            match order {
+                Order::Append { write, payload } => {
+                    bytes += payload.len();
+                    survive(self.log.append(&payload));
+                    newest = Some(write);
+                }
+                Order::Release { segment } => {
+                    survive(self.log.release(segment));
+                }
+            }
+            next = if bytes < COMMIT_BYTES_MAX { self.orders.try_recv().ok() } else { None };
+        }
+        let Some(write) = newest else { return };
+        let segment = survive(self.log.commit());
+        let oldest = self.log.oldest_segment();
+        self.tell(|news| news.durable = Some(Durable { write, segment, oldest }));
+    }
+
+    /// Does one step towards the next segment; answers whether there is more to do.
+    fn prepare(&mut self) -> bool {
+        match self.log.prepare_spare(PREPARE_STEP_BYTES) {
+            Ok(Preparation::Working) => true,
+            Ok(Preparation::Ready) => false,
+            // The log goes on within its headroom; the disk is looked at again in a second.
+            Err(error) if error.is_disk_full() => {
+                self.set_disk_full(true);
+                false
+            }
+            Err(error) => die(&error),
+        }
+    }
+
+    fn check_disk_space(&mut self) {
+        let now = clock::monotonic();
+        if now < self.next_housekeeping {
+            return;
+        }
+        self.next_housekeeping = now + HOUSEKEEPING_TIME;
+        match self.log.free_bytes() {
+            Ok(free) => {
+                // Full and free again at different marks, or it would go back and forth.
+                let enough = self.reserve + if self.disk_full { self.reserve / 4 } else { 0 };
+                self.set_disk_full(free < enough);
+                let log_bytes = self.log.disk_bytes();
+                lock(&self.shared).figures = LogFigures { log_bytes, disk_free_bytes: free };
+            }
+            Err(error) => tracing::warn!(%error, "cannot ask for the free disk space"),
+        }
+    }
+
+    fn set_disk_full(&mut self, full: bool) {
+        if full == self.disk_full {
+            return;
+        }
+        self.disk_full = full;
+        let reserve = self.reserve;
+        if full {
+            tracing::error!(
+                reserve,
+                "the disk is nearly full: writes are refused until there is \
+                space (setting disk_reserve)"
+            );
+        } else {
+            tracing::info!(reserve, "the disk has space again: writes are taken");
+        }
+        self.tell(|news| news.disk_full = Some(full));
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut News)) {
+        change(&mut lock(&self.shared).news);
+        if let Err(error) = self.waker.wake() {
+            tracing::error!(%error, "cannot wake the event loop");
+            std::process::exit(exit::DISK);
+        }
+    }
+}
+
+/// Nothing panics while it holds the lock, so what is behind it is whole.
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The value, or the end of the process.
+fn survive<T>(result: Result<T, LogError>) -> T {
+    result.unwrap_or_else(|error| die(&error))
+}
+
+fn die(error: &LogError) -> ! {
+    tracing::error!("{error}");
+    std::process::exit(exit::DISK);
+}

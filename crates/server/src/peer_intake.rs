@@ -1,0 +1,134 @@
+//! A connection that another node has dialled, to send messages to this one.
+
+use std::io::{self, Read};
+
+use mio::net::TcpStream;
+use types::{Monotonic, NodeId};
+
+use crate::core::Core;
+use crate::output_buffer::OutputBuffer;
+use crate::peer_frame::{self, FrameError, Greeting, Purpose};
+use crate::socket;
+use cluster::Input;
+
+/// Most reads of one connection in one turn.
+const READS_MAX: usize = 16;
+/// Room for the rest of a frame that an idle connection may keep.
+const INPUT_KEPT_BYTES: usize = 64 << 10;
+
+/// What reading came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Received {
+    /// Everything there was, or all that is good for one turn.
+    Messages,
+    /// A greeting to answer. No frame after it has been looked at.
+    Greeting(Greeting),
+    /// The connection is over; why, unless the other side just closed it.
+    Over(Option<String>),
+}
+
+/// One incoming connection.
+#[derive(Debug)]
+pub(crate) struct PeerIntake {
+    pub(crate) stream: TcpStream,
+    /// Who sends and what, once greeted.
+    pub(crate) from: Option<(NodeId, Purpose)>,
+    /// Bytes of a frame that is not complete.
+    input: Vec<u8>,
+    pub(crate) output: OutputBuffer,
+    pub(crate) readable: bool,
+    pub(crate) read_closed: bool,
+    /// When it was accepted.
+    pub(crate) since: Monotonic,
+}
+
+impl PeerIntake {
+    /// A connection that was just accepted.
+    pub(crate) fn new(stream: TcpStream, since: Monotonic) -> Self {
+        Self {
+            stream,
+            from: None,
+            input: Vec::new(),
+            output: OutputBuffer::default(),
+            readable: true,
+            read_closed: false,
+            since,
+        }
+    }
+
+    /// Reads, and hands messages to the core as they are complete.
+    pub(crate) fn receive(&mut self, core: &mut Core, buffer: &mut [u8]) -> Received {
+        // The frames that came with the greeting have waited for its answer.
+        if self.from.is_some()
+            && !self.input.is_empty()
+            && let Err(error) = self.take_kept(core)
+        {
+            return Received::Over(Some(error.to_string()));
+        }
+        for _ in 0..READS_MAX {
+            let count = match self.stream.read(buffer) {
+                Ok(0) => return Received::Over(None),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.readable = false;
+                    return Received::Messages;
+                }
+                Err(error) if socket::is_temporary(&error) => continue,
+                Err(error) => return Received::Over(Some(error.to_string())),
+            };
+            match self.take(&buffer[..count], core) {
+                Ok(None) => {}
+                Ok(Some(greeting)) => return Received::Greeting(greeting),
+                Err(error) => return Received::Over(Some(error.to_string())),
+            }
+            if count < buffer.len() && !self.read_closed {
+                self.readable = false;
+                return Received::Messages;
+            }
+        }
+        Received::Messages
+    }
+
+    /// Takes bytes that have arrived.
+    fn take(&mut self, received: &[u8], core: &mut Core) -> Result<Option<Greeting>, FrameError> {
+        if self.from.is_none() {
+            self.input.extend_from_slice(received);
+            let Some((greeting, consumed)) = peer_frame::read_greeting(&self.input)? else {
+                return Ok(None);
+            };
+            self.input.drain(..consumed);
+            return Ok(Some(greeting));
+        }
+        if self.input.is_empty() {
+            let consumed = self.messages(received, core)?;
+            self.input.extend_from_slice(&received[consumed..]);
+        } else {
+            self.input.extend_from_slice(received);
+            self.take_kept(core)?;
+        }
+        Ok(None)
+    }
+
+    fn take_kept(&mut self, core: &mut Core) -> Result<(), FrameError> {
+        let mut input = std::mem::take(&mut self.input);
+        let consumed = self.messages(&input, core)?;
+        if consumed < input.len() || input.capacity() <= INPUT_KEPT_BYTES {
+            input.drain(..consumed);
+            self.input = input;
+        }
+        Ok(())
+    }
+
+    /// Hands over the messages that `bytes` begin with; answers how many bytes they took.
+    fn messages(&self, bytes: &[u8], core: &mut Core) -> Result<usize, FrameError> {
+        let mut consumed = 0;
+        while let Some((from, _)) = self.from {
+            let Some((message, count)) = peer_frame::read_message(&bytes[consumed..])? else {
+                break;
+            };
+            core.step(Input::Peer { from, message });
+            consumed += count;
+        }
+        Ok(consumed)
+    }
+}

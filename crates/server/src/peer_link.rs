@@ -1,0 +1,303 @@
+//! A connection that this node dials, to send messages to another node.
+//!
+//! A link dials, greets, and is up once the other side has welcomed it; until then messages for
+//! it are dropped, since the core asks again for whatever matters. A link that fails is dialled
+//! again after a pause that grows up to a second, or at once when the other node dials us.
+
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use cluster::Message;
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+use types::{Monotonic, NodeId};
+
+use crate::output_buffer::OutputBuffer;
+use crate::peer_frame::{self, FrameError, Greeting, Purpose};
+use crate::socket;
+
+/// The first pause before dialling again; it doubles up to [`PAUSE_MAX`].
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// How long dialling and greeting may take each.
+const ANSWER_TIME: Duration = Duration::from_secs(2);
+/// Longest answer to a greeting, in bytes; more than that is no answer.
+const ANSWER_BYTES_MAX: usize = 1024;
+
+/// Another node, as the links to it need to know it.
+#[derive(Clone, Debug)]
+pub(crate) struct PeerAddress {
+    pub(crate) node: NodeId,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Nothing is under way until then.
+    Waiting { until: Monotonic },
+    /// The host's name is being resolved.
+    Resolving,
+    /// The system is connecting.
+    Connecting { stream: TcpStream, until: Monotonic },
+    /// The greeting is sent, the answer is on its way.
+    Greeting { stream: TcpStream, answer: Vec<u8>, until: Monotonic },
+    /// Messages flow.
+    Up { stream: TcpStream },
+}
+
+/// What a call changed, for the core.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Change {
+    /// Nothing that matters outside.
+    None,
+    /// The link is up.
+    Up,
+    /// The link was up and is no more.
+    Down,
+}
+
+/// What all links of a node have in common.
+#[derive(Debug)]
+pub(crate) struct LinkRules {
+    /// Most bytes that may wait on one link.
+    pub(crate) output_bytes: usize,
+    /// How long sent bytes may stay unacknowledged.
+    pub(crate) unacknowledged_time: Duration,
+}
+
+/// One outgoing connection.
+#[derive(Debug)]
+pub(crate) struct PeerLink {
+    pub(crate) peer: PeerAddress,
+    pub(crate) purpose: Purpose,
+    greeting: Vec<u8>,
+    state: State,
+    output: OutputBuffer,
+    pause: Duration,
+    /// The failure that was last logged: each is logged once until the link has been up.
+    reported: String,
+}
+
+impl PeerLink {
+    /// A link that dials as soon as it is asked for its next step.
+    pub(crate) fn new(peer: PeerAddress, greeting: &Greeting) -> Self {
+        let mut bytes = Vec::new();
+        peer_frame::write_greeting(greeting, &mut bytes);
+        Self {
+            peer,
+            purpose: greeting.purpose,
+            greeting: bytes,
+            state: State::Waiting { until: Monotonic::default() },
+            output: OutputBuffer::default(),
+            pause: PAUSE_MIN,
+            reported: String::new(),
+        }
+    }
+
+    /// When the link has something to do by itself.
+    pub(crate) fn next_deadline(&self) -> Monotonic {
+        match &self.state {
+            State::Waiting { until }
+            | State::Connecting { until, .. }
+            | State::Greeting { until, .. } => *until,
+            State::Resolving | State::Up { .. } => Monotonic::NEVER,
+        }
+    }
+
+    /// Whether the link should be dialled: then call [`PeerLink::dial`] with an address, or
+    /// [`PeerLink::resolving`]. Ends attempts that take too long.
+    pub(crate) fn wants_dial(&mut self, now: Monotonic) -> bool {
+        match &self.state {
+            State::Waiting { until } => now >= *until,
+            State::Connecting { until, .. } | State::Greeting { until, .. } if now >= *until => {
+                self.fail(now, "no answer in time");
+                false
+            }
+            State::Connecting { .. }
+            | State::Greeting { .. }
+            | State::Resolving
+            | State::Up { .. } => false,
+        }
+    }
+
+    /// The host's name is being looked up.
+    pub(crate) fn resolving(&mut self) {
+        self.state = State::Resolving;
+    }
+
+    /// Takes the address that the host's name stands for.
+    pub(crate) fn resolved(
+        &mut self,
+        result: io::Result<SocketAddr>,
+        registry: &Registry,
+        token: Token,
+        now: Monotonic,
+    ) {
+        if !matches!(self.state, State::Resolving) {
+            return;
+        }
+        match result {
+            Ok(address) => self.dial(address, registry, token, now),
+            Err(error) => {
+                let reason = format!("cannot resolve `{}`: {error}", self.peer.host);
+                self.fail(now, &reason);
+            }
+        }
+    }
+
+    /// Begins to connect.
+    pub(crate) fn dial(
+        &mut self,
+        address: SocketAddr,
+        registry: &Registry,
+        token: Token,
+        now: Monotonic,
+    ) {
+        let connect = || {
+            let mut stream = TcpStream::connect(address)?;
+            registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+            Ok::<_, io::Error>(stream)
+        };
+        match connect() {
+            Ok(stream) => self.state = State::Connecting { stream, until: now + ANSWER_TIME },
+            Err(error) => {
+                self.fail(now, &error.to_string());
+            }
+        }
+    }
+
+    /// The other node is alive: don't wait any longer before dialling it.
+    pub(crate) fn hurry(&mut self) {
+        self.pause = PAUSE_MIN;
+        if let State::Waiting { until } = &mut self.state {
+            *until = Monotonic::default();
+        }
+    }
+
+    /// Goes on after the poller has said that the socket is ready.
+    pub(crate) fn proceed(&mut self, rules: &LinkRules, now: Monotonic) -> Change {
+        if let State::Connecting { stream, .. } = &mut self.state {
+            match finish_connecting(stream, rules) {
+                Ok(false) => return Change::None,
+                Ok(true) => {}
+                Err(error) => return self.fail(now, &error.to_string()),
+            }
+            let State::Connecting { stream, .. } = self.take_state() else { return Change::None };
+            self.output.clear();
+            self.output.tail().extend_from_slice(&self.greeting);
+            self.state = State::Greeting { stream, answer: Vec::new(), until: now + ANSWER_TIME };
+        }
+        let change = self.read(now);
+        if change == Change::Down { change } else { self.write(now).unwrap_or(change) }
+    }
+
+    /// Reads the answer to the greeting. After it the other side says nothing until the end.
+    fn read(&mut self, now: Monotonic) -> Change {
+        loop {
+            let mut bytes = [0; 512];
+            let (stream, answer) = match &mut self.state {
+                State::Greeting { stream, answer, .. } => (stream, Some(answer)),
+                State::Up { stream } => (stream, None),
+                State::Waiting { .. } | State::Resolving | State::Connecting { .. } => {
+                    return Change::None;
+                }
+            };
+            let count = match stream.read(&mut bytes) {
+                Ok(0) => return self.fail(now, "the other side closed the connection"),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Change::None,
+                Err(error) if socket::is_temporary(&error) => continue,
+                Err(error) => return self.fail(now, &error.to_string()),
+            };
+            let Some(answer) = answer else {
+                return self.fail(now, "the other side sent something unexpected");
+            };
+            answer.extend_from_slice(&bytes[..count]);
+            let result = if answer.len() > ANSWER_BYTES_MAX {
+                Err(FrameError::Malformed)
+            } else {
+                peer_frame::read_answer(answer)
+            };
+            match result {
+                Ok(None) => {}
+                Ok(Some(())) => return self.come_up(),
+                Err(error) => return self.fail(now, &error.to_string()),
+            }
+        }
+    }
+
+    fn come_up(&mut self) -> Change {
+        let State::Greeting { stream, .. } = self.take_state() else { return Change::None };
+        self.state = State::Up { stream };
+        self.pause = PAUSE_MIN;
+        self.reported.clear();
+        tracing::info!(peer = %self.peer.node, purpose = %self.purpose, "connected to a node");
+        Change::Up
+    }
+
+    /// Adds a message to what is to be written, if the link is up.
+    pub(crate) fn send(&mut self, message: &Message) {
+        if matches!(self.state, State::Up { .. }) {
+            peer_frame::write_message(message, self.output.tail());
+        }
+    }
+
+    /// Whether there is something to flush.
+    pub(crate) fn has_output(&self) -> bool {
+        !self.output.is_empty()
+    }
+
+    /// Writes what the socket takes.
+    pub(crate) fn flush(&mut self, rules: &LinkRules, now: Monotonic) -> Change {
+        let change = self.write(now).unwrap_or(Change::None);
+        if self.output.len() > rules.output_bytes {
+            return self.fail(now, "it does not take its messages (peer_output_bytes)");
+        }
+        change
+    }
+
+    fn write(&mut self, now: Monotonic) -> Option<Change> {
+        let (State::Greeting { stream, .. } | State::Up { stream }) = &mut self.state else {
+            return None;
+        };
+        let error = self.output.write_to(stream).err()?;
+        Some(self.fail(now, &error.to_string()))
+    }
+
+    /// Gives the connection up, to dial again later.
+    fn fail(&mut self, now: Monotonic, reason: &str) -> Change {
+        let was_up = matches!(self.state, State::Up { .. });
+        if self.reported != reason {
+            let PeerAddress { node, host, port } = &self.peer;
+            let doing = if was_up { "lost the connection to" } else { "cannot connect to" };
+            tracing::warn!(peer = %node, host, port, purpose = %self.purpose, reason,
+                "{doing} a node; trying again until it answers");
+            reason.clone_into(&mut self.reported);
+        }
+        self.output.clear();
+        self.state = State::Waiting { until: now + self.pause };
+        self.pause = (self.pause * 2).min(PAUSE_MAX);
+        if was_up { Change::Down } else { Change::None }
+    }
+
+    fn take_state(&mut self) -> State {
+        std::mem::replace(&mut self.state, State::Resolving)
+    }
+}
+
+/// Whether the system has connected the socket; `false`: not yet.
+fn finish_connecting(stream: &mut TcpStream, rules: &LinkRules) -> io::Result<bool> {
+    if let Some(error) = stream.take_error()? {
+        return Err(error);
+    }
+    match stream.peer_addr() {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    socket::prepare(stream)?;
+    socket::give_up_after(stream, rules.unacknowledged_time)?;
+    Ok(true)
+}

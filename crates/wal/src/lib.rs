@@ -1,0 +1,56 @@
+//! The write-ahead log of one node: group-committed, shared by all its shards, made of segments.
+//!
+//! The log stores payloads and does not know what they mean. Entries, hard states and slot images
+//! all go through it, so there is one format, one recovery path and one order of syncs. It is a
+//! log-structured store: once everything live in the oldest segment has been written again at the
+//! tail, the owner [releases](Log::release) that segment and its file is used again.
+//!
+//! # What is promised
+//! - A commit is one frame, one write and one `fdatasync`. After a crash it is there as a whole
+//!   or not at all, and every commit whose [`Log::commit`] returned is there.
+//! - Damage is never skipped. A damaged commit that is *proven* to have been durable (by a later
+//!   commit, which is only ever written after the sync of the one before) makes [`Log::open`]
+//!   fail with [`OpenError::Corrupt`].
+//! - The very last commit has no such witness: if it was synced and is damaged afterwards, it
+//!   looks like a commit that a crash has torn, and it is cut. [`Log::seal`] bounds that: it
+//!   writes an empty commit as the witness. An owner that seals when it is idle and before it
+//!   exits leaves only the last commit of its last busy moment before a crash without a witness.
+//!   The same holds for files: if the newest ones vanish altogether, nothing in the log says so.
+//!   An owner that notes [`Log::sequence`] elsewhere (the meta file, at each start) can ask for
+//!   it with [`Options::durable_sequence`].
+//! - What recovery has shown to the owner is durable, even if the process before it died of a
+//!   failed sync and the bytes were only in the page cache.
+//! - Any failed write or sync ends the log: every later call returns the same error.
+//!
+//! # Format
+//! A segment is a file `<number, 20 digits>.segment`, written with zeroes in advance. Its first
+//! block holds the segment header, frames follow, each on a block boundary, so that a write never
+//! touches a block that holds an earlier commit and never needs to read a block first. Frames
+//! carry the log's random number, the segment's number and their own: what a recycled file still
+//! holds of its former life never validates. Files that follow the last begun segment are spares;
+//! they bear the number that they will have, so beginning a segment changes no directory entry.
+//!
+//! Read `format` first, then `log`, `recovery` and `scan`.
+
+mod disk;
+mod error;
+mod format;
+mod inspect;
+mod log;
+mod memory;
+mod meta;
+mod os;
+mod recovery;
+mod scan;
+mod spare;
+
+pub use disk::{Disk, DiskFile};
+pub use error::{Damage, LogError, MetaError, OpenError, Operation, VisitError};
+pub use format::{BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, FORMAT_VERSION, SegmentHeader};
+pub use inspect::{Finding, inspect};
+pub use log::{Log, Options, SegmentInfo};
+pub use memory::{Fault, MemoryDisk, MemoryFile};
+pub use meta::{META_BYTES_MAX, MetaFile};
+pub use os::{OsDisk, OsFile};
+pub use recovery::{Recovery, TornTail};
+pub use spare::Preparation;
