@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use types::{
-    Incarnation, LeaseEpoch, LogIndex, NodeId, SessionId, ShardId, Slot, SlotRange, SupportEpoch,
+    Incarnation, LeaseEpoch, LogIndex, NodeId, SessionId, ShardId, Slot, SlotRange, SupportEpoch, Term,
 };
 
 pub use crate::bytes_codec::CodecError;
@@ -108,6 +108,16 @@ pub fn encode(message: &Message, into: &mut Vec<u8>) {
             into.put_bytes(host.as_bytes());
             into.put_bytes(library.as_bytes());
         }
+        Message::AskRelease { shard, term } => {
+            into.put_u8(12);
+            into.put_u32(shard.0);
+            into.put_u64(term.0);
+        }
+        Message::Release { shard, term } => {
+            into.put_u8(13);
+            into.put_u32(shard.0);
+            into.put_u64(term.0);
+        }
     }
 }
 
@@ -185,7 +195,9 @@ fn decode_fields(from: &mut Take<'_>) -> Result<Message, CodecError> {
         },
         10 => Message::TransferReply { request: from.u64()?, error: text(from)? },
         11 => Message::TopologyClient { host: text(from)?, library: text(from)? },
-        0 | 12..=u8::MAX => return Err(CodecError("a known kind of message")),
+        12 => Message::AskRelease { shard: ShardId(from.u32()?), term: Term(from.u64()?) },
+        13 => Message::Release { shard: ShardId(from.u32()?), term: Term(from.u64()?) },
+        0 | 14..=u8::MAX => return Err(CodecError("a known kind of message")),
     })
 }
 

@@ -167,6 +167,20 @@ pub enum Message {
         /// On a follower's answers: what it has fortified the leader with.
         fortified: Option<Fortification>,
     },
+    /// "Do you still lead this term?" From a follower whose promise keeps others from leading.
+    AskRelease {
+        /// The shard.
+        shard: ShardId,
+        /// The term in which the follower has promised itself to the receiver.
+        term: Term,
+    },
+    /// "I do not lead this term, and never will again": the promise may end.
+    Release {
+        /// The shard.
+        shard: ShardId,
+        /// The term.
+        term: Term,
+    },
     /// One slot of a shard, on its way to a replica that is too far behind for the log.
     SlotImage {
         /// The shard.

@@ -1,11 +1,14 @@
 //! How long commands take: one thread, a million keys of 16 bytes with values of 100 bytes.
 //!
 //! Run with `cargo run --release -p keyspace --example speed`. `hot` touches 64 keys over and
-//! over, `random` all of them in random order.
+//! over, `random` all of them in random order. A plain map of the standard library, without slots,
+//! expiry, arguments and replies, is measured beside it: on a busy machine only ratios mean much.
 #![expect(clippy::print_stdout, reason = "it reports to a person")]
 
 use keyspace::{Changes, Context, Keyspace, Mode};
 use resp::{CommandId, Protocol, Reply};
+use std::collections::HashMap;
+use std::hint::black_box;
 use std::time::Instant;
 use types::{Slot, SlotRange, UnixMillis};
 
@@ -25,6 +28,39 @@ fn key_of(number: u32, tag: bool) -> ([u8; 16], Slot) {
     let text = if tag { format!("{{tag}}{number:011}") } else { format!("key:{number:012}") };
     let key = text.as_bytes().try_into().expect("keys of 16 bytes");
     (key, resp::slot_of(&key))
+}
+
+fn measure(name: &str, operations: u32, operation: impl FnMut(u32)) {
+    let start = Instant::now();
+    (0..operations).for_each(operation);
+    let nanos = start.elapsed().as_nanos() as f64 / f64::from(operations);
+    println!("  {name:28} {nanos:7.1} ns");
+}
+
+fn random(number: u32) -> usize {
+    let mixed = u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    (mixed % u64::from(KEYS)) as usize
+}
+
+fn hot(number: u32) -> usize {
+    (number % 64) as usize * 1013
+}
+
+fn plain_map() {
+    println!("a plain map");
+    let keys: Vec<_> = (0..KEYS).map(|number| key_of(number, false).0).collect();
+    let mut map: HashMap<Box<[u8]>, Box<[u8]>> = HashMap::new();
+    measure("insert, new keys", KEYS, |number| {
+        map.insert(Box::from(&keys[number as usize][..]), Box::from([b'x'; 100]));
+    });
+    let mut copy = Vec::new();
+    for (name, choose) in [("get, hot", hot as fn(u32) -> usize), ("get, random", random)] {
+        measure(name, OPERATIONS, |number| {
+            copy.clear();
+            copy.extend_from_slice(&map[&keys[choose(number)][..]]);
+            black_box(&copy);
+        });
+    }
 }
 
 impl Bench {
@@ -47,21 +83,11 @@ impl Bench {
     }
 
     fn measure(&mut self, name: &str, operations: u32, mut operation: impl FnMut(&mut Self, u32)) {
-        let start = Instant::now();
-        for number in 0..operations {
-            operation(self, number);
-        }
-        let nanos = start.elapsed().as_nanos() as f64 / f64::from(operations);
-        println!("  {name:28} {nanos:7.1} ns");
+        measure(name, operations, |number| operation(self, number));
     }
 
     fn run(&mut self, name: &str) {
         println!("{name}");
-        let random = |number: u32| {
-            let mixed = u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-            (mixed % u64::from(KEYS)) as usize
-        };
-        let hot = |number: u32| (number % 64) as usize * 1013;
         let value = [b'x'; 100];
         let other = [b'y'; 90];
         let (get, set) = (CommandId::Get, CommandId::Set);
@@ -97,6 +123,7 @@ impl Bench {
 }
 
 fn main() {
+    plain_map();
     Bench::new(false).run("keys over all slots");
     Bench::new(true).run("all keys in one slot");
 }

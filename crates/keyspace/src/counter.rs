@@ -41,9 +41,7 @@ fn add(data: &mut Data<'_>, key: &[u8], increment: i64, reply: &mut Reply<'_>) -
 
 pub(crate) fn incrbyfloat(data: &mut Data<'_>, args: &[&[u8]], reply: &mut Reply<'_>) -> Done {
     let [_, key, increment] = args else { return Err(data.wrong_number()) };
-    let float = |text: &[u8]| {
-        Extended::parse(text).ok_or(Stop::error(resp::error::NOT_A_FLOAT))
-    };
+    let float = |text: &[u8]| Extended::parse(text).ok_or(Stop::error(resp::error::NOT_A_FLOAT));
     let old = data.value(key)?.map_or_else(|| float(b"0"), float)?;
     let sum = old.add(&float(increment)?);
     let sum = sum.ok_or(Stop::error(resp::error::NAN_OR_INFINITY))?;

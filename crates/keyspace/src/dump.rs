@@ -109,9 +109,7 @@ impl RestoreOptions {
                 }
                 [word, value, rest @ ..] if is(word, "FREQ") && !idle => {
                     if !(0..=255).contains(&integer(value)?) {
-                        return Err(Stop::error(
-                            "ERR Invalid FREQ value, must be >= 0 and <= 255",
-                        ));
+                        return Err(Stop::error("ERR Invalid FREQ value, must be >= 0 and <= 255"));
                     }
                     frequency = true;
                     rest

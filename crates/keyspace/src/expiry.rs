@@ -1,6 +1,7 @@
 //! Commands on the expiry of keys.
 
 use crate::arguments::{integer, is};
+use crate::entry::Entry;
 use crate::execution::{Data, Stop};
 use alloc::borrow::Cow;
 use alloc::format;
@@ -71,9 +72,7 @@ impl Conditions {
             ));
         }
         if later && sooner {
-            return Err(Stop::error(
-                "ERR GT and LT options at the same time are not compatible",
-            ));
+            return Err(Stop::error("ERR GT and LT options at the same time are not compatible"));
         }
         Ok(conditions)
     }
@@ -82,9 +81,7 @@ impl Conditions {
     fn allow(self, present: Option<i64>, new: i64) -> bool {
         match present {
             None => !self.present && !self.later,
-            Some(old) => {
-                !self.absent && (!self.later || new > old) && (!self.sooner || new < old)
-            }
+            Some(old) => !self.absent && (!self.later || new > old) && (!self.sooner || new < old),
         }
     }
 }
@@ -149,7 +146,7 @@ fn reply_time(
 ) -> Done {
     let [_, key] = args else { return Err(data.wrong_number()) };
     let now = signed(data.now());
-    reply.integer(match data.entry(key)?.map(|entry| entry.expiry()) {
+    reply.integer(match data.entry(key)?.map(Entry::expiry) {
         None => -2,
         Some(None) => -1,
         Some(Some(expiry)) => of(signed(expiry), now),

@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! version 1 | slot 2 | count 8 | entries
-//! entry: type 1 | flags 1 | key length varint | value length varint | expiry 8, if any | key | value
+//! entry: type 1 | flags 1 | key length | value length | expiry 8, if any | key | value
 //! ```
 //!
-//! Numbers are little-endian. Entries are sorted by key, so that equal data gives equal bytes on
+//! Numbers are little-endian, the lengths in an entry varints. Entries are sorted by key, so that equal data gives equal bytes on
 //! every replica. The carrier adds a checksum; whatever the bytes are, installing them either
 //! takes the whole image or changes nothing, and allocates no more than a small multiple of them.
 

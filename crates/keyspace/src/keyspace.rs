@@ -7,6 +7,7 @@
 //! Invariant: `slots[i]` is the slot number `range.first() + i`; `due` holds, for each slot with
 //! expiring keys, its earliest expiry and its number.
 
+use crate::entry::Entry;
 use crate::slot::{Figures, KeyHasher, SlotData};
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
@@ -85,7 +86,7 @@ impl Keyspace {
         if !self.range.contains(slot) {
             return;
         }
-        let mut all: Vec<&[u8]> = self.slot(slot).entries().map(|entry| entry.key()).collect();
+        let mut all: Vec<&[u8]> = self.slot(slot).entries().map(Entry::key).collect();
         all.sort_unstable();
         keys.extend(all.into_iter().take(count).map(Box::from));
     }
@@ -117,7 +118,7 @@ impl Keyspace {
         let enough = keys.len().saturating_add(limit);
         for &(_, number) in self.due.range(..=(now.0, u16::MAX)) {
             let index = usize::from(number - self.range.first().number());
-            for entry in self.slots[index].expired(now.0) {
+            for entry in self.slots[index].expired(&self.hasher, now.0) {
                 if keys.len() >= enough {
                     return;
                 }
@@ -154,10 +155,8 @@ impl Keyspace {
         let index = usize::from(at.number() - self.range.first().number());
         let slots = self.slots.split_off(index);
         self.range = SlotRange::new(self.range.first(), before).expect("the left part has slots");
-        let mut right = Self::new(
-            SlotRange::new(at, end).expect("the right part has slots"),
-            self.hasher.seed,
-        );
+        let mut right =
+            Self::new(SlotRange::new(at, end).expect("the right part has slots"), self.hasher.seed);
         right.slots = slots;
         right.sum_up();
         self.sum_up();

@@ -65,11 +65,7 @@ impl Match {
     }
 }
 
-pub(crate) fn lcs(
-    data: &mut Data<'_>,
-    args: &[&[u8]],
-    reply: &mut Reply<'_>,
-) -> Result<(), Stop> {
+pub(crate) fn lcs(data: &mut Data<'_>, args: &[&[u8]], reply: &mut Reply<'_>) -> Result<(), Stop> {
     let [_, one, other, options @ ..] = args else { return Err(data.wrong_number()) };
     let values = data.values(&[one, other])?;
     let options = Options::parse(options)?;
@@ -88,7 +84,9 @@ pub(crate) fn lcs(
     let table = Table::new(one, other);
     if options.index {
         let (_, matches) = table.trace(one, other);
-        let long = |found: &&Match| i64::try_from(found.len()).is_ok_and(|len| len >= options.min_match_len);
+        let long = |found: &&Match| {
+            i64::try_from(found.len()).is_ok_and(|len| len >= options.min_match_len)
+        };
         let matches: Vec<&Match> = matches.iter().filter(long).collect();
         reply.map(2);
         reply.bulk(b"matches");
@@ -120,11 +118,8 @@ fn write_match(found: &Match, with_len: bool, reply: &mut Reply<'_>) {
 /// The row for a prefix that is one byte longer.
 fn next_row(above: &[u32], row: &mut [u32], byte: u8, other: &[u8]) {
     for (index, &candidate) in other.iter().enumerate() {
-        row[index + 1] = if candidate == byte {
-            above[index] + 1
-        } else {
-            above[index + 1].max(row[index])
-        };
+        row[index + 1] =
+            if candidate == byte { above[index] + 1 } else { above[index + 1].max(row[index]) };
     }
 }
 

@@ -63,12 +63,7 @@ fn position(entry: &Entry) -> u64 {
 
 impl Keyspace {
     /// Gives every key that has not expired at `now` and matches a glob pattern to `each`.
-    pub fn matching_keys(
-        &self,
-        pattern: &[u8],
-        now: UnixMillis,
-        each: &mut dyn FnMut(&[u8]),
-    ) {
+    pub fn matching_keys(&self, pattern: &[u8], now: UnixMillis, each: &mut dyn FnMut(&[u8])) {
         for slot in self.range().iter() {
             for entry in self.slot(slot).entries().filter(|entry| is_live(entry, now)) {
                 // As in Redis, a lone star also stands for the empty key.
@@ -133,12 +128,7 @@ impl Keyspace {
         (all, None)
     }
 
-    fn emit(
-        &self,
-        entries: &[(u64, &Entry)],
-        now: UnixMillis,
-        each: &mut dyn FnMut(&[u8], Kind),
-    ) {
+    fn emit(&self, entries: &[(u64, &Entry)], now: UnixMillis, each: &mut dyn FnMut(&[u8], Kind)) {
         for (_, entry) in entries.iter().filter(|(_, entry)| is_live(entry, now)) {
             each(entry.key(), entry.kind());
         }

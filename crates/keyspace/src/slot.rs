@@ -45,6 +45,7 @@ pub(crate) enum Lifetime {
 pub(crate) struct SlotData {
     table: Table,
     /// Expiry and hash of each key that expires. A key is found again by its hash.
+    #[expect(clippy::box_collection, reason = "a slot without expiring keys pays for one word")]
     expiries: Option<Box<BTreeSet<(u64, u64)>>>,
     /// Bytes of all entries' allocations.
     entry_bytes: usize,
@@ -98,10 +99,15 @@ impl SlotData {
     }
 
     /// The keys whose expiry is not after `now`, soonest first.
-    pub(crate) fn expired(&self, now: u64) -> impl Iterator<Item = &Entry> {
+    pub(crate) fn expired<'a>(
+        &'a self,
+        hasher: &'a KeyHasher,
+        now: u64,
+    ) -> impl Iterator<Item = &'a Entry> {
         let due = self.expiries.iter().flat_map(move |set| set.range(..=(now, u64::MAX)));
         due.filter_map(|&(expiry, hash)| {
-            self.table.find_by(hash, |entry| entry.expiry() == Some(expiry))
+            let is_it = |entry: &Entry| entry.expiry() == Some(expiry);
+            self.table.find_by(hash, |entry| is_it(entry) && hasher.hash(entry.key()) == hash)
         })
     }
 

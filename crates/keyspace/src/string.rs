@@ -134,12 +134,7 @@ pub(crate) fn psetex(data: &mut Data<'_>, args: &[&[u8]], reply: &mut Reply<'_>)
     set_expiring(data, args, reply, Unit::Millis)
 }
 
-fn set_expiring(
-    data: &mut Data<'_>,
-    args: &[&[u8]],
-    reply: &mut Reply<'_>,
-    unit: Unit,
-) -> Done {
+fn set_expiring(data: &mut Data<'_>, args: &[&[u8]], reply: &mut Reply<'_>, unit: Unit) -> Done {
     let [_, key, time, value] = args else { return Err(data.wrong_number()) };
     let time = ExpiryTime { time, unit, relative: true };
     let expiry = time.resolve(data)?;

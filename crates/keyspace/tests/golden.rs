@@ -1,11 +1,11 @@
 //! Scenarios as text: each file of `testdata` is a transcript of commands and their replies.
 //!
 //! `> COMMAND ..` applies a command from the log, `? COMMAND ..` reads outside the log, `now N`
-//! sets the time. Arguments are separated by spaces; `"` quotes, with `\xHH` for any byte. The
+//! sets the time, `#` begins a comment. Arguments are separated by spaces; `"` quotes, with `\xHH` for any byte. The
 //! environment variable `GOLDEN_UPDATE` rewrites the files with the replies of this build.
 
 use keyspace::{Changes, Context, Keyspace, Mode, Outcome};
-use resp::{Protocol, Reply};
+use resp::{CommandId, Protocol, Reply};
 use std::fmt::Write;
 use std::path::Path;
 use types::{SlotRange, UnixMillis};
@@ -35,15 +35,20 @@ fn arguments(line: &str) -> Vec<Vec<u8>> {
 }
 
 fn visible(reply: &[u8]) -> String {
-    let text = String::from_utf8_lossy(reply).replace("\r\n", "\n");
-    text.chars().fold(String::new(), |mut text, char| {
-        if char == '\n' || (' '..='~').contains(&char) {
-            text.push(char);
-        } else {
-            write!(text, "\\x{:02x}", char as u32).expect("writing to a string");
+    let mut text = String::new();
+    let mut rest = reply;
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        match (byte, after) {
+            (b'\r', [b'\n', after @ ..]) => {
+                text.push('\n');
+                rest = after;
+            }
+            (b' '..=b'~', _) => text.push(char::from(*byte)),
+            _ => write!(text, "\\x{byte:02x}").expect("writing to a string"),
         }
-        text
-    })
+    }
+    text
 }
 
 fn replay(scenario: &str) -> String {
@@ -55,7 +60,7 @@ fn replay(scenario: &str) -> String {
         let mode = match line.as_bytes() {
             [b'>', ..] => Mode::Apply,
             [b'?', ..] => Mode::Read,
-            [b'#', ..] | [] => {
+            [b'#', ..] => {
                 writeln!(transcript, "{line}").expect("writing to a string");
                 continue;
             }
@@ -69,14 +74,15 @@ fn replay(scenario: &str) -> String {
         };
         let arguments = arguments(&line[2..]);
         let args: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
-        let command = resp::resolve(&args).expect("a known command").id();
+        // REAP is not a client's command, so its name is not known.
+        let known = resp::resolve(&args).ok().and_then(resp::Command::id);
+        let reap = (args[0] == b"REAP").then_some(CommandId::Reap);
         let mut buffer = Vec::new();
         let mut reply = Reply::new(&mut buffer, Protocol::Resp2);
         let mut changes = Changes::recording();
         let context = Context { now, seed: 1, mode };
-        let command = command.expect("an implemented command");
-        let outcome =
-            keyspace.execute(command, slot, &args, &context, &mut changes, &mut reply);
+        let command = known.or(reap).expect("an implemented command");
+        let outcome = keyspace.execute(command, slot, &args, &context, &mut changes, &mut reply);
         writeln!(transcript, "{line}").expect("writing to a string");
         transcript.push_str(&match outcome {
             Outcome::Done => visible(&buffer),

@@ -1,7 +1,8 @@
 //! All clients' connections: accepting, serving in turn, writing, ending.
 //!
-//! Fairness: a turn serves each connection at most once, and stops when it has done enough; whoever was not served comes first in the next turn. So no client can delay
-//! the heartbeats, which have a turn's first place.
+//! Fairness: a turn serves each connection at most once, and stops when it has done enough;
+//! whoever was not served comes first in the next turn. So no client can delay the heartbeats,
+//! which have a turn's first place.
 
 use std::collections::VecDeque;
 use std::io;

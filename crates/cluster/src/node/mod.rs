@@ -299,6 +299,19 @@ impl Node {
                     shard.on_message(env, from, message, fortified);
                 });
             }
+            Message::AskRelease { shard, term } => {
+                let leads = self
+                    .local(shard)
+                    .and_then(|at| self.shards.get(at))
+                    .is_some_and(|found| found.leads(term));
+                if !leads {
+                    let message = Message::Release { shard, term };
+                    self.world.effects.messages.push((from, message));
+                }
+            }
+            Message::Release { shard, term } => {
+                self.with_shard(now, shard, |shard, env| shard.on_release(env, from, term));
+            }
             Message::SlotImage { shard, transfer, slot, index, image } => {
                 self.with_shard(now, shard, |shard, env| {
                     shard.on_slot_image(env, from, transfer, slot, (index, image));

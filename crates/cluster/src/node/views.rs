@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use types::{LeaseEpoch, LogIndex, NodeId, Now, ShardId, Slot, SlotRange, Term};
+use types::{LeaseEpoch, LogIndex, NodeId, Now, SessionId, ShardId, Slot, SlotRange, Term};
 
 use super::Node;
 use crate::shard::ShardStatus;
@@ -64,6 +64,12 @@ impl Node {
     pub fn digest(&self, slot: Slot) -> Option<u64> {
         let route = self.routes.of_slot(slot)?;
         Some(self.shards.get(route.local?)?.data().digest_slot(slot))
+    }
+
+    /// How many requests of a client wait for their outcome: what a driver must wait for before it
+    /// lets go of a client that has closed only its sending side.
+    pub fn outstanding(&mut self, session: SessionId) -> usize {
+        self.world.sessions.get(session).map_or(0, |session| session.outstanding())
     }
 
     pub(crate) fn shard_statuses(&mut self, now: Now) -> Vec<ShardStatus> {

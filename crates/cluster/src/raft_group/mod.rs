@@ -240,6 +240,12 @@ impl RaftGroup {
         {
             return Err("another change of this shard's replicas is under way");
         }
+        let id = NodeId(u32::try_from(raft.id).unwrap_or_default());
+        if matches!(change, ReplicaChange::Remove(node) | ReplicaChange::AddLearner(node)
+            if node == id)
+        {
+            return Err("the holder's own vote can't be taken; move the lease to another node first");
+        }
         let (kind, node) = match change {
             ReplicaChange::AddLearner(node) => (ConfChangeType::AddLearnerNode, node),
             ReplicaChange::Promote(node) => (ConfChangeType::AddNode, node),

@@ -220,7 +220,7 @@ impl Shard {
 
     /// Whether this replica may hear a candidate at all. While it has promised itself to a
     /// leader, it does not, unless that leader itself asked for the election (rule R19).
-    fn may_vote(&mut self, env: &Env<'_>, candidate: NodeId, message: &RaftMessage) -> bool {
+    fn may_vote(&mut self, env: &mut Env<'_>, candidate: NodeId, message: &RaftMessage) -> bool {
         let now = env.now.monotonic;
         if now < env.support.may_vote_at() {
             return false;
@@ -234,8 +234,34 @@ impl Shard {
             return asked_for(term) || !self.lease_is_valid(now, env.support);
         }
         match self.kept_promise(now, env.support) {
-            Some(promised) => promised.leader == candidate || asked_for(promised.term),
+            Some(promised) if promised.leader == candidate || asked_for(promised.term) => true,
+            Some(promised) => {
+                self.ask_release(env, promised);
+                false
+            }
             None => true,
+        }
+    }
+
+    /// Asks the leader that this replica has promised itself to whether it still leads. A node
+    /// that lives on but no longer leads the shard would otherwise keep it from ever electing
+    /// another: the model found five replicas where that happens.
+    fn ask_release(&self, env: &mut Env<'_>, promised: Promised) {
+        let message = Message::AskRelease { shard: self.id, term: promised.term };
+        env.effects.messages.push((promised.leader, message));
+    }
+
+    /// Whether this replica leads the shard in this term, or has yet to hear of a later one.
+    pub(crate) fn leads(&self, term: types::Term) -> bool {
+        self.group.is_leader() && self.group.term() == term
+    }
+
+    /// A leader says that it no longer leads a term. It can't lead it again, so the promise has
+    /// nothing left to protect.
+    pub(crate) fn on_release(&mut self, env: &Env<'_>, from: NodeId, term: types::Term) {
+        let ended = |promised: &mut Promised| promised.leader == from && promised.term == term;
+        if self.promised.take_if(ended).is_some() && self.group.leader() == Some(from) {
+            self.campaign_at = env.now.monotonic + self.campaign_delay(env.settings);
         }
     }
 
@@ -320,8 +346,8 @@ impl Shard {
         self.campaign_at = now
             + env.settings.campaign_step / 4 * (1 << tries)
             + self.campaign_delay(env.settings) / 2;
-        if self.kept_promise(now, env.support).is_some() {
-            return;
+        if let Some(promised) = self.kept_promise(now, env.support) {
+            return self.ask_release(env, promised);
         }
         self.campaigns += 1;
         let event = Event::Campaigning { shard: self.id, term: self.group.term() };

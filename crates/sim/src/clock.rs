@@ -1,0 +1,124 @@
+//! One machine's clocks: a monotonic one that drifts, and a wall clock that also jumps.
+//!
+//! True time is the simulator's, in nanoseconds. A machine never sees it. Both clocks run at the
+//! machine's rate, and stand still while a virtual machine is stopped.
+
+use types::{Monotonic, Now, UnixMillis};
+
+/// Where the wall clocks begin: some day in 2023, in nanoseconds.
+const WALL_START: u64 = 1_700_000_000_000_000_000;
+const MILLION: i128 = 1_000_000;
+
+/// The clocks of one machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Clock {
+    /// True time of the newest change of rate.
+    since: u64,
+    monotonic: u64,
+    wall: u64,
+    /// Parts per million by which the clocks run fast.
+    rate: i64,
+    stopped: bool,
+    /// What the wall clock missed while it was stopped.
+    missed: u64,
+}
+
+impl Clock {
+    pub(crate) fn new(offset: u64, rate: i64) -> Self {
+        Self { since: 0, monotonic: offset, wall: WALL_START, rate, stopped: false, missed: 0 }
+    }
+
+    /// What the machine reads.
+    pub(crate) fn read(&self, at: u64) -> Now {
+        let passed = self.passed(at);
+        Now {
+            monotonic: Monotonic(self.monotonic + passed),
+            wall: UnixMillis((self.wall + passed) / 1_000_000),
+        }
+    }
+
+    fn passed(&self, at: u64) -> u64 {
+        if self.stopped {
+            return 0;
+        }
+        let passed = i128::from(at.saturating_sub(self.since));
+        u64::try_from(passed * (MILLION + i128::from(self.rate)) / MILLION).unwrap_or(0)
+    }
+
+    /// The true time at which the monotonic clock shows `deadline`, not before `at`.
+    pub(crate) fn when(&self, at: u64, deadline: Monotonic) -> u64 {
+        if self.stopped || deadline == Monotonic::NEVER {
+            return u64::MAX;
+        }
+        let left = i128::from(deadline.0) - i128::from(self.monotonic + self.passed(at));
+        if left <= 0 {
+            return at;
+        }
+        let left = left * MILLION / (MILLION + i128::from(self.rate)) + 1;
+        at.saturating_add(u64::try_from(left).unwrap_or(u64::MAX))
+    }
+
+    fn settle(&mut self, at: u64) {
+        let passed = self.passed(at);
+        if self.stopped {
+            self.missed += at.saturating_sub(self.since);
+        }
+        self.monotonic += passed;
+        self.wall += passed;
+        self.since = at;
+    }
+
+    /// The clocks run at another rate from now on.
+    pub(crate) fn set_rate(&mut self, at: u64, rate: i64) {
+        self.settle(at);
+        self.rate = rate;
+    }
+
+    /// Somebody sets the wall clock.
+    pub(crate) fn jump_wall(&mut self, at: u64, nanos: i64) {
+        self.settle(at);
+        self.wall = self.wall.saturating_add_signed(nanos);
+    }
+
+    /// The virtual machine is stopped.
+    pub(crate) fn stop(&mut self, at: u64) {
+        self.settle(at);
+        self.stopped = true;
+        self.missed = 0;
+    }
+
+    /// The virtual machine goes on; the host sets its wall clock right.
+    pub(crate) fn go_on(&mut self, at: u64) {
+        self.settle(at);
+        self.stopped = false;
+        self.wall += core::mem::take(&mut self.missed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_reached_when_the_clock_says_so() {
+        for rate in [-24_000, 0, 24_000] {
+            let clock = Clock::new(5, rate);
+            let deadline = Monotonic(1_000_000_005);
+            let at = clock.when(0, deadline);
+            assert!(clock.read(at).monotonic >= deadline);
+            assert!(clock.read(at - 2_000).monotonic < deadline);
+        }
+    }
+
+    #[test]
+    fn a_stopped_machine_loses_monotonic_time_only() {
+        let mut clock = Clock::new(0, 0);
+        let wall = clock.read(0).wall.0;
+        clock.stop(1_000_000_000);
+        assert_eq!(clock.when(2_000_000_000, Monotonic(1_500_000_000)), u64::MAX);
+        clock.go_on(5_000_000_000);
+        let now = clock.read(6_000_000_000);
+        assert_eq!(now.monotonic, Monotonic(2_000_000_000));
+        assert_eq!(now.wall.0, wall + 6_000);
+    }
+}

@@ -1,0 +1,136 @@
+//! The network between the nodes: delay, loss, duplication, reordering, partitions, and
+//! connections that break.
+//!
+//! A connection belongs to a pair of nodes. While one direction is blocked messages in it vanish,
+//! but the connection stands until somebody notices; it can be made only while both directions
+//! are open. Messages of a connection that broke never arrive.
+
+use crate::random::Random;
+
+/// How the network of a run behaves.
+#[derive(Clone, Debug)]
+pub struct NetworkProfile {
+    /// Shortest delay, in nanoseconds.
+    pub delay: u64,
+    /// What is added at random, in nanoseconds.
+    pub jitter: u64,
+    /// Messages in a thousand that take ten times as long.
+    pub slow_permille: u64,
+    /// Messages in a thousand that vanish.
+    pub loss_permille: u64,
+    /// Messages in a thousand that arrive twice.
+    pub duplicate_permille: u64,
+    /// Whether messages keep their order, as in a stream.
+    pub ordered: bool,
+}
+
+/// Times at which the copies of one message arrive.
+pub(crate) type Arrivals = [Option<u64>; 2];
+
+#[derive(Clone, Debug, Default)]
+struct Link {
+    blocked: bool,
+    /// Arrival of the newest message, for each of the two paths.
+    last: [u64; 2],
+}
+
+#[derive(Clone, Debug, Default)]
+struct Connection {
+    up: bool,
+    generation: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Network {
+    nodes: usize,
+    pub(crate) profile: NetworkProfile,
+    links: Vec<Link>,
+    connections: Vec<Connection>,
+    random: Random,
+}
+
+impl Network {
+    pub(crate) fn new(nodes: usize, profile: NetworkProfile, random: Random) -> Self {
+        Self {
+            nodes,
+            profile,
+            links: vec![Link::default(); nodes * nodes],
+            connections: vec![Connection::default(); nodes * nodes],
+            random,
+        }
+    }
+
+    fn pair(&self, a: usize, b: usize) -> usize {
+        a.min(b) * self.nodes + a.max(b)
+    }
+
+    /// A message is sent: when it arrives, if at all.
+    pub(crate) fn send(&mut self, now: u64, from: usize, to: usize, urgent: bool) -> Arrivals {
+        if !self.is_up(from, to) || self.links[from * self.nodes + to].blocked {
+            return [None, None];
+        }
+        let profile = self.profile.clone();
+        if self.random.permille(profile.loss_permille) {
+            return [None, None];
+        }
+        let first = now + self.delay(&profile);
+        let link = &mut self.links[from * self.nodes + to];
+        let last = &mut link.last[usize::from(urgent)];
+        let first = if profile.ordered { first.max(*last + 1) } else { first };
+        *last = first;
+        let twice = self.random.permille(profile.duplicate_permille);
+        let second = if twice { Some(now + self.delay(&profile) * 3) } else { None };
+        [Some(first), second]
+    }
+
+    fn delay(&mut self, profile: &NetworkProfile) -> u64 {
+        let delay = profile.delay + self.random.between(0, profile.jitter);
+        if self.random.permille(profile.slow_permille) { delay * 10 } else { delay }
+    }
+
+    /// Whether a message that was sent over this generation of a connection may arrive now.
+    pub(crate) fn delivers(&self, from: usize, to: usize, generation: u64) -> bool {
+        let connection = &self.connections[self.pair(from, to)];
+        connection.up
+            && connection.generation == generation
+            && !self.links[from * self.nodes + to].blocked
+    }
+
+    pub(crate) fn is_up(&self, a: usize, b: usize) -> bool {
+        self.connections[self.pair(a, b)].up
+    }
+
+    pub(crate) fn generation(&self, a: usize, b: usize) -> u64 {
+        self.connections[self.pair(a, b)].generation
+    }
+
+    /// Whether a connection could be made.
+    pub(crate) fn is_open(&self, a: usize, b: usize) -> bool {
+        !self.is_blocked(a, b) && !self.is_blocked(b, a)
+    }
+
+    pub(crate) fn is_blocked(&self, from: usize, to: usize) -> bool {
+        self.links[from * self.nodes + to].blocked
+    }
+
+    pub(crate) fn block(&mut self, from: usize, to: usize, blocked: bool) {
+        self.links[from * self.nodes + to].blocked = blocked;
+    }
+
+    /// The connection breaks, if there is one. Says whether there was.
+    pub(crate) fn take_down(&mut self, a: usize, b: usize) -> bool {
+        let pair = self.pair(a, b);
+        core::mem::take(&mut self.connections[pair].up)
+    }
+
+    /// A connection is made.
+    pub(crate) fn bring_up(&mut self, a: usize, b: usize) {
+        let pair = self.pair(a, b);
+        let connection = &mut self.connections[pair];
+        connection.up = true;
+        connection.generation += 1;
+        for link in [a * self.nodes + b, b * self.nodes + a] {
+            self.links[link].last = [0, 0];
+        }
+    }
+}
