@@ -10,8 +10,8 @@
 //! which an allocator can't use for anything else (measured: 10 bytes a key).
 //!
 //! Invariants: an entry lies in the bucket that [`Table::bucket_of`] gives for its key's hash; in
-//! a bucket, `tags[i]` is the tag of entry `i`, and entries past the tags are vacant; no two
-//! entries have the same key.
+//! a bucket, tag `i` is the tag of entry `i`, and entries past the bucket's length are vacant; no
+//! two entries have the same key.
 
 use crate::entry::Entry;
 use alloc::boxed::Box;
@@ -37,8 +37,9 @@ type Chunk = Box<[Entry; CHUNK]>;
 
 #[derive(Default)]
 struct Bucket {
-    tags: Vec<u16>,
+    tags: Vec<[u16; LANES]>,
     chunks: Vec<Chunk>,
+    len: usize,
 }
 
 /// The entries of one slot, found by the hash of their key.
@@ -53,6 +54,13 @@ fn tag_of(hash: u64) -> u16 {
     (hash >> 48) as u16
 }
 
+/// A bit for each lane that holds the tag. Without an early exit this becomes a few vector
+/// instructions.
+fn same_lanes(lanes: &[u16; LANES], tag: u16) -> u32 {
+    let bit = |(lane, &other): (usize, &u16)| u32::from(other == tag) << lane;
+    lanes.iter().enumerate().map(bit).fold(0, |bits, bit| bits | bit)
+}
+
 impl Bucket {
     fn get(&self, index: usize) -> &Entry {
         &self.chunks[index / CHUNK][index % CHUNK]
@@ -63,48 +71,52 @@ impl Bucket {
     }
 
     fn find(&self, tag: u16, key: &[u8]) -> Option<usize> {
-        let (chunks, rest) = self.tags.as_chunks::<LANES>();
-        for (number, chunk) in chunks.iter().enumerate() {
-            // Without an early exit the comparison of a chunk becomes a few vector instructions.
-            if chunk.iter().fold(false, |found, &other| found | (other == tag)) {
-                let found = self.find_among(chunk, number * LANES, tag, key);
-                if found.is_some() {
-                    return found;
-                }
-            }
-        }
-        self.find_among(rest, chunks.len() * LANES, tag, key)
+        self.find_by(tag, |entry| entry.key() == key)
     }
 
-    fn find_among(&self, tags: &[u16], first: usize, tag: u16, key: &[u8]) -> Option<usize> {
-        let same = tags.iter().enumerate().filter(|&(_, &other)| other == tag);
-        same.map(|(offset, _)| first + offset).find(|&index| self.get(index).key() == key)
+    fn find_by(&self, tag: u16, accept: impl Fn(&Entry) -> bool) -> Option<usize> {
+        for (number, lanes) in self.tags.iter().enumerate() {
+            let mut same = same_lanes(lanes, tag);
+            while same != 0 {
+                let index = number * LANES + same.trailing_zeros() as usize;
+                // Lanes past the end are zero, which is also a tag.
+                if index < self.len && accept(self.get(index)) {
+                    return Some(index);
+                }
+                same &= same - 1;
+            }
+        }
+        None
     }
 
     fn push(&mut self, tag: u16, entry: Entry) {
-        let index = self.tags.len();
-        // Small steps: a place more than needed is paid in each of the 16384 slots.
-        if index == self.tags.capacity() {
-            self.tags.reserve_exact(if index == 0 { CHUNK } else { LANES });
+        // Lists grow in small steps: what a list has too much is paid in each of 16384 slots.
+        if self.len == self.tags.len() * LANES {
+            self.tags.reserve_exact(1);
+            self.tags.push([0; LANES]);
         }
-        if index == self.chunks.len() * CHUNK {
+        if self.len == self.chunks.len() * CHUNK {
             if self.chunks.len() == self.chunks.capacity() {
                 self.chunks.reserve_exact(2);
             }
             self.chunks.push(Box::new(core::array::from_fn(|_| Entry::vacant())));
         }
-        self.tags.push(tag);
+        let index = self.len;
+        self.len += 1;
+        self.tags[index / LANES][index % LANES] = tag;
         *self.get_mut(index) = entry;
     }
 
     fn swap_remove(&mut self, index: usize) -> Entry {
-        let last = self.tags.len() - 1;
-        self.tags.swap_remove(index);
+        let last = self.len - 1;
+        self.len = last;
+        self.tags[index / LANES][index % LANES] = self.tags[last / LANES][last % LANES];
         let moved = core::mem::replace(self.get_mut(last), Entry::vacant());
         let removed =
             if index == last { moved } else { core::mem::replace(self.get_mut(index), moved) };
         if last.is_multiple_of(CHUNK) {
             self.chunks.pop();
+            self.tags.truncate(last.div_ceil(LANES));
             if self.chunks.len() < self.chunks.capacity() / 2 {
                 self.chunks.shrink_to_fit();
                 self.tags.shrink_to_fit();
@@ -114,15 +126,16 @@ impl Bucket {
     }
 
     fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.chunks.iter().flat_map(|chunk| chunk.iter()).take(self.tags.len())
+        self.chunks.iter().flat_map(|chunk| chunk.iter()).take(self.len)
     }
 
     fn into_pairs(self) -> impl Iterator<Item = (u16, Entry)> {
-        self.tags.into_iter().zip(self.chunks.into_iter().flat_map(|chunk| *chunk))
+        let entries = self.chunks.into_iter().flat_map(|chunk| *chunk);
+        self.tags.into_iter().flatten().zip(entries).take(self.len)
     }
 
     fn bytes(&self) -> usize {
-        self.tags.capacity() * size_of::<u16>()
+        self.tags.capacity() * size_of::<[u16; LANES]>()
             + self.chunks.capacity() * size_of::<Chunk>()
             + self.chunks.len() * size_of::<[Entry; CHUNK]>()
     }
@@ -156,8 +169,7 @@ impl Table {
             return None;
         }
         let bucket = &self.buckets[self.bucket_of(hash)];
-        let same = bucket.tags.iter().zip(bucket.entries());
-        same.filter(|&(&tag, _)| tag == tag_of(hash)).map(|(_, entry)| entry).find(|e| accept(e))
+        bucket.find_by(tag_of(hash), accept).map(|index| bucket.get(index))
     }
 
     pub(crate) fn get(&self, place: Place) -> &Entry {
@@ -225,10 +237,10 @@ impl Table {
         let nth = usize::try_from(random.checked_rem(self.len as u64)?).ok()?;
         let mut before = 0;
         for bucket in &self.buckets {
-            if nth < before + bucket.tags.len() {
+            if nth < before + bucket.len {
                 return Some(bucket.get(nth - before));
             }
-            before += bucket.tags.len();
+            before += bucket.len;
         }
         None
     }

@@ -87,6 +87,10 @@ impl Clock {
         self.missed = 0;
     }
 
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
     /// The virtual machine goes on; the host sets its wall clock right.
     pub(crate) fn go_on(&mut self, at: u64) {
         self.settle(at);

@@ -1,0 +1,263 @@
+//! One machine: its clocks, its disk, and the process that may run on it.
+//!
+//! The process is the real core and the real log. What is modelled is the shell around them: a
+//! log thread that gathers while it waits for the disk, an inbox, and connections of clients.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use cluster::{Node, Recovered, Recovery, Settings, WriteId};
+use types::{Incarnation, NodeId, Now, SegmentId, SessionId};
+use wal::{Fault, Log, MemoryDisk, MetaFile, Options, Preparation, VisitError};
+
+use crate::clock::Clock;
+use crate::random::Random;
+
+/// Bytes of a segment to come that are written between two commits.
+const PREPARE_STEP_BYTES: u64 = 512 << 10;
+/// The log's identity of the simulated cluster.
+const CLUSTER: u64 = 0x51;
+
+/// How a disk behaves.
+#[derive(Clone, Debug)]
+pub struct DiskProfile {
+    /// Shortest time of a commit, in nanoseconds.
+    pub delay: u64,
+    /// What is added at random, in nanoseconds.
+    pub jitter: u64,
+    /// Commits in a thousand that take fifty times as long.
+    pub slow_permille: u64,
+}
+
+/// A client's connection as the process sees it.
+#[derive(Debug)]
+pub(crate) struct ClientLink {
+    pub(crate) session: SessionId,
+    pub(crate) paused: bool,
+    /// Requests that the core does not take at the moment.
+    pub(crate) held: VecDeque<Vec<Vec<u8>>>,
+}
+
+/// What has arrived at a process and was not looked at.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    Message { from: NodeId, bytes: Vec<u8>, urgent: bool },
+    PeerUp(NodeId),
+    PeerDown(NodeId),
+    Persisted { write: WriteId, segment: SegmentId, oldest: SegmentId },
+    Connect { connection: u64 },
+    Request { connection: u64, args: Vec<Vec<u8>> },
+    Hangup { connection: u64 },
+    Stop,
+}
+
+/// A running process.
+pub(crate) struct Process {
+    pub(crate) node: Node,
+    pub(crate) log: Log<MemoryDisk>,
+    pub(crate) inbox: VecDeque<Arrival>,
+    /// Whether a turn is on the schedule.
+    pub(crate) turn_due: bool,
+    /// The wake-up that counts; older ones are void.
+    pub(crate) wake: u64,
+    pub(crate) wake_at: u64,
+    /// Writes that were asked for since the commit under way began.
+    pub(crate) gathered: Vec<(WriteId, Vec<u8>)>,
+    /// The newest write of the commit under way.
+    pub(crate) committing: Option<WriteId>,
+    /// The commit under way is done, but the process is paused.
+    pub(crate) commit_due: bool,
+    pub(crate) links: BTreeMap<u64, ClientLink>,
+    pub(crate) connections: BTreeMap<SessionId, u64>,
+    /// Turns in the current millisecond, to notice a process that spins.
+    pub(crate) spin: (u64, u32),
+}
+
+/// Why a process does not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StartError(pub(crate) String);
+
+pub(crate) struct Machine {
+    pub(crate) settings: Settings,
+    pub(crate) clock: Clock,
+    pub(crate) disk: MemoryDisk,
+    pub(crate) disk_profile: DiskProfile,
+    /// Until when the disk does not answer.
+    pub(crate) stalled_until: u64,
+    /// The next sync fails.
+    pub(crate) failing: bool,
+    /// Counts processes; events for earlier ones are void.
+    pub(crate) life: u64,
+    pub(crate) process: Option<Process>,
+    pub(crate) paused: bool,
+    pub(crate) random: Random,
+    /// Rules that the shell breaks on purpose.
+    pub(crate) forget_promises: bool,
+    pub(crate) early_persisted: bool,
+}
+
+impl Machine {
+    pub(crate) fn new(
+        settings: Settings,
+        clock: Clock,
+        disk_profile: DiskProfile,
+        mut random: Random,
+    ) -> Self {
+        Self {
+            settings,
+            clock,
+            disk: MemoryDisk::new(random.draw()),
+            disk_profile,
+            stalled_until: 0,
+            failing: false,
+            life: 0,
+            process: None,
+            paused: false,
+            random,
+            forget_promises: false,
+            early_persisted: false,
+        }
+    }
+
+    /// Starts a process on what the disk holds.
+    pub(crate) fn start(&mut self, now: Now) -> Result<(), StartError> {
+        self.life += 1;
+        let (incarnation, longest_promise) = self.begin_life()?;
+        let mut recovery = Recovery::new(&self.settings);
+        let options = Options {
+            segment_bytes: self.settings.segment_bytes,
+            block_bytes: 512,
+            ..Options::new(CLUSTER, self.settings.node, self.random.draw())
+        };
+        let mut absorb = |segment, payload: &[u8]| {
+            recovery.absorb(segment, payload).map_err(|error| VisitError(format!("{error:?}")))
+        };
+        let (log, _) = Log::open(self.disk.clone(), options, &mut absorb)
+            .map_err(|error| StartError(error.to_string()))?;
+        let broken = |error: cluster::RecordError| StartError(format!("{error:?}"));
+        let recovered = recovery.finish(incarnation, longest_promise).map_err(broken)?;
+        let node = self.make_node(recovered, now).map_err(broken)?;
+        self.process = Some(Process {
+            node,
+            log,
+            inbox: VecDeque::new(),
+            turn_due: false,
+            wake: 0,
+            wake_at: u64::MAX,
+            gathered: Vec::new(),
+            committing: None,
+            commit_due: false,
+            links: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            spin: (0, 0),
+        });
+        Ok(())
+    }
+
+    fn make_node(
+        &mut self,
+        recovered: Recovered,
+        now: Now,
+    ) -> Result<Node, cluster::RecordError> {
+        let mut node = Node::new(self.settings.clone(), recovered, self.random.draw(), now)?;
+        node.trace_reads(true);
+        Ok(node)
+    }
+
+    /// Raises the incarnation, durably, and says what the node may have promised before.
+    fn begin_life(&mut self) -> Result<(Incarnation, Duration), StartError> {
+        let meta = MetaFile::new(self.disk.clone());
+        let broken = |error: wal::MetaError| StartError(error.to_string());
+        let before = meta.read().map_err(broken)?.unwrap_or_else(|| vec![0; 16]);
+        let number = |at: usize| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(&before[at..at + 8]);
+            u64::from_le_bytes(bytes)
+        };
+        let incarnation = Incarnation(number(0) + 1);
+        let promise = Duration::from_nanos(number(8));
+        let promise = promise.max(self.settings.support_duration);
+        let mut content = incarnation.0.to_le_bytes().to_vec();
+        content.extend((promise.as_nanos() as u64).to_le_bytes());
+        meta.write(&content).map_err(broken)?;
+        Ok((incarnation, if self.forget_promises { Duration::ZERO } else { promise }))
+    }
+
+    /// Time of the next commit, in nanoseconds.
+    pub(crate) fn commit_time(&mut self) -> u64 {
+        let profile = &self.disk_profile;
+        let time = profile.delay + self.random.between(0, profile.jitter);
+        if self.random.permille(profile.slow_permille) { time * 50 } else { time }
+    }
+
+    /// Ends the process without a warning. `power`: the machine's page cache is lost, too.
+    pub(crate) fn kill(&mut self, power: bool) {
+        let Some(mut process) = self.process.take() else { return };
+        self.paused = false;
+        if process.committing.is_some() {
+            // The write under way happens in part, or as a whole without anybody knowing.
+            self.disk.power_off_at(self.random.between(1, 3));
+            // Fails or not: the process does not live to see it.
+            let _ = process.log.commit();
+        }
+        drop(process);
+        if power {
+            self.disk.crash();
+        } else {
+            self.disk.kill_process();
+        }
+    }
+
+    /// Ends the process in good order.
+    pub(crate) fn end(&mut self) {
+        if let Some(process) = &mut self.process {
+            for (_, payload) in process.gathered.drain(..) {
+                // What can't be written at the end is as good as never asked for.
+                let _ = process.log.append(&payload);
+            }
+            let _ = process.log.seal();
+        }
+        self.process = None;
+        self.paused = false;
+        self.disk.kill_process();
+    }
+
+    /// Begins the next commit if something waits for one. Says how long it takes, and what may be
+    /// called durable before it is, if that rule is broken on purpose.
+    pub(crate) fn begin_commit(&mut self) -> Option<(u64, Option<Arrival>)> {
+        let process = self.process.as_mut()?;
+        if process.committing.is_some() || process.gathered.is_empty() {
+            return None;
+        }
+        let mut newest = WriteId(0);
+        for (write, payload) in process.gathered.drain(..) {
+            process.log.append(&payload).ok()?;
+            newest = write;
+        }
+        process.committing = Some(newest);
+        let early = Arrival::Persisted {
+            write: newest,
+            segment: process.log.current_segment(),
+            oldest: process.log.oldest_segment(),
+        };
+        let early = self.early_persisted.then_some(early);
+        Some((self.commit_time(), early))
+    }
+
+    /// Ends the commit under way. `None` if the disk failed: the process is dead.
+    pub(crate) fn finish_commit(&mut self) -> Option<Arrival> {
+        if self.failing {
+            self.failing = false;
+            self.disk.fail_next(Fault::Sync);
+        }
+        let process = self.process.as_mut()?;
+        let write = process.committing.take()?;
+        let segment = process.log.commit().ok()?;
+        if self.random.permille(10) {
+            process.log.seal().ok()?;
+        }
+        while process.log.prepare_spare(PREPARE_STEP_BYTES).ok()? == Preparation::Working {}
+        let oldest = process.log.oldest_segment();
+        Some(Arrival::Persisted { write, segment, oldest })
+    }
+}

@@ -1,0 +1,387 @@
+//! One turn of a process: inputs from the inbox, one settling, outputs.
+
+use cluster::{Admission, ClientAddress, Input, Message, Output, codec};
+use types::Now;
+
+use crate::machine::{Arrival, ClientLink, Process};
+use crate::world::{ConnectionId, Event, TURNS_MAX, World, node_id};
+
+impl World {
+    /// Runs one turn.
+    pub(crate) fn turn(&mut self, node: usize) {
+        let machine = &mut self.machines[node];
+        let paused = machine.paused;
+        let Some(process) = &mut machine.process else { return };
+        process.turn_due = false;
+        if paused {
+            return;
+        }
+        let millisecond = self.now / crate::world::MILLISECOND;
+        let turns = if process.spin.0 == millisecond { process.spin.1 + 1 } else { 0 };
+        process.spin = (millisecond, turns);
+        if turns == TURNS_MAX {
+            let text = format!("n{} does nothing but spin", node + 1);
+            self.checker.report(self.now, "progress", text);
+        }
+        self.counters.turns += 1;
+        let mut arrivals = self.take_arrivals(node);
+        let mut outputs = Vec::new();
+        let mut urgent_first = Vec::new();
+        if self.random.permille(500) {
+            // The server's loop looks at the beats first.
+            let (beats, rest) = arrivals
+                .into_iter()
+                .partition(|arrival| matches!(arrival, Arrival::Message { urgent: true, .. }));
+            (urgent_first, arrivals) = (beats, rest);
+        }
+        for arrival in urgent_first.into_iter().chain(arrivals) {
+            self.take(node, arrival);
+        }
+        let now = self.clock(node);
+        if let Some(process) = &mut self.machines[node].process {
+            process.node.settle(now, &mut outputs);
+        }
+        for output in outputs {
+            self.perform(node, output);
+        }
+        self.begin_commit(node);
+        self.set_wake(node);
+        if self.machines[node].process.as_ref().is_some_and(|it| !it.inbox.is_empty()) {
+            self.make_turn_due(node);
+        }
+    }
+
+    /// Most often everything that has arrived, sometimes only a part.
+    fn take_arrivals(&mut self, node: usize) -> Vec<Arrival> {
+        let partly = self.random.permille(50);
+        let Some(process) = &mut self.machines[node].process else { return Vec::new() };
+        let waiting = process.inbox.len();
+        let count = if partly { self.random.between(0, waiting as u64) as usize } else { waiting };
+        process.inbox.drain(..count).collect()
+    }
+
+    /// Makes sure that the process has a turn when the core wants one.
+    pub(crate) fn set_wake(&mut self, node: usize) {
+        let machine = &mut self.machines[node];
+        let life = machine.life;
+        let Some(process) = &mut machine.process else { return };
+        let at = machine.clock.when(self.now, process.node.next_deadline());
+        if at == process.wake_at && at > self.now {
+            return;
+        }
+        process.wake += 1;
+        process.wake_at = at;
+        let wake = process.wake;
+        if at != u64::MAX {
+            self.schedule(at, Event::Wake { node, life, wake });
+        }
+    }
+
+    fn take(&mut self, node: usize, arrival: Arrival) {
+        let now = self.clock(node);
+        if self.trace.is_on() {
+            self.trace_arrival(node, &arrival);
+        }
+        let Some(process) = &mut self.machines[node].process else { return };
+        match arrival {
+            Arrival::Message { from, bytes, .. } => match codec::decode(&bytes) {
+                Ok(message) => process.node.step(now, Input::Peer { from, message }),
+                Err(error) => {
+                    let text = format!("a message from {from} can't be read: {error:?}");
+                    self.checker.report(self.now, "codec", text);
+                }
+            },
+            Arrival::PeerUp(peer) => process.node.step(now, Input::PeerUp { peer }),
+            Arrival::PeerDown(peer) => process.node.step(now, Input::PeerDown { peer }),
+            Arrival::Persisted { write, segment, oldest } => {
+                process.node.step(now, Input::Persisted { write, segment, oldest });
+            }
+            Arrival::Connect { connection } => process.connect(now, connection),
+            Arrival::Request { connection, args } => process.request(now, connection, args),
+            Arrival::Hangup { connection } => process.hang_up(now, connection),
+            Arrival::Stop => process.node.step(now, Input::Stop),
+        }
+    }
+
+    fn trace_arrival(&mut self, node: usize, arrival: &Arrival) {
+        let at = node + 1;
+        match arrival {
+            Arrival::Message { from, bytes, .. } => match codec::decode(bytes) {
+                Ok(Message::Beat { .. } | Message::Promise { .. }) | Err(_) => {}
+                Ok(message) => {
+                    let mut text = format!("{message:?}");
+                    text.truncate(400);
+                    self.note(format_args!("n{at} <- {from} {text}"));
+                }
+            },
+            Arrival::Request { connection, args } => {
+                let words: Vec<String> =
+                    args.iter().map(|arg| arg.escape_ascii().to_string()).collect();
+                self.note(format_args!("n{at} <- c{connection} {}", words.join(" ")));
+            }
+            Arrival::Persisted { .. } => {}
+            Arrival::PeerUp(_)
+            | Arrival::PeerDown(_)
+            | Arrival::Connect { .. }
+            | Arrival::Hangup { .. }
+            | Arrival::Stop => self.note(format_args!("n{at} <- {arrival:?}")),
+        }
+    }
+
+    fn perform(&mut self, node: usize, output: Output) {
+        match output {
+            Output::Persist { write, payload } => {
+                self.trace.mix_bytes(&payload);
+                if let Some(process) = &mut self.machines[node].process {
+                    process.gathered.push((write, payload));
+                }
+            }
+            Output::Send { to, message } => self.send_message(node, to.0 as usize - 1, &message),
+            Output::Replies { session } => {
+                let Some(process) = &mut self.machines[node].process else { return };
+                let mut bytes = Vec::new();
+                process.node.take_replies(session, &mut bytes);
+                if let Some(&connection) = process.connections.get(&session) {
+                    self.to_client(ConnectionId(connection), Some(bytes));
+                }
+            }
+            Output::Resume { session } => {
+                let now = self.clock(node);
+                let Some(process) = &mut self.machines[node].process else { return };
+                process.resume(now, session);
+                if process.links.values().any(|link| !link.paused) {
+                    self.make_turn_due(node);
+                }
+            }
+            Output::Close { session } => {
+                let now = self.clock(node);
+                let Some(process) = &mut self.machines[node].process else { return };
+                if let Some(&connection) = process.connections.get(&session) {
+                    process.hang_up(now, connection);
+                    self.to_client(ConnectionId(connection), None);
+                }
+                self.make_turn_due(node);
+            }
+            Output::Release { segment } => {
+                if let Some(process) = &mut self.machines[node].process {
+                    // A log that has failed says so again at its next commit.
+                    let _ = process.log.release(segment);
+                }
+            }
+            Output::Observe(event) => self.observe(node, &event),
+            Output::Stopped => {
+                self.note(format_args!("n{} has stopped", node + 1));
+                self.end(node);
+            }
+        }
+    }
+
+    fn send_message(&mut self, from: usize, to: usize, message: &Message) {
+        if self.is_dropped(message) {
+            self.note(format_args!("lost on its way to n{}: {message:?}", to + 1));
+            return;
+        }
+        let urgent = message.is_urgent();
+        let arrivals = self.network.send(self.now, from, to, urgent);
+        if arrivals == [None, None] {
+            return;
+        }
+        let generation = self.network.generation(from, to);
+        let mut bytes = Vec::with_capacity(64);
+        codec::encode(message, &mut bytes);
+        let [first, second] = arrivals;
+        if let Some(at) = second {
+            let bytes = bytes.clone();
+            self.schedule(at, Event::Message { from, to, generation, urgent, bytes });
+        }
+        if let Some(at) = first {
+            self.schedule(at, Event::Message { from, to, generation, urgent, bytes });
+        }
+    }
+}
+
+impl Process {
+    fn connect(&mut self, now: Now, connection: u64) {
+        let address = ClientAddress {
+            host: String::from("10.0.0.1"),
+            port: (connection % 60_000) as u16,
+            local: String::from("10.0.0.2:7000"),
+        };
+        if let Ok(session) = self.node.connect(now, address) {
+            self.connections.insert(session, connection);
+            let held = std::collections::VecDeque::new();
+            self.links.insert(connection, ClientLink { session, paused: false, held });
+        }
+    }
+
+    fn request(&mut self, now: Now, connection: u64, args: Vec<Vec<u8>>) {
+        let Some(link) = self.links.get_mut(&connection) else { return };
+        link.held.push_back(args);
+        self.serve(now, connection);
+    }
+
+    /// Hands on what the core takes.
+    fn serve(&mut self, now: Now, connection: u64) {
+        let Some(link) = self.links.get_mut(&connection) else { return };
+        while !link.paused {
+            let Some(args) = link.held.pop_front() else { return };
+            let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
+            let admission = self.node.request(now, link.session, &args);
+            link.paused = admission == Admission::Pause;
+        }
+    }
+
+    fn resume(&mut self, now: Now, session: types::SessionId) {
+        let Some(&connection) = self.connections.get(&session) else { return };
+        if let Some(link) = self.links.get_mut(&connection) {
+            link.paused = false;
+        }
+        self.serve(now, connection);
+    }
+
+    fn hang_up(&mut self, now: Now, connection: u64) {
+        let Some(link) = self.links.remove(&connection) else { return };
+        self.connections.remove(&link.session);
+        self.node.step(now, Input::Disconnected { session: link.session });
+    }
+}
+
+/// What happens to whole machines and to the network.
+impl World {
+    /// Starts a node's process.
+    pub(crate) fn start(&mut self, node: usize) {
+        if self.machines[node].process.is_some() {
+            return;
+        }
+        let now = self.clock(node);
+        self.counters.starts += 1;
+        if let Err(error) = self.machines[node].start(now) {
+            let text = format!("n{} can't start: {}", node + 1, error.0);
+            return self.checker.report(self.now, "restart", text);
+        }
+        self.note(format_args!("n{} starts", node + 1));
+        self.checker.forget(node);
+        self.make_turn_due(node);
+        for peer in (0..self.machines.len()).filter(|peer| *peer != node) {
+            let delay = self.random.between(100_000, 5_000_000);
+            self.schedule(self.now + delay, Event::Connect { a: node, b: peer });
+        }
+    }
+
+    pub(crate) fn try_connect(&mut self, a: usize, b: usize) {
+        let alive = |at: usize| self.machines[at].process.is_some();
+        if !alive(a) || !alive(b) || !self.network.is_open(a, b) || self.network.is_up(a, b) {
+            return;
+        }
+        self.network.bring_up(a, b);
+        self.tell(a, b, true);
+        self.tell(b, a, true);
+    }
+
+    fn tell(&mut self, node: usize, peer: usize, up: bool) {
+        let life = self.machines[node].life;
+        let delay = self.random.between(10_000, 500_000);
+        self.schedule(self.now + delay, Event::Notice { node, life, peer, up });
+    }
+
+    /// The connection between two nodes breaks, and is made again if that is possible.
+    pub(crate) fn reset(&mut self, a: usize, b: usize) {
+        if self.network.take_down(a, b) {
+            self.tell(a, b, false);
+            self.tell(b, a, false);
+        }
+        let delay = self.random.between(1_000_000, 30_000_000);
+        self.schedule(self.now + delay, Event::Connect { a, b });
+    }
+
+    /// A process dies, and all it was connected to may notice.
+    pub(crate) fn kill(&mut self, node: usize, power: bool) {
+        if self.machines[node].process.is_none() {
+            return;
+        }
+        self.note(format_args!("n{} dies{}", node + 1, if power { " with its machine" } else { "" }));
+        self.machines[node].kill(power);
+        self.part(node);
+    }
+
+    /// A process ends in good order.
+    pub(crate) fn end(&mut self, node: usize) {
+        self.machines[node].end();
+        self.part(node);
+    }
+
+    fn part(&mut self, node: usize) {
+        for peer in (0..self.machines.len()).filter(|peer| *peer != node) {
+            if self.network.take_down(node, peer) {
+                self.tell(peer, node, false);
+            }
+        }
+        for connection in self.connections_to(node) {
+            self.to_client(connection, None);
+        }
+    }
+
+    /// A process is stopped; the world goes on. `clocks`: with its whole virtual machine.
+    pub(crate) fn pause(&mut self, node: usize, clocks: bool) {
+        let now = self.now;
+        let machine = &mut self.machines[node];
+        if machine.paused || machine.process.is_none() {
+            return;
+        }
+        machine.paused = true;
+        if clocks {
+            machine.clock.stop(now);
+        }
+        let how = if clocks { " with its clocks" } else { "" };
+        self.note(format_args!("n{} is paused{how}", node + 1));
+    }
+
+    /// A paused process goes on.
+    pub(crate) fn resume(&mut self, node: usize) {
+        let now = self.now;
+        let machine = &mut self.machines[node];
+        if machine.clock.is_stopped() {
+            machine.clock.go_on(now);
+        }
+        if !machine.paused {
+            return;
+        }
+        machine.paused = false;
+        self.note(format_args!("n{} goes on", node + 1));
+        let due = machine_commit_due(&mut self.machines[node].process);
+        if due {
+            self.finish_commit(node);
+        }
+        self.make_turn_due(node);
+    }
+
+    /// Opens or blocks one direction.
+    pub(crate) fn block(&mut self, from: usize, to: usize, blocked: bool) {
+        if self.network.is_blocked(from, to) == blocked {
+            return;
+        }
+        self.network.block(from, to, blocked);
+        let what = if blocked { "blocked" } else { "open" };
+        self.note(format_args!("n{} -> n{} is {what}", from + 1, to + 1));
+        if !blocked {
+            // What was lost meanwhile shows as a broken connection.
+            self.reset(from, to);
+        }
+    }
+
+    /// Tells a process to end in good order.
+    pub(crate) fn stop(&mut self, node: usize) {
+        let life = self.machines[node].life;
+        self.arrive(node, life, Arrival::Stop);
+    }
+
+    /// The number of a node as the core knows it.
+    #[must_use]
+    pub fn node_id(&self, node: usize) -> types::NodeId {
+        node_id(node)
+    }
+}
+
+fn machine_commit_due(process: &mut Option<Process>) -> bool {
+    process.as_mut().is_some_and(|process| core::mem::take(&mut process.commit_due))
+}

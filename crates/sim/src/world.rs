@@ -1,0 +1,486 @@
+//! A cluster in virtual time: machines, the network between them, and what is to happen when.
+//!
+//! A world knows nothing of workloads and faults. Whoever drives it (random runs, scenarios)
+//! connects clients, sets timers, breaks things, and is told what happened, one
+//! [`Happening`] at a time. Everything is in one queue, ordered by time and then by the order in
+//! which it was put there, so a run depends on its seed only.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use cluster::{Event as CoreEvent, Message, Settings};
+use types::{NodeId, Now, ShardId};
+
+use crate::checks::{Checker, Violation};
+use crate::clock::Clock;
+use crate::machine::{Arrival, DiskProfile, Machine};
+use crate::network::{Network, NetworkProfile};
+use crate::random::Random;
+use crate::trace::{Trace, TraceMode};
+
+/// A millisecond of virtual time, in nanoseconds.
+pub const MILLISECOND: u64 = 1_000_000;
+/// A second of virtual time, in nanoseconds.
+pub const SECOND: u64 = 1_000 * MILLISECOND;
+/// Turns of one process in a millisecond beyond which it does nothing but spin.
+pub(crate) const TURNS_MAX: u32 = 20_000;
+
+/// A client's connection to a node.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct ConnectionId(pub u64);
+
+/// What the driver of a world is told.
+#[derive(Debug)]
+pub enum Happening {
+    /// Bytes arrived at a client.
+    Reply(ConnectionId, Vec<u8>),
+    /// A client learned that its connection is broken.
+    Closed(ConnectionId),
+    /// A timer rang.
+    Timer(u64),
+    /// Nothing that concerns the driver.
+    Nothing,
+}
+
+/// What is to happen.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Message { from: usize, to: usize, generation: u64, urgent: bool, bytes: Vec<u8> },
+    Turn { node: usize, life: u64 },
+    Wake { node: usize, life: u64, wake: u64 },
+    Committed { node: usize, life: u64 },
+    Connect { a: usize, b: usize },
+    Notice { node: usize, life: u64, peer: usize, up: bool },
+    Client { node: usize, life: u64, arrival: Arrival },
+    Reply { connection: ConnectionId, bytes: Vec<u8> },
+    Closed { connection: ConnectionId },
+    Timer { token: u64 },
+    Start { node: usize },
+    Resume { node: usize, life: u64 },
+}
+
+struct Scheduled {
+    at: u64,
+    order: u64,
+    event: Event,
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        self.order == other.order
+    }
+}
+impl Eq for Scheduled {}
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
+
+/// A connection as the client's end knows it.
+#[derive(Debug)]
+struct ClientEnd {
+    node: usize,
+    life: u64,
+    /// Arrival of the newest bytes in either direction: they keep their order.
+    last: [u64; 2],
+}
+
+/// How one machine is to be.
+pub struct MachineProfile {
+    /// The node's settings.
+    pub settings: Settings,
+    /// What the monotonic clock shows at the beginning, in nanoseconds.
+    pub clock_offset: u64,
+    /// Parts per million by which its clocks run fast.
+    pub clock_rate: i64,
+    /// Its disk.
+    pub disk: DiskProfile,
+}
+
+/// A simulated cluster.
+pub struct World {
+    pub(crate) now: u64,
+    order: u64,
+    queue: BinaryHeap<Reverse<Scheduled>>,
+    pub(crate) machines: Vec<Machine>,
+    pub(crate) network: Network,
+    clients: BTreeMap<ConnectionId, ClientEnd>,
+    next_connection: u64,
+    pub(crate) random: Random,
+    pub(crate) trace: Trace,
+    pub(crate) checker: Checker,
+    /// Kinds of messages that are lost at the moment, by the names of their kinds.
+    pub(crate) dropped: Vec<String>,
+    pub(crate) counters: Counters,
+}
+
+/// Figures of a run.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub struct Counters {
+    /// Events of the queue.
+    pub events: u64,
+    /// Messages between nodes that arrived.
+    pub messages: u64,
+    /// Turns of processes.
+    pub turns: u64,
+    /// Commits of logs.
+    pub commits: u64,
+    /// Starts of processes.
+    pub starts: u64,
+}
+
+impl World {
+    /// A world with these machines, all of them off.
+    #[must_use]
+    pub fn new(
+        seed: u64,
+        profiles: Vec<MachineProfile>,
+        network: NetworkProfile,
+        mode: TraceMode,
+    ) -> Self {
+        let mut random = Random::new(seed);
+        let network = Network::new(profiles.len(), network, random.split());
+        let machine = |profile: MachineProfile| {
+            let clock = Clock::new(profile.clock_offset, profile.clock_rate);
+            Machine::new(profile.settings, clock, profile.disk, random.split())
+        };
+        let machines: Vec<Machine> = profiles.into_iter().map(machine).collect();
+        Self {
+            now: 0,
+            order: 0,
+            queue: BinaryHeap::new(),
+            checker: Checker::new(machines.len()),
+            machines,
+            network,
+            clients: BTreeMap::new(),
+            next_connection: 0,
+            random,
+            trace: Trace::new(mode),
+            dropped: Vec::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// True time, in nanoseconds since the beginning.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// What the run has come to so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// The first rule that was seen broken.
+    #[must_use]
+    pub fn violation(&self) -> Option<&Violation> {
+        self.checker.violation()
+    }
+
+    /// The run's trace.
+    #[must_use]
+    pub fn into_trace(self) -> Trace {
+        self.trace
+    }
+
+    /// How many machines there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.machines.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.machines.is_empty()
+    }
+
+    pub(crate) fn schedule(&mut self, at: u64, event: Event) {
+        self.order += 1;
+        let at = at.max(self.now);
+        self.queue.push(Reverse(Scheduled { at, order: self.order, event }));
+    }
+
+    /// Lets a timer ring.
+    pub fn set_timer(&mut self, at: u64, token: u64) {
+        self.schedule(at, Event::Timer { token });
+    }
+
+    /// When the next thing happens.
+    #[must_use]
+    pub fn next_time(&self) -> u64 {
+        self.queue.peek().map_or(u64::MAX, |Reverse(next)| next.at)
+    }
+
+    /// Lets the next thing happen.
+    pub fn step(&mut self) -> Happening {
+        let Some(Reverse(next)) = self.queue.pop() else { return Happening::Nothing };
+        self.now = next.at;
+        self.counters.events += 1;
+        self.trace.mix(next.at);
+        match next.event {
+            Event::Message { from, to, generation, urgent, bytes } => {
+                self.deliver(from, to, generation, urgent, bytes);
+            }
+            Event::Turn { node, life } => {
+                if self.is_current(node, life) {
+                    self.turn(node);
+                }
+            }
+            Event::Wake { node, life, wake } => self.wake(node, life, wake),
+            Event::Committed { node, life } => self.committed(node, life),
+            Event::Connect { a, b } => self.try_connect(a, b),
+            Event::Notice { node, life, peer, up } => {
+                let peer = node_id(peer);
+                let arrival = if up { Arrival::PeerUp(peer) } else { Arrival::PeerDown(peer) };
+                self.arrive(node, life, arrival);
+            }
+            Event::Client { node, life, arrival } => self.arrive(node, life, arrival),
+            Event::Reply { connection, bytes } => {
+                if self.clients.contains_key(&connection) {
+                    self.trace.mix_bytes(&bytes);
+                    return Happening::Reply(connection, bytes);
+                }
+            }
+            Event::Closed { connection } => {
+                if self.clients.remove(&connection).is_some() {
+                    return Happening::Closed(connection);
+                }
+            }
+            Event::Timer { token } => return Happening::Timer(token),
+            Event::Start { node } => self.start(node),
+            Event::Resume { node, life } => {
+                if self.is_current(node, life) {
+                    self.resume(node);
+                }
+            }
+        }
+        Happening::Nothing
+    }
+
+    pub(crate) fn is_current(&self, node: usize, life: u64) -> bool {
+        self.machines[node].life == life && self.machines[node].process.is_some()
+    }
+
+    /// A node's clocks.
+    #[must_use]
+    pub fn clock(&self, node: usize) -> Now {
+        self.machines[node].clock.read(self.now)
+    }
+
+    fn deliver(&mut self, from: usize, to: usize, generation: u64, urgent: bool, bytes: Vec<u8>) {
+        if !self.network.delivers(from, to, generation) {
+            return;
+        }
+        self.counters.messages += 1;
+        self.trace.mix((from as u64) << 8 | to as u64);
+        self.trace.mix_bytes(&bytes);
+        let life = self.machines[to].life;
+        self.arrive(to, life, Arrival::Message { from: node_id(from), bytes, urgent });
+    }
+
+    /// Puts something into a process's inbox.
+    pub(crate) fn arrive(&mut self, node: usize, life: u64, arrival: Arrival) {
+        if !self.is_current(node, life) {
+            return;
+        }
+        if let Some(process) = &mut self.machines[node].process {
+            process.inbox.push_back(arrival);
+        }
+        self.make_turn_due(node);
+    }
+
+    /// Schedules a turn of a process, unless there is one.
+    pub(crate) fn make_turn_due(&mut self, node: usize) {
+        let wait = self.random.between(1_000, 30_000);
+        let machine = &mut self.machines[node];
+        let life = machine.life;
+        let Some(process) = &mut machine.process else { return };
+        if !process.turn_due && !machine.paused {
+            process.turn_due = true;
+            self.schedule(self.now + wait, Event::Turn { node, life });
+        }
+    }
+
+    fn wake(&mut self, node: usize, life: u64, wake: u64) {
+        if !self.is_current(node, life) {
+            return;
+        }
+        let valid = self.machines[node].process.as_ref().is_some_and(|it| it.wake == wake);
+        if valid {
+            self.make_turn_due(node);
+        }
+    }
+
+    fn committed(&mut self, node: usize, life: u64) {
+        if !self.is_current(node, life) {
+            return;
+        }
+        let machine = &mut self.machines[node];
+        if machine.stalled_until > self.now {
+            let at = machine.stalled_until;
+            return self.schedule(at, Event::Committed { node, life });
+        }
+        if machine.paused {
+            if let Some(process) = &mut machine.process {
+                process.commit_due = true;
+            }
+            return;
+        }
+        self.finish_commit(node);
+    }
+
+    pub(crate) fn finish_commit(&mut self, node: usize) {
+        let life = self.machines[node].life;
+        let early = self.machines[node].early_persisted;
+        match self.machines[node].finish_commit() {
+            Some(arrival) => {
+                self.counters.commits += 1;
+                self.trace.mix(0x00c0_0000 | node as u64);
+                if !early {
+                    self.arrive(node, life, arrival);
+                }
+                self.begin_commit(node);
+            }
+            None => {
+                self.note(format_args!("n{} dies of its disk", node + 1));
+                self.kill(node, false);
+            }
+        }
+    }
+
+    pub(crate) fn begin_commit(&mut self, node: usize) {
+        let life = self.machines[node].life;
+        if let Some((time, early)) = self.machines[node].begin_commit() {
+            self.schedule(self.now + time, Event::Committed { node, life });
+            if let Some(early) = early {
+                self.arrive(node, life, early);
+            }
+        }
+    }
+
+    pub(crate) fn note(&mut self, what: std::fmt::Arguments<'_>) {
+        self.trace.line(self.now, what);
+    }
+
+    pub(crate) fn observe(&mut self, node: usize, event: &CoreEvent) {
+        if !matches!(event, CoreEvent::ReadServed { .. }) && self.trace.is_on() {
+            self.note(format_args!("n{} {event:?}", node + 1));
+        }
+        let acquired = self.checker.observe(self.now, node, event);
+        if let Some((shard, epoch)) = acquired {
+            self.check_others(node, shard);
+            self.trace.mix(epoch.0 ^ u64::from(shard.0) << 32);
+        }
+    }
+
+    /// Nobody else may hold a lease that somebody has just acquired.
+    fn check_others(&mut self, holder: usize, shard: ShardId) {
+        for other in 0..self.machines.len() {
+            if other == holder {
+                continue;
+            }
+            let now = self.clock(other);
+            let Some(process) = &mut self.machines[other].process else { continue };
+            let views = process.node.replicas(now);
+            if views.iter().any(|view| view.shard == shard && view.holds) {
+                self.checker.report(
+                    self.now,
+                    "one holder",
+                    format!(
+                        "n{} acquired the lease of {shard} while n{} still holds one",
+                        holder + 1,
+                        other + 1
+                    ),
+                );
+            }
+        }
+    }
+
+    /// Looks at all replicas at once.
+    pub fn inspect(&mut self) {
+        for node in 0..self.machines.len() {
+            let now = self.clock(node);
+            let machine = &mut self.machines[node];
+            if let Some(process) = &mut machine.process {
+                let views = process.node.replicas(now);
+                self.checker.look(self.now, node, machine.life, &views);
+            }
+        }
+        self.checker.compare(self.now);
+    }
+
+    // What clients do.
+
+    /// A client connects to a node; if the node does not run, it learns so soon.
+    pub fn connect(&mut self, node: usize) -> ConnectionId {
+        self.next_connection += 1;
+        let connection = ConnectionId(self.next_connection);
+        let life = self.machines[node].life;
+        self.clients.insert(connection, ClientEnd { node, life, last: [0, 0] });
+        if self.machines[node].process.is_none() {
+            self.schedule(self.now + MILLISECOND, Event::Closed { connection });
+        } else {
+            self.to_node(connection, Arrival::Connect { connection: connection.0 });
+        }
+        connection
+    }
+
+    /// A client sends a request.
+    pub fn send(&mut self, connection: ConnectionId, args: Vec<Vec<u8>>) {
+        self.to_node(connection, Arrival::Request { connection: connection.0, args });
+    }
+
+    /// A client goes away. It hears nothing more.
+    pub fn disconnect(&mut self, connection: ConnectionId) {
+        self.to_node(connection, Arrival::Hangup { connection: connection.0 });
+        self.clients.remove(&connection);
+    }
+
+    fn to_node(&mut self, connection: ConnectionId, arrival: Arrival) {
+        let delay = self.random.between(30_000, 150_000);
+        let Some(end) = self.clients.get_mut(&connection) else { return };
+        let at = (self.now + delay).max(end.last[0] + 1);
+        end.last[0] = at;
+        let (node, life) = (end.node, end.life);
+        self.schedule(at, Event::Client { node, life, arrival });
+    }
+
+    pub(crate) fn to_client(&mut self, connection: ConnectionId, bytes: Option<Vec<u8>>) {
+        let delay = self.random.between(30_000, 150_000);
+        let Some(end) = self.clients.get_mut(&connection) else { return };
+        let at = (self.now + delay).max(end.last[1] + 1);
+        end.last[1] = at;
+        let event = match bytes {
+            Some(bytes) => Event::Reply { connection, bytes },
+            None => Event::Closed { connection },
+        };
+        self.schedule(at, event);
+    }
+
+    /// All connections to a node, for when it dies.
+    pub(crate) fn connections_to(&self, node: usize) -> Vec<ConnectionId> {
+        self.clients.iter().filter(|(_, end)| end.node == node).map(|(id, _)| *id).collect()
+    }
+
+    /// Whether a message is among those that are lost at the moment.
+    pub(crate) fn is_dropped(&self, message: &Message) -> bool {
+        !self.dropped.is_empty() && {
+            let text = format!("{message:?}");
+            self.dropped.iter().any(|kind| text.contains(kind.as_str()))
+        }
+    }
+}
+
+/// The number of the node on a machine.
+pub(crate) fn node_id(at: usize) -> NodeId {
+    NodeId(at as u32 + 1)
+}
