@@ -32,7 +32,8 @@ fn redis(mut pattern: &[u8], mut text: &[u8], ignore_case: bool) -> bool {
                 if pattern.len() == 1 {
                     return true;
                 }
-                return (0..text.len()).any(|skip| redis(&pattern[1..], &text[skip..], ignore_case));
+                return (0..text.len())
+                    .any(|skip| redis(&pattern[1..], &text[skip..], ignore_case));
             }
             b'?' => pattern = &pattern[1..],
             b'[' => match class(&pattern[1..], text[0], ignore_case) {

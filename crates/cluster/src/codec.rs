@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use types::{
-    Incarnation, LeaseEpoch, LogIndex, NodeId, SessionId, ShardId, Slot, SlotRange, SupportEpoch, Term,
+    Incarnation, LeaseEpoch, LogIndex, NodeId, SessionId, ShardId, Slot, SlotRange, SupportEpoch,
+    Term,
 };
 
 pub use crate::bytes_codec::CodecError;

@@ -50,6 +50,7 @@ pub(crate) struct Session {
     pub(crate) follows_redirects: bool,
     pub(crate) last_redirect: Option<Monotonic>,
     pub(crate) no_evict: bool,
+    pub(crate) no_touch: bool,
     pub(crate) closing: bool,
     pub(crate) paused: bool,
     /// Whether the driver has been told of output.
@@ -93,7 +94,8 @@ pub(crate) struct QueuedCommand {
 }
 
 enum Slotted {
-    Waiting,
+    /// `silent`: CLIENT REPLY had been set so when the request came.
+    Waiting { silent: bool },
     Done(Box<[u8]>),
 }
 
@@ -115,6 +117,7 @@ impl Session {
             follows_redirects: false,
             last_redirect: None,
             no_evict: false,
+            no_touch: false,
             closing: false,
             paused: false,
             announced: false,
@@ -126,12 +129,18 @@ impl Session {
         }
     }
 
+    /// The number by which clients know the connection: it grows with every new one.
+    pub(crate) fn number(&self) -> i64 {
+        i64::from((self.id.0 >> 32) as u32)
+    }
+
     /// Takes a place in the order of replies for a request to `shard`.
     pub(crate) fn take_ticket(&mut self, shard: Option<ShardId>) -> u64 {
         if let Some(shard) = shard {
             self.mark_outstanding(shard);
         }
-        self.queue.push_back(Slotted::Waiting);
+        let silent = self.reply_mode != ReplyMode::On;
+        self.queue.push_back(Slotted::Waiting { silent });
         self.first_ticket + self.queue.len() as u64 - 1
     }
 
@@ -178,10 +187,9 @@ impl Session {
     /// Writes the reply that `ticket` waits for.
     fn settle<T>(&mut self, ticket: u64, write: impl FnOnce(&mut Reply<'_>) -> T) -> Option<T> {
         let at = usize::try_from(ticket.checked_sub(self.first_ticket)?).ok()?;
-        let silent = self.reply_mode == ReplyMode::Off;
         match self.queue.get_mut(at)? {
             Slotted::Done(_) => None,
-            Slotted::Waiting if at == 0 => {
+            &mut Slotted::Waiting { silent } if at == 0 => {
                 let start = self.output.len();
                 let result = write(&mut Reply::new(&mut self.output, self.protocol));
                 if silent {
@@ -192,7 +200,7 @@ impl Session {
                 self.release_front();
                 Some(result)
             }
-            waiting @ Slotted::Waiting => {
+            waiting @ &mut Slotted::Waiting { silent } => {
                 let mut bytes = Vec::new();
                 let result = write(&mut Reply::new(&mut bytes, self.protocol));
                 if silent {
@@ -228,6 +236,7 @@ pub(crate) struct Sessions {
     slots: Vec<Option<Box<Session>>>,
     free: Vec<u32>,
     generation: u32,
+    opened: u64,
     count: usize,
     /// Sessions with something for the driver, each once.
     announced: Vec<SessionId>,
@@ -244,6 +253,7 @@ impl Sessions {
             slots: Vec::new(),
             free: Vec::new(),
             generation: 0,
+            opened: 0,
             count: 0,
             announced: Vec::new(),
             messages: Vec::new(),
@@ -254,6 +264,18 @@ impl Sessions {
 
     pub(crate) fn count(&self) -> usize {
         self.count
+    }
+
+    /// How many sessions there have been.
+    pub(crate) fn opened(&self) -> u64 {
+        self.opened
+    }
+
+    /// There is no password any more: nobody need give it.
+    pub(crate) fn authenticate_all(&mut self) {
+        for session in self.slots.iter_mut().flatten() {
+            session.authenticated = true;
+        }
     }
 
     pub(crate) fn open(
@@ -270,6 +292,7 @@ impl Sessions {
         let id = SessionId(u64::from(self.generation) << 32 | u64::from(at));
         self.slots[at as usize] = Some(Box::new(Session::new(id, address, now, authenticated)));
         self.count += 1;
+        self.opened += 1;
         id
     }
 

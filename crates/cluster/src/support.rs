@@ -228,7 +228,12 @@ impl Support {
         let until = sent + less_drift(duration, drift);
         match &mut pair.received {
             Some(received) if received.fortification == fortification => {
+                // Shards whose lease had run out may have requests that wait for it.
+                let lapsed = received.until <= now;
                 received.until = received.until.max(until);
+                if lapsed {
+                    self.changes.push(SupportChange::Renewed(from));
+                }
             }
             Some(_) | None => {
                 pair.received = Some(Received { fortification, until });
@@ -289,6 +294,12 @@ impl Support {
     /// Whether `peer` is known to be alive: it beats and we support it.
     pub(crate) fn is_alive(&self, now: Monotonic, peer: NodeId) -> bool {
         self.fortification_for(now, peer).is_some()
+    }
+
+    /// Whether `peer` supports us now, as we count it.
+    pub(crate) fn is_supported_by(&self, now: Monotonic, peer: NodeId) -> bool {
+        let received = self.peers.get(&peer).and_then(|pair| pair.received);
+        received.is_some_and(|received| now < received.until)
     }
 
     /// The newest incarnation of `peer` that we have heard of.

@@ -5,9 +5,10 @@
 //! entry: type 1 | flags 1 | key length | value length | expiry 8, if any | key | value
 //! ```
 //!
-//! Numbers are little-endian, the lengths in an entry varints. Entries are sorted by key, so that equal data gives equal bytes on
-//! every replica. The carrier adds a checksum; whatever the bytes are, installing them either
-//! takes the whole image or changes nothing, and allocates no more than a small multiple of them.
+//! Numbers are little-endian, the lengths in an entry varints. Entries are sorted by key, so that
+//! equal data gives equal bytes on every replica. The carrier adds a checksum; whatever the bytes
+//! are, installing them either takes the whole image or changes nothing, and allocates no more
+//! than a small multiple of them.
 
 use crate::entry::{Content, Entry, Kind};
 use crate::fingerprint::fingerprint;

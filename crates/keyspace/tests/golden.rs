@@ -1,8 +1,9 @@
 //! Scenarios as text: each file of `testdata` is a transcript of commands and their replies.
 //!
 //! `> COMMAND ..` applies a command from the log, `? COMMAND ..` reads outside the log, `now N`
-//! sets the time, `#` begins a comment. Arguments are separated by spaces; `"` quotes, with `\xHH` for any byte. The
-//! environment variable `GOLDEN_UPDATE` rewrites the files with the replies of this build.
+//! sets the time, `#` begins a comment. Arguments are separated by spaces; `"` quotes, with `\xHH`
+//! for any byte. The environment variable `GOLDEN_UPDATE` rewrites the files with the replies of
+//! this build.
 
 use keyspace::{Changes, Context, Keyspace, Mode, Outcome};
 use resp::{CommandId, Protocol, Reply};

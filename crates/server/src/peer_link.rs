@@ -75,6 +75,8 @@ pub(crate) struct PeerLink {
     greeting: Vec<u8>,
     state: State,
     output: OutputBuffer,
+    /// A message was left out since there was no room.
+    overflown: bool,
     pause: Duration,
     /// The failure that was last logged: each is logged once until the link has been up.
     reported: String,
@@ -91,6 +93,7 @@ impl PeerLink {
             greeting: bytes,
             state: State::Waiting { until: Monotonic::default() },
             output: OutputBuffer::default(),
+            overflown: false,
             pause: PAUSE_MIN,
             reported: String::new(),
         }
@@ -237,9 +240,15 @@ impl PeerLink {
         Change::Up
     }
 
-    /// Adds a message to what is to be written, if the link is up.
-    pub(crate) fn send(&mut self, message: &Message) {
-        if matches!(self.state, State::Up { .. }) {
+    /// Adds a message to what is to be written, if the link is up. A link that holds too much
+    /// takes no more, and [`PeerLink::flush`] gives it up.
+    pub(crate) fn send(&mut self, message: &Message, rules: &LinkRules) {
+        if !matches!(self.state, State::Up { .. }) {
+            return;
+        }
+        if self.output.len() > rules.output_bytes {
+            self.overflown = true;
+        } else {
             peer_frame::write_message(message, self.output.tail());
         }
     }
@@ -252,7 +261,8 @@ impl PeerLink {
     /// Writes what the socket takes.
     pub(crate) fn flush(&mut self, rules: &LinkRules, now: Monotonic) -> Change {
         let change = self.write(now).unwrap_or(Change::None);
-        if self.output.len() > rules.output_bytes {
+        // A message that was left out would be missed for good on a connection that goes on.
+        if self.overflown || self.output.len() > rules.output_bytes {
             return self.fail(now, "it does not take its messages (peer_output_bytes)");
         }
         change
@@ -277,6 +287,7 @@ impl PeerLink {
             reason.clone_into(&mut self.reported);
         }
         self.output.clear();
+        self.overflown = false;
         self.state = State::Waiting { until: now + self.pause };
         self.pause = (self.pause * 2).min(PAUSE_MAX);
         if was_up { Change::Down } else { Change::None }

@@ -235,7 +235,7 @@ impl PeerTransport {
         let purpose = if message.is_urgent() { Purpose::Priority } else { Purpose::Data };
         let is_right = |link: &&mut PeerLink| link.peer.node == to && link.purpose == purpose;
         if let Some(link) = self.links.iter_mut().find(is_right) {
-            link.send(message);
+            link.send(message, &self.rules);
         }
     }
 

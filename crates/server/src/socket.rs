@@ -50,6 +50,8 @@ pub(crate) struct Acceptor {
     listener: TcpListener,
     ready: bool,
     paused_until: Option<Monotonic>,
+    /// The failure has been logged; once is enough until accepting works again.
+    reported: bool,
 }
 
 impl Acceptor {
@@ -60,7 +62,7 @@ impl Acceptor {
     pub(crate) fn bind(address: SocketAddr, registry: &Registry, token: Token) -> io::Result<Self> {
         let mut listener = TcpListener::bind(address)?;
         registry.register(&mut listener, token, Interest::READABLE)?;
-        Ok(Self { listener, ready: true, paused_until: None })
+        Ok(Self { listener, ready: true, paused_until: None, reported: false })
     }
 
     /// Says that connections wait.
@@ -91,7 +93,10 @@ impl Acceptor {
         }
         for _ in 0..ACCEPTS_MAX {
             match self.listener.accept() {
-                Ok((stream, address)) => take(stream, address),
+                Ok((stream, address)) => {
+                    self.reported = false;
+                    take(stream, address);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.ready = false;
                     return;
@@ -99,7 +104,10 @@ impl Acceptor {
                 // The client has given up before it was accepted.
                 Err(error) if is_gone(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections; trying again shortly");
+                    if !self.reported {
+                        self.reported = true;
+                        tracing::warn!(%error, "cannot accept connections; trying again shortly");
+                    }
                     self.paused_until = Some(clock::monotonic() + ACCEPT_PAUSE);
                     return;
                 }

@@ -87,12 +87,11 @@ impl Clock {
         self.missed = 0;
     }
 
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.stopped
-    }
-
     /// The virtual machine goes on; the host sets its wall clock right.
-    pub(crate) fn go_on(&mut self, at: u64) {
+    pub(crate) fn go_on_if_stopped(&mut self, at: u64) {
+        if !self.stopped {
+            return;
+        }
         self.settle(at);
         self.stopped = false;
         self.wall += core::mem::take(&mut self.missed);
@@ -120,7 +119,7 @@ mod tests {
         let wall = clock.read(0).wall.0;
         clock.stop(1_000_000_000);
         assert_eq!(clock.when(2_000_000_000, Monotonic(1_500_000_000)), u64::MAX);
-        clock.go_on(5_000_000_000);
+        clock.go_on_if_stopped(5_000_000_000);
         let now = clock.read(6_000_000_000);
         assert_eq!(now.monotonic, Monotonic(2_000_000_000));
         assert_eq!(now.wall.0, wall + 6_000);

@@ -69,8 +69,8 @@ pub(crate) struct Process {
     pub(crate) commit_due: bool,
     pub(crate) links: BTreeMap<u64, ClientLink>,
     pub(crate) connections: BTreeMap<SessionId, u64>,
-    /// Turns in the current millisecond, to notice a process that spins.
-    pub(crate) spin: (u64, u32),
+    /// Turns without an input in a row, each due at once, to notice a process that spins.
+    pub(crate) idle_turns: u32,
 }
 
 /// Why a process does not run.
@@ -149,7 +149,7 @@ impl Machine {
             commit_due: false,
             links: BTreeMap::new(),
             connections: BTreeMap::new(),
-            spin: (0, 0),
+            idle_turns: 0,
         });
         Ok(())
     }

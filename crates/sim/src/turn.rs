@@ -4,7 +4,7 @@ use cluster::{Admission, ClientAddress, Input, Message, Output, codec};
 use types::Now;
 
 use crate::machine::{Arrival, ClientLink, Process};
-use crate::world::{ConnectionId, Event, TURNS_MAX, World, node_id};
+use crate::world::{ConnectionId, Event, IDLE_TURNS_MAX, World, node_id};
 
 impl World {
     /// Runs one turn.
@@ -16,15 +16,9 @@ impl World {
         if paused {
             return;
         }
-        let millisecond = self.now / crate::world::MILLISECOND;
-        let turns = if process.spin.0 == millisecond { process.spin.1 + 1 } else { 0 };
-        process.spin = (millisecond, turns);
-        if turns == TURNS_MAX {
-            let text = format!("n{} does nothing but spin", node + 1);
-            self.checker.report(self.now, "progress", text);
-        }
         self.counters.turns += 1;
         let mut arrivals = self.take_arrivals(node);
+        let idle = arrivals.is_empty();
         let mut outputs = Vec::new();
         let mut urgent_first = Vec::new();
         if self.random.permille(500) {
@@ -40,6 +34,12 @@ impl World {
         let now = self.clock(node);
         if let Some(process) = &mut self.machines[node].process {
             process.node.settle(now, &mut outputs);
+            let spins = idle && process.node.next_deadline() <= now.monotonic;
+            process.idle_turns = if spins { process.idle_turns + 1 } else { 0 };
+            if process.idle_turns == IDLE_TURNS_MAX {
+                let text = format!("n{} does nothing but spin", node + 1);
+                self.checker.report(self.now, "progress", text);
+            }
         }
         for output in outputs {
             self.perform(node, output);
@@ -260,7 +260,6 @@ impl World {
             return self.checker.report(self.now, "restart", text);
         }
         self.note(format_args!("n{} starts", node + 1));
-        self.checker.forget(node);
         self.make_turn_due(node);
         for peer in (0..self.machines.len()).filter(|peer| *peer != node) {
             let delay = self.random.between(100_000, 5_000_000);
@@ -301,6 +300,7 @@ impl World {
         }
         self.note(format_args!("n{} dies{}", node + 1, if power { " with its machine" } else { "" }));
         self.machines[node].kill(power);
+        self.machines[node].clock.go_on_if_stopped(self.now);
         self.part(node);
     }
 
@@ -340,9 +340,7 @@ impl World {
     pub(crate) fn resume(&mut self, node: usize) {
         let now = self.now;
         let machine = &mut self.machines[node];
-        if machine.clock.is_stopped() {
-            machine.clock.go_on(now);
-        }
+        machine.clock.go_on_if_stopped(now);
         if !machine.paused {
             return;
         }

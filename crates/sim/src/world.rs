@@ -8,8 +8,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use cluster::{Event as CoreEvent, Message, Settings};
-use types::{NodeId, Now, ShardId};
+use cluster::{Event as CoreEvent, Message, ReplicaView, Settings};
+use types::{LeaseEpoch, NodeId, Now, ShardId, Slot};
 
 use crate::checks::{Checker, Violation};
 use crate::clock::Clock;
@@ -22,8 +22,8 @@ use crate::trace::{Trace, TraceMode};
 pub const MILLISECOND: u64 = 1_000_000;
 /// A second of virtual time, in nanoseconds.
 pub const SECOND: u64 = 1_000 * MILLISECOND;
-/// Turns of one process in a millisecond beyond which it does nothing but spin.
-pub(crate) const TURNS_MAX: u32 = 20_000;
+/// Turns without an input in a row, each due at once, beyond which a process only spins.
+pub(crate) const IDLE_TURNS_MAX: u32 = 1_000;
 
 /// A client's connection to a node.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -56,7 +56,6 @@ pub(crate) enum Event {
     Closed { connection: ConnectionId },
     Timer { token: u64 },
     Start { node: usize },
-    Resume { node: usize, life: u64 },
 }
 
 struct Scheduled {
@@ -155,7 +154,7 @@ impl World {
             now: 0,
             order: 0,
             queue: BinaryHeap::new(),
-            checker: Checker::new(machines.len()),
+            checker: Checker::new(),
             machines,
             network,
             clients: BTreeMap::new(),
@@ -257,11 +256,6 @@ impl World {
             }
             Event::Timer { token } => return Happening::Timer(token),
             Event::Start { node } => self.start(node),
-            Event::Resume { node, life } => {
-                if self.is_current(node, life) {
-                    self.resume(node);
-                }
-            }
         }
         Happening::Nothing
     }
@@ -377,45 +371,55 @@ impl World {
         }
         let acquired = self.checker.observe(self.now, node, event);
         if let Some((shard, epoch)) = acquired {
-            self.check_others(node, shard);
+            self.check_others(node, shard, epoch);
             self.trace.mix(epoch.0 ^ u64::from(shard.0) << 32);
         }
     }
 
     /// Nobody else may hold a lease that somebody has just acquired.
-    fn check_others(&mut self, holder: usize, shard: ShardId) {
-        for other in 0..self.machines.len() {
-            if other == holder {
-                continue;
-            }
+    /// Nobody may hold an older lease when a new one is acquired.
+    fn check_others(&mut self, holder: usize, shard: ShardId, epoch: LeaseEpoch) {
+        if !self.checker.watches_leases {
+            return;
+        }
+        for other in (0..self.machines.len()).filter(|other| *other != holder) {
             let now = self.clock(other);
             let Some(process) = &mut self.machines[other].process else { continue };
             let views = process.node.replicas(now);
-            if views.iter().any(|view| view.shard == shard && view.holds) {
-                self.checker.report(
-                    self.now,
-                    "one holder",
-                    format!(
-                        "n{} acquired the lease of {shard} while n{} still holds one",
-                        holder + 1,
-                        other + 1
-                    ),
-                );
+            if views.iter().any(|it| it.shard == shard && it.holds && it.epoch < epoch) {
+                let (holder, other) = (node_id(holder), node_id(other));
+                let text = format!("{holder} acquired {shard} while {other} still holds it");
+                self.checker.report(self.now, "one holder", text);
             }
         }
     }
 
-    /// Looks at all replicas at once.
-    pub fn inspect(&mut self) {
+    /// Looks at all replicas at once. `slots`: compare these slots' data as well.
+    pub fn inspect(&mut self, slots: &[Slot]) {
+        self.checker.begin_look();
         for node in 0..self.machines.len() {
             let now = self.clock(node);
             let machine = &mut self.machines[node];
-            if let Some(process) = &mut machine.process {
-                let views = process.node.replicas(now);
-                self.checker.look(self.now, node, machine.life, &views);
+            let Some(process) = &mut machine.process else { continue };
+            let views = process.node.replicas(now);
+            self.checker.look(self.now, node, machine.life, &views);
+            for view in views.iter().filter(|view| !slots.is_empty() && !view.mixed) {
+                let digests = slots
+                    .iter()
+                    .filter(|slot| view.range.contains(**slot))
+                    .map(|slot| process.node.digest(*slot).unwrap_or(0));
+                let digest =
+                    digests.fold(0, |all: u64, it| all.rotate_left(5).wrapping_mul(31) ^ it);
+                let place = (view.shard, view.applied_index);
+                self.checker.compare(self.now, node, place, digest);
             }
         }
-        self.checker.compare(self.now);
+    }
+
+    /// What a node knows of its replicas; `None` if it does not run.
+    pub fn replicas(&mut self, node: usize) -> Option<Vec<ReplicaView>> {
+        let now = self.clock(node);
+        Some(self.machines[node].process.as_mut()?.node.replicas(now))
     }
 
     // What clients do.

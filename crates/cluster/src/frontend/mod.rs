@@ -1,23 +1,53 @@
 //! Commands that are not about data: the connection's state, the node's figures and settings, the
 //! table of commands, and what the node knows of the cluster.
+//!
+//! Every such command is answered from this node's memory at once; only questions about the keys
+//! of a slot and orders to move a lease go on to a shard. Replies have the shapes and texts of
+//! Redis 7.0.15, which is also the version that is reported to clients.
+//!
+//! Reading order: this file (who answers what), `connection`, `client`, `commands` (COMMAND),
+//! `config`, `server`, `info`, `cluster` with `topology` (CLUSTER), `leasehold` (LEASEHOLD).
 
-use alloc::collections::BTreeMap;
+mod client;
+mod cluster;
+mod commands;
+mod config;
+mod connection;
+mod info;
+mod leasehold;
+mod server;
+#[cfg(test)]
+mod tests;
+mod topology;
+mod topology_clients;
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::time::Duration;
+use core::fmt::Write;
 
-use resp::Reply;
 use resp::command::Command;
-use types::{Monotonic, NodeId, Now, SessionId, ShardId};
+use resp::{CommandId, Handler, Protocol, Reply};
+use types::{Monotonic, Now, SessionId};
 
 use crate::node::Node;
 use crate::session::Session;
 use crate::settings::Settings;
+use config::Remembered;
+use info::Counters;
+use topology::SlotsCache;
+use topology_clients::TopologyClients;
 
-/// How long clients with an address and library count as such that know the topology.
-const TOPOLOGY_CLIENT_TIME: Duration = Duration::from_secs(600);
-/// Most such pairs that are remembered.
-const TOPOLOGY_CLIENTS_MAX: usize = 4096;
+/// The version of Redis whose protocol, commands and texts this node speaks.
+pub(crate) const REDIS_VERSION: &str = "7.0.15";
+/// The version of this program.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// How many bytes of an argument an error repeats.
+const QUOTED_BYTES_MAX: usize = 128;
+/// A buffer for replies that is larger than this is given back after use.
+const SCRATCH_BYTES_KEPT: usize = 64 << 10;
 
 /// What the process shell measures, for INFO.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,23 +73,56 @@ pub struct ProcessStats {
 /// State of the commands that are not about data.
 pub(crate) struct Frontend {
     seed: u64,
-    pub(crate) commands: u64,
-    pub(crate) process: ProcessStats,
-    topology_clients: BTreeMap<(String, String), Monotonic>,
+    pub(crate) counters: Counters,
+    process: ProcessStats,
+    topology_clients: TopologyClients,
+    remembered: Remembered,
+    /// COMMAND's reply for each version of the protocol, once somebody has asked.
+    table: [Option<Box<[u8]>>; 2],
+    slots: SlotsCache,
+    scratch: Vec<u8>,
+}
+
+/// A request to this part of the node.
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    now: Now,
+    session: SessionId,
+    command: &'static Command,
+    args: &'a [&'a [u8]],
+}
+
+/// What a command that may refuse comes to: a reply was written, or the text of the error.
+type Outcome = Result<(), Cow<'static, str>>;
+
+impl Call<'_> {
+    /// An argument, or nothing if there are fewer.
+    fn arg(&self, at: usize) -> &[u8] {
+        self.args.get(at).copied().unwrap_or_default()
+    }
+
+    /// The arguments from `at` on.
+    fn rest(&self, at: usize) -> &[&[u8]] {
+        self.args.get(at..).unwrap_or_default()
+    }
 }
 
 impl Frontend {
     pub(crate) fn new(_settings: &Settings, seed: u64) -> Self {
         Self {
             seed,
-            commands: 0,
+            counters: Counters::new(),
             process: ProcessStats::default(),
-            topology_clients: BTreeMap::new(),
+            topology_clients: TopologyClients::default(),
+            remembered: Remembered::default(),
+            table: [None, None],
+            slots: SlotsCache::default(),
+            scratch: Vec::new(),
         }
     }
 
-    pub(crate) fn count_command(&mut self, _command: &'static Command) {
-        self.commands += 1;
+    pub(crate) fn count_command(&mut self, now: Monotonic, command: &'static Command) {
+        self.counters.count(now, command);
     }
 
     /// The next of a sequence of numbers that depends on the node's seed only.
@@ -68,24 +131,14 @@ impl Frontend {
         self.seed >> 16
     }
 
-    /// Clients with this address and library ask for the topology.
+    /// Another node says that clients with this address and library ask for the topology.
     pub(crate) fn note_topology_client(&mut self, now: Monotonic, host: String, library: String) {
-        if self.topology_clients.len() >= TOPOLOGY_CLIENTS_MAX {
-            self.topology_clients.retain(|_, seen| now.since(*seen) < TOPOLOGY_CLIENT_TIME);
-        }
-        if self.topology_clients.len() < TOPOLOGY_CLIENTS_MAX {
-            self.topology_clients.insert((host, library), now);
-        }
+        self.topology_clients.note(now, host, library);
     }
 
     /// Whether a session belongs to such clients.
     pub(crate) fn is_topology_client(&self, now: Monotonic, session: &Session) -> bool {
-        let key = (session.address.host.clone(), session.library.0.clone());
-        !key.1.is_empty()
-            && self
-                .topology_clients
-                .get(&key)
-                .is_some_and(|seen| now.since(*seen) < TOPOLOGY_CLIENT_TIME)
+        self.topology_clients.contains(now, &session.address.host, &session.library.0)
     }
 }
 
@@ -93,6 +146,12 @@ impl Node {
     /// Takes the process shell's measurements.
     pub fn update_process_stats(&mut self, stats: ProcessStats) {
         self.frontend.process = stats;
+    }
+
+    /// The longest argument that a client may send now, in bytes. CONFIG SET can change it.
+    #[must_use]
+    pub fn argument_bytes(&self) -> usize {
+        self.world.settings.argument_bytes
     }
 
     /// Runs one of these commands for a client.
@@ -103,40 +162,115 @@ impl Node {
         command: &'static Command,
         args: &[&[u8]],
     ) {
-        if command.id() == Some(resp::CommandId::LeaseholdTransfer) {
-            let shard = args.get(2).and_then(|arg| resp::number::parse_u64(arg));
-            let target = args.get(3).and_then(|arg| resp::number::parse_u64(arg));
-            let (Some(shard), Some(target)) = (shard, target) else {
-                return self.reply_error(id, "ERR LEASEHOLD TRANSFER takes a shard and a node");
-            };
-            let shard = ShardId(u32::try_from(shard).unwrap_or(0));
-            let target = NodeId(u32::try_from(target).unwrap_or(0));
-            return self.order_transfer(now, id, shard, target);
-        }
-        let bytes = self.frontend_reply(now, id, command, args);
-        if let Some(session) = self.world.sessions.get(id) {
-            session.reply(|reply| reply.encoded(&bytes));
+        let call = Call { now, session: id, command, args };
+        let asked = match command.id() {
+            // The most frequent request of this kind: monitors and pools send it all the time.
+            Some(CommandId::Ping) if args.len() == 1 => {
+                if let Some(session) = self.world.sessions.get(id) {
+                    session.reply(|reply| reply.simple("PONG"));
+                }
+                return;
+            }
+            Some(CommandId::LeaseholdTransfer) => self.leasehold_transfer(&call),
+            Some(CommandId::ClusterCountKeysInSlot | CommandId::ClusterGetKeysInSlot) => {
+                self.ask_slot(&call)
+            }
+            Some(_) | None => return self.reply_from_here(&call),
+        };
+        if let Err(text) = asked {
+            self.reply_error(id, &text);
         }
     }
 
-    /// The reply of one of these commands.
+    fn reply_from_here(&mut self, call: &Call<'_>) {
+        let mut bytes = core::mem::take(&mut self.frontend.scratch);
+        self.write_reply(call, &mut bytes);
+        if let Some(session) = self.world.sessions.get(call.session) {
+            session.reply(|reply| reply.encoded(&bytes));
+        }
+        bytes.clear();
+        if bytes.capacity() <= SCRATCH_BYTES_KEPT {
+            self.frontend.scratch = bytes;
+        }
+    }
+
+    /// The reply of one of these commands, for a transaction.
     pub(crate) fn frontend_reply(
         &mut self,
-        _now: Now,
+        now: Now,
         id: SessionId,
         command: &'static Command,
         args: &[&[u8]],
     ) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let Some(session) = self.world.sessions.get(id) else { return bytes };
-        let mut reply = Reply::new(&mut bytes, session.protocol);
-        match command.id() {
-            Some(resp::CommandId::Ping) => match args.get(1) {
-                Some(text) => reply.bulk(text),
-                None => reply.simple("PONG"),
-            },
-            Some(_) | None => reply.error("ERR not yet"),
-        }
+        self.write_reply(&Call { now, session: id, command, args }, &mut bytes);
         bytes
     }
+
+    fn write_reply(&mut self, call: &Call<'_>, into: &mut Vec<u8>) {
+        let Some(session) = self.world.sessions.get(call.session) else { return };
+        let protocol = session.protocol;
+        let start = into.len();
+        // HELLO answers in the version that it has just chosen.
+        if call.command.id() == Some(CommandId::Hello) {
+            return self.hello(call, into);
+        }
+        let mut reply = Reply::new(into, protocol);
+        let outcome = match call.command.handler {
+            Handler::Connection => self.connection_command(call, &mut reply),
+            Handler::Server => self.server_command(call, &mut reply),
+            Handler::Cluster => self.cluster_command(call, &mut reply),
+            Handler::Keyspace | Handler::KeyspaceWide | Handler::Transaction => not_here(call),
+        };
+        if let Err(text) = outcome {
+            reply.truncate(start);
+            reply.error(&text);
+        }
+    }
+}
+
+/// The error for a command that this part of the node does not run. No client ever sees it: a
+/// test asks for every command of the table.
+fn not_here(call: &Call<'_>) -> Outcome {
+    Err(Cow::Owned(alloc::format!("ERR '{}' has no handler", call.command.name)))
+}
+
+/// The part of a client's argument that an error repeats, safe for terminals and logs.
+fn quoted(arg: &[u8]) -> String {
+    let end = arg.len().min(QUOTED_BYTES_MAX);
+    let mut text = String::new();
+    for character in String::from_utf8_lossy(&arg[..end]).chars() {
+        if character.is_control() {
+            // Writing to a string can't fail.
+            let _ = write!(text, "\\x{:02x}", u32::from(character));
+        } else {
+            text.push(character);
+        }
+    }
+    text
+}
+
+/// Which of two cached replies a version of the protocol uses.
+fn version_index(protocol: Protocol) -> usize {
+    match protocol {
+        Protocol::Resp2 => 0,
+        Protocol::Resp3 => 1,
+    }
+}
+
+/// Begins a pair of a map.
+fn key(reply: &mut Reply<'_>, name: &str) {
+    reply.bulk(name.as_bytes());
+}
+
+/// Writes a pair of a map.
+fn pair(reply: &mut Reply<'_>, name: &str, value: &str) {
+    key(reply, name);
+    reply.bulk(value.as_bytes());
+}
+
+/// Writes a pair of a map.
+fn number(reply: &mut Reply<'_>, name: &str, value: u64) {
+    key(reply, name);
+    reply.integer(i64::try_from(value).unwrap_or(i64::MAX));
 }

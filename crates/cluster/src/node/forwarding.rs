@@ -48,6 +48,10 @@ impl Forwards {
         self.under_way.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.under_way.len()
+    }
+
     /// Whether requests for the shard are under way to another node than this one.
     pub(super) fn goes_elsewhere(&self, shard: ShardId, holder: NodeId) -> bool {
         let range = (shard, NodeId(0))..=(shard, NodeId(u32::MAX));

@@ -154,6 +154,7 @@ impl Node {
     /// The text of the error to send before closing, if there are too many clients.
     pub fn connect(&mut self, now: Now, address: ClientAddress) -> Result<SessionId, &'static str> {
         if self.world.sessions.count() >= self.world.settings.clients {
+            self.count_rejected_connection();
             return Err("ERR max number of clients reached");
         }
         let authenticated = self.world.settings.password.is_empty();

@@ -43,13 +43,16 @@ impl Node {
 
     fn handle(&mut self, now: Now, id: SessionId, args: &[&[u8]]) {
         let Some(session) = self.world.sessions.get(id) else { return };
+        if session.closing {
+            return;
+        }
         let command = match resp::resolve(args) {
             Ok(command) => command,
             Err((rejection, text)) => return reject(session, rejection, &text),
         };
         session.last_request = now.monotonic;
         session.last_command = command.name;
-        self.frontend.count_command(command);
+        self.frontend.count_command(now.monotonic, command);
         if !session.authenticated && !command.flags.contains(Flags::NO_AUTH) {
             return fail(session, error::NO_AUTH);
         }
@@ -172,7 +175,7 @@ impl Node {
     }
 
     /// Gives a request its place in the client's order of replies and sends it on its way.
-    pub(super) fn enqueue(
+    pub(crate) fn enqueue(
         &mut self,
         now: Now,
         id: SessionId,

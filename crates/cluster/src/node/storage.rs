@@ -10,6 +10,7 @@ use types::{Monotonic, Now, SegmentId};
 use super::Node;
 use crate::io::{Event, Output, WriteId};
 use crate::record::Record;
+use crate::shard::Shard;
 
 /// Bytes of images that are written in one turn to free a segment.
 const IMAGE_BYTES_PER_TURN: usize = 256 << 10;
@@ -24,6 +25,7 @@ pub(super) struct Storage {
     /// Shards that have added to the write in preparation.
     shards: Vec<usize>,
     last_durable: Monotonic,
+    writes: WriteTimes,
     stalled: bool,
     newest: SegmentId,
     oldest: SegmentId,
@@ -31,10 +33,31 @@ pub(super) struct Storage {
     release: Option<SegmentId>,
 }
 
+/// How long writes took from being asked for to being durable.
+#[derive(Clone, Copy, Default)]
+struct WriteTimes {
+    count: u64,
+    last: Duration,
+    total: Duration,
+}
+
 struct UnderWay {
     write: WriteId,
     begun: Monotonic,
     shards: Vec<usize>,
+}
+
+/// Figures of the node for INFO.
+pub(crate) struct Figures {
+    /// Requests that wait for a holder.
+    pub(crate) parked: usize,
+    /// Requests of own clients that are at other nodes.
+    pub(crate) forwarded: usize,
+    pub(crate) disk_stalled: bool,
+    pub(crate) disk_writes: u64,
+    pub(crate) disk_writes_under_way: usize,
+    pub(crate) disk_write_last: Duration,
+    pub(crate) disk_write_mean: Duration,
 }
 
 /// A segment that is being emptied.
@@ -53,6 +76,7 @@ impl Storage {
             under_way: VecDeque::new(),
             shards: Vec::new(),
             last_durable: now,
+            writes: WriteTimes::default(),
             stalled: false,
             newest: SegmentId(0),
             oldest: SegmentId(0),
@@ -85,7 +109,34 @@ impl Storage {
     }
 }
 
+impl WriteTimes {
+    fn add(&mut self, time: Duration) {
+        self.count += 1;
+        self.last = time;
+        self.total = self.total.saturating_add(time);
+    }
+
+    fn mean(&self) -> Duration {
+        let nanos = self.total.as_nanos().checked_div(u128::from(self.count)).unwrap_or(0);
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
 impl Node {
+    /// What waits at the moment, and how the disk does.
+    pub(crate) fn figures(&self) -> Figures {
+        let parked: usize = self.shards.iter().map(Shard::parked).sum();
+        Figures {
+            parked: parked + self.homeless.len(),
+            forwarded: self.forwards.len(),
+            disk_stalled: self.storage.stalled,
+            disk_writes: self.storage.writes.count,
+            disk_writes_under_way: self.storage.under_way.len(),
+            disk_write_last: self.storage.writes.last,
+            disk_write_mean: self.storage.writes.mean(),
+        }
+    }
+
     pub(super) fn on_persisted(
         &mut self,
         now: Now,
@@ -99,6 +150,7 @@ impl Node {
         self.storage.oldest = oldest;
         while self.storage.under_way.front().is_some_and(|first| first.write <= write) {
             let Some(done) = self.storage.under_way.pop_front() else { break };
+            self.storage.writes.add(now.monotonic.since(done.begun));
             for at in done.shards {
                 if let Some(shard) = self.shards.get_mut(at) {
                     shard.persisted(&mut self.world.env(now), done.write, segment);

@@ -30,6 +30,8 @@ pub struct ReplicaView {
     pub commit_index: LogIndex,
     /// The newest entry that is applied.
     pub applied_index: LogIndex,
+    /// Whether slot images are ahead of the applied log: the data are of no single index then.
+    pub mixed: bool,
     /// The voters.
     pub voters: Vec<NodeId>,
     /// The learners.
@@ -52,6 +54,7 @@ impl Node {
             last_index: status.last_index,
             commit_index: status.commit_index,
             applied_index: status.applied_index,
+            mixed: status.mixed,
             voters: status.voters,
             learners: status.learners,
             keys: status.keys,

@@ -244,7 +244,9 @@ impl RaftGroup {
         if matches!(change, ReplicaChange::Remove(node) | ReplicaChange::AddLearner(node)
             if node == id)
         {
-            return Err("the holder's own vote can't be taken; move the lease to another node first");
+            return Err(
+                "the holder's own vote can't be taken; move the lease to another node first",
+            );
         }
         let (kind, node) = match change {
             ReplicaChange::AddLearner(node) => (ConfChangeType::AddLearnerNode, node),
@@ -284,6 +286,9 @@ impl RaftGroup {
 
     /// Stands for election, with a pre-vote.
     pub(crate) fn campaign(&mut self) {
+        if self.is_persisting() {
+            return;
+        }
         // Refused while committed changes of the replicas are not applied yet; tried again later.
         let _ = self.engine.campaign();
     }
@@ -402,6 +407,12 @@ impl RaftGroup {
             let Some(done) = self.unpersisted.pop_front() else { return };
             self.engine.on_persist_ready(done.ready);
             messages.extend(done.messages.into_iter().map(RaftMessage));
+        }
+        // After a catch-up the engine has to be told that its index is applied, or it looks for
+        // entries that no longer exist when it campaigns.
+        let (applied, _) = self.engine.store().applied;
+        if applied > self.engine.raft.raft_log.applied && self.unpersisted.is_empty() {
+            self.engine.advance_apply_to(applied);
         }
     }
 

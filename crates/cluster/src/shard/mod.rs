@@ -167,7 +167,8 @@ pub(crate) struct ShardStatus {
     pub(crate) lease: Lease,
     pub(crate) holder: Option<NodeId>,
     pub(crate) lease_valid: bool,
-    pub(crate) lease_remaining_millis: u64,
+    /// `None`: without end, since no other replica has a vote.
+    pub(crate) lease_remaining_millis: Option<u64>,
     pub(crate) term: Term,
     pub(crate) leader: Option<NodeId>,
     pub(crate) voters: Vec<NodeId>,
@@ -176,6 +177,8 @@ pub(crate) struct ShardStatus {
     pub(crate) last_index: LogIndex,
     pub(crate) commit_index: LogIndex,
     pub(crate) applied_index: LogIndex,
+    /// Whether slot images are ahead of the applied log.
+    pub(crate) mixed: bool,
     pub(crate) persisted_index: LogIndex,
     pub(crate) progress: Vec<(NodeId, LogIndex)>,
     pub(crate) keys: u64,
@@ -275,6 +278,11 @@ impl Shard {
         self.group.applied_index()
     }
 
+    /// How many requests wait for a holder.
+    pub(crate) fn parked(&self) -> usize {
+        self.parked.len()
+    }
+
     pub(crate) fn has_replica_on(&self, node: NodeId) -> bool {
         self.group.replicas().contains(node)
     }
@@ -316,7 +324,8 @@ impl Shard {
             lease: self.lease.clone(),
             holder: self.known_holder(),
             lease_valid,
-            lease_remaining_millis: u64::try_from(remaining).unwrap_or(0),
+            lease_remaining_millis: (self.lease_until != Monotonic::NEVER)
+                .then(|| u64::try_from(remaining).unwrap_or(0)),
             term: self.group.term(),
             leader: self.group.leader(),
             voters: replicas.voters(),
@@ -325,6 +334,7 @@ impl Shard {
             last_index: self.group.last_index(),
             commit_index: self.group.commit_index(),
             applied_index: self.group.applied_index(),
+            mixed: !self.floors.is_empty(),
             persisted_index: self.group.persisted_index(),
             progress,
             keys: self.data.keys(),

@@ -74,7 +74,8 @@ impl Shard {
                 self.reads.under_way = None;
             }
         }
-        if self.reads.under_way.is_some() || self.reads.waiting.is_empty() {
+        let idle = self.reads.under_way.is_none() && !self.reads.waiting.is_empty();
+        if !idle || !self.group.is_leader() {
             return;
         }
         self.reads.next += 1;

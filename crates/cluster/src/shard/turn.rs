@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use types::{Monotonic, UnixMillis};
 
-use super::{Effects, Env, Shard};
+use super::{Effects, Env, Shard, Standing};
 use crate::entry::{self, LeaseReason, LeaseRecord};
 use crate::io::Event;
 use crate::record::{put_entry, put_vote};
@@ -174,9 +174,13 @@ impl Shard {
         }
         let now = env.now.monotonic;
         let standing = self.standing(now, env.support);
-        let waits = matches!(standing, super::Standing::Changing | super::Standing::Leaderless);
+        let waits = |writes: bool| match standing {
+            Standing::Changing | Standing::Leaderless => true,
+            Standing::Leader => writes,
+            Standing::Holder | Standing::Follower(_) => false,
+        };
         for request in self.take_parked() {
-            if waits && now < request.deadline {
+            if waits(request.writes) && now < request.deadline {
                 self.queue_bytes += request.operation.len();
                 self.parked.push_back(request);
             } else {

@@ -66,8 +66,8 @@ impl Totals {
             Finding::Segment { segment, header, file_bytes } => {
                 self.segments += 1;
                 print(format_args!(
-                    "segment {}: {file_bytes} bytes, format {:?}\n",
-                    segment.0, header
+                    "segment {}: {file_bytes} bytes in blocks of {}, first commit {}\n",
+                    segment.0, header.block_bytes, header.first_sequence
                 ))
             }
             Finding::Spare { segment, file_bytes } => {

@@ -1,0 +1,218 @@
+//! LEASEHOLD: shards, leases and nodes as an operator sees them.
+
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+
+use resp::{CommandId, Reply, error, number};
+use types::{NodeId, Now, ShardId};
+
+use super::topology::node_name;
+use super::{Call, Outcome, client, key, not_here, number as number_pair, pair, quoted};
+use crate::node::Node;
+use crate::node::routes::Route;
+use crate::shard::ShardStatus;
+
+impl Node {
+    pub(super) fn leasehold_command(&mut self, call: &Call<'_>, reply: &mut Reply<'_>) -> Outcome {
+        match call.command.id() {
+            Some(CommandId::LeaseholdShards) => self.leasehold_shards(call, reply)?,
+            Some(CommandId::LeaseholdNodes) => self.leasehold_nodes(call.now, reply),
+            Some(CommandId::LeaseholdInfo) if call.rest(2).is_empty() => {
+                reply.verbatim(&self.info(call.now, &[b"leasehold"]));
+            }
+            Some(CommandId::LeaseholdInfo) => return Err(error::SYNTAX.into()),
+            Some(CommandId::LeaseholdHelp) => client::help(reply, "leasehold"),
+            Some(_) | None => return not_here(call),
+        }
+        Ok(())
+    }
+
+    /// LEASEHOLD TRANSFER shard node. The reply comes when the lease has moved.
+    pub(super) fn leasehold_transfer(&mut self, call: &Call<'_>) -> Outcome {
+        let [shard, node] = call.rest(2) else {
+            return Err("ERR LEASEHOLD TRANSFER takes a shard and the node that shall hold it, as in \
+                LEASEHOLD TRANSFER 7 2"
+                .into());
+        };
+        let shard = ShardId(labelled(shard, b's').ok_or_else(|| {
+            Cow::Owned(alloc::format!(
+                "ERR '{}' is not a shard; write 7 or s7, as LEASEHOLD SHARDS lists them",
+                quoted(shard)
+            ))
+        })?);
+        let node = NodeId(labelled(node, b'n').ok_or_else(|| {
+            Cow::Owned(alloc::format!(
+                "ERR '{}' is not a node; write 2 or n2, as LEASEHOLD NODES lists them",
+                quoted(node)
+            ))
+        })?);
+        let replicas = self.routes.get(shard).map(|route| &route.replicas);
+        let known = self.world.settings.members.iter().any(|member| member.node == node);
+        if known && replicas.is_some_and(|replicas| !replicas.contains(&node)) {
+            return Err(Cow::Owned(alloc::format!(
+                "ERR node {node} has no replica of shard {shard} that may hold its lease; LEASEHOLD \
+                 SHARDS {shard} lists those that have one as voters"
+            )));
+        }
+        self.order_transfer(call.now, call.session, shard, node);
+        Ok(())
+    }
+
+    /// LEASEHOLD SHARDS [shard ...].
+    fn leasehold_shards(&mut self, call: &Call<'_>, reply: &mut Reply<'_>) -> Outcome {
+        let mut wanted: Vec<ShardId> = Vec::new();
+        for name in call.rest(2) {
+            let shard = labelled(name, b's').map(ShardId);
+            let shard = shard.filter(|shard| self.routes.get(*shard).is_some());
+            wanted.push(shard.ok_or_else(|| {
+                Cow::Owned(alloc::format!(
+                    "ERR there is no shard '{}'; LEASEHOLD SHARDS lists all",
+                    quoted(name)
+                ))
+            })?);
+        }
+        let statuses = self.shard_statuses(call.now);
+        let routes: Vec<&Route> = self
+            .routes
+            .iter()
+            .filter(|route| wanted.is_empty() || wanted.contains(&route.shard))
+            .collect();
+        reply.array(routes.len());
+        for route in routes {
+            match route.local.and_then(|at| statuses.get(at)) {
+                Some(status) => write_replica(status, reply),
+                None => write_route(route, reply),
+            }
+        }
+        Ok(())
+    }
+
+    fn leasehold_nodes(&mut self, now: Now, reply: &mut Reply<'_>) {
+        let world = &self.world;
+        let me = world.settings.node;
+        reply.array(world.settings.members.len());
+        for member in &world.settings.members {
+            let node = member.node;
+            let myself = node == me;
+            let held = self.routes.iter().filter(|route| route.holder == Some(node)).count();
+            let replicas = self.routes.iter().filter(|route| route.replicas.contains(&node));
+            let incarnation =
+                if myself { world.incarnation } else { world.support.incarnation_of(node) };
+            reply.map(12);
+            number_pair(reply, "node", u64::from(node.0));
+            pair(reply, "id", &node_name(&world.settings, node));
+            pair(reply, "host", &member.host);
+            number_pair(reply, "port", u64::from(member.port));
+            number_pair(reply, "peer_port", u64::from(member.peer_port));
+            key(reply, "myself");
+            reply.boolean(myself);
+            key(reply, "alive");
+            reply.boolean(self.is_member_alive(now, node));
+            key(reply, "supports_us");
+            reply.boolean(myself || world.support.is_supported_by(now.monotonic, node));
+            number_pair(reply, "incarnation", incarnation.0);
+            key(reply, "round_trip_us");
+            match world.support.round_trip(node) {
+                Some(trip) => reply.integer(i64::try_from(trip.as_micros()).unwrap_or(i64::MAX)),
+                None => reply.null(),
+            }
+            number_pair(reply, "shards_held", held as u64);
+            number_pair(reply, "replicas", replicas.count() as u64);
+        }
+    }
+}
+
+/// A number that may have its letter before it: `7` or `s7`.
+fn labelled(text: &[u8], letter: u8) -> Option<u32> {
+    let digits = match text {
+        [first, digits @ ..] if first.eq_ignore_ascii_case(&letter) => digits,
+        digits => digits,
+    };
+    u32::try_from(number::parse_u64(digits)?).ok()
+}
+
+/// What is known of a shard that has no replica here.
+fn write_route(route: &Route, reply: &mut Reply<'_>) {
+    reply.map(7);
+    number_pair(reply, "shard", u64::from(route.shard.0));
+    number_pair(reply, "first_slot", u64::from(route.range.first().number()));
+    number_pair(reply, "last_slot", u64::from(route.range.last().number()));
+    key(reply, "replica_here");
+    reply.boolean(false);
+    node_pair(reply, "holder", route.holder);
+    number_pair(reply, "epoch", route.epoch.0);
+    nodes_pair(reply, "voters", &route.replicas);
+}
+
+fn write_replica(status: &ShardStatus, reply: &mut Reply<'_>) {
+    reply.map(27);
+    number_pair(reply, "shard", u64::from(status.shard.0));
+    number_pair(reply, "first_slot", u64::from(status.range.first().number()));
+    number_pair(reply, "last_slot", u64::from(status.range.last().number()));
+    key(reply, "replica_here");
+    reply.boolean(true);
+    // As the shard's log has it, and as this replica knows from the newest leader's messages.
+    node_pair(reply, "holder", status.lease.holder);
+    node_pair(reply, "holder_known_here", status.holder);
+    number_pair(reply, "epoch", status.lease.epoch.0);
+    number_pair(reply, "term", status.term.0);
+    node_pair(reply, "leader", status.leader);
+    nodes_pair(reply, "voters", &status.voters);
+    nodes_pair(reply, "learners", &status.learners);
+    nodes_pair(reply, "succession", &status.lease.succession);
+    key(reply, "lease_valid");
+    reply.boolean(status.lease_valid);
+    key(reply, "lease_remaining_ms");
+    match status.lease_remaining_millis {
+        Some(millis) => reply.integer(i64::try_from(millis).unwrap_or(i64::MAX)),
+        None => reply.null(),
+    }
+    number_pair(reply, "first_index", status.first_index.0);
+    number_pair(reply, "last_index", status.last_index.0);
+    number_pair(reply, "commit_index", status.commit_index.0);
+    number_pair(reply, "applied_index", status.applied_index.0);
+    number_pair(reply, "persisted_index", status.persisted_index.0);
+    key(reply, "matched_index");
+    reply.map(status.progress.len());
+    for (node, index) in &status.progress {
+        number_pair(reply, &alloc::format!("{}", node.0), index.0);
+    }
+    number_pair(reply, "keys", status.keys);
+    number_pair(reply, "expires", status.expiring_keys);
+    number_pair(reply, "data_bytes", status.data_bytes);
+    number_pair(reply, "log_bytes", status.log_bytes as u64);
+    number_pair(reply, "parked", status.parked as u64);
+    number_pair(reply, "reads", status.load.reads);
+    number_pair(reply, "writes", status.load.writes);
+}
+
+fn node_pair(reply: &mut Reply<'_>, name: &str, node: Option<NodeId>) {
+    key(reply, name);
+    match node {
+        Some(node) => reply.integer(i64::from(node.0)),
+        None => reply.null(),
+    }
+}
+
+fn nodes_pair(reply: &mut Reply<'_>, name: &str, nodes: &[NodeId]) {
+    key(reply, name);
+    reply.array(nodes.len());
+    for node in nodes {
+        reply.integer(i64::from(node.0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_may_have_its_letter() {
+        for (text, number) in
+            [("7", Some(7)), ("s7", Some(7)), ("S7", Some(7)), ("n7", None), ("", None), ("s", None)]
+        {
+            assert_eq!(labelled(text.as_bytes(), b's'), number, "{text}");
+        }
+        assert_eq!(labelled(b"4294967296", b's'), None);
+    }
+}

@@ -1,0 +1,220 @@
+//! What must hold at every instant, looked at from outside with true time.
+//!
+//! The checker sees all nodes at once, which no node can. It knows nothing of how the core keeps
+//! its promises; clients' histories are judged apart from it (crate `history`).
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use cluster::{Event, ReplicaView};
+use types::{LeaseEpoch, LogIndex, ShardId, Term};
+
+use crate::world::node_id;
+
+/// A rule that was broken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Violation {
+    /// The rule's name.
+    pub rule: &'static str,
+    /// When, in nanoseconds of true time.
+    pub at: u64,
+    /// What was seen.
+    pub text: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {:.6} s: {}", self.rule, self.at as f64 / 1e9, self.text)
+    }
+}
+
+/// What a node was last seen at in a shard, in its present life.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    life: u64,
+    term: Term,
+    epoch: LeaseEpoch,
+    commit: LogIndex,
+}
+
+/// Watches a cluster.
+pub(crate) struct Checker {
+    violation: Option<Violation>,
+    /// Who acquired each lease, under which term.
+    leases: BTreeMap<(ShardId, LeaseEpoch), (Term, usize)>,
+    leaders: BTreeMap<(ShardId, Term), usize>,
+    seen: BTreeMap<(usize, ShardId), Seen>,
+    /// Holders at the instant that is being looked at.
+    holders: BTreeMap<ShardId, usize>,
+    /// Digests of a shard's data at an index.
+    digests: BTreeMap<(ShardId, LogIndex), (usize, u64)>,
+    /// How often each kind of event was observed.
+    pub(crate) coverage: BTreeMap<&'static str, u64>,
+    /// Whether the rules of leases are looked at; else only clients can notice a broken one.
+    pub(crate) watches_leases: bool,
+}
+
+impl Checker {
+    pub(crate) fn new() -> Self {
+        Self {
+            violation: None,
+            leases: BTreeMap::new(),
+            leaders: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            holders: BTreeMap::new(),
+            digests: BTreeMap::new(),
+            coverage: BTreeMap::new(),
+            watches_leases: true,
+        }
+    }
+
+    pub(crate) fn violation(&self) -> Option<&Violation> {
+        self.violation.as_ref()
+    }
+
+    /// Notes a broken rule; the first one counts.
+    pub(crate) fn report(&mut self, at: u64, rule: &'static str, text: String) {
+        self.violation.get_or_insert(Violation { rule, at, text });
+    }
+
+    /// Takes a node's event. If it acquired a lease, says which.
+    pub(crate) fn observe(
+        &mut self,
+        at: u64,
+        node: usize,
+        event: &Event,
+    ) -> Option<(ShardId, LeaseEpoch)> {
+        *self.coverage.entry(event_name(event)).or_default() += 1;
+        match event {
+            Event::LeaseAcquired { shard, epoch, term } => {
+                self.acquired(at, node, *shard, *epoch, *term);
+                return Some((*shard, *epoch));
+            }
+            Event::ReadServed { shard, epoch, .. } if self.watches_leases => {
+                let newest = self.leases.range((*shard, *epoch)..=(*shard, LeaseEpoch(u64::MAX)));
+                if let Some(((_, newer), _)) = newest.last().filter(|((_, newer), _)| newer > epoch)
+                {
+                    let text = format!(
+                        "{} served a read of {shard} under lease {epoch}, but {newer} is acquired",
+                        node_id(node)
+                    );
+                    self.report(at, "no read outside a lease", text);
+                }
+            }
+            Event::ReadServed { .. }
+            | Event::Started { .. }
+            | Event::SupportGiven { .. }
+            | Event::SupportWithdrawn { .. }
+            | Event::DiskStalled
+            | Event::ClockGap { .. }
+            | Event::Campaigning { .. }
+            | Event::LeaseLost { .. }
+            | Event::LeaseChanged { .. }
+            | Event::TransferBegun { .. }
+            | Event::LeaseGivenUp { .. }
+            | Event::TransferFailed { .. }
+            | Event::CatchUpBegun { .. }
+            | Event::CatchUpInstalled { .. }
+            | Event::ReplicasChanged { .. }
+            | Event::SegmentReleased { .. } => {}
+        }
+        None
+    }
+
+    fn acquired(&mut self, at: u64, node: usize, shard: ShardId, epoch: LeaseEpoch, term: Term) {
+        let known = self.leases.insert((shard, epoch), (term, node));
+        if known.is_some_and(|known| known != (term, node)) {
+            let text = format!("lease {epoch} of {shard} was acquired twice");
+            self.report(at, "one lease for each epoch", text);
+        }
+        let before = self.leases.range((shard, LeaseEpoch(0))..(shard, epoch)).next_back();
+        if let Some(((_, older), (older_term, _))) = before {
+            if *older_term >= term {
+                let text = format!("lease {epoch} of {shard} has term {term}, but {older} a later");
+                self.report(at, "epochs grow with terms", text);
+            }
+        }
+    }
+
+    /// Begins to look at all nodes at one instant.
+    pub(crate) fn begin_look(&mut self) {
+        self.holders.clear();
+    }
+
+    /// Looks at the replicas of one node.
+    pub(crate) fn look(&mut self, at: u64, node: usize, life: u64, views: &[ReplicaView]) {
+        for view in views {
+            let shard = view.shard;
+            if view.holds && self.watches_leases {
+                if let Some(other) = self.holders.insert(shard, node) {
+                    let text = format!(
+                        "{} and {} both hold the lease of {shard}",
+                        node_id(other),
+                        node_id(node)
+                    );
+                    self.report(at, "one holder", text);
+                }
+            }
+            if view.leader == Some(node_id(node)) {
+                let leader = *self.leaders.entry((shard, view.term)).or_insert(node);
+                if leader != node {
+                    let text = format!("{shard} has two leaders in {}", view.term);
+                    self.report(at, "one leader for each term", text);
+                }
+            }
+            let now =
+                Seen { life, term: view.term, epoch: view.epoch, commit: view.commit_index };
+            let seen = self.seen.insert((node, shard), now).filter(|seen| seen.life == life);
+            let seen = seen.unwrap_or_default();
+            if now.term < seen.term || now.epoch < seen.epoch || now.commit < seen.commit {
+                let text = format!("{} of {shard} went back: {view:?}", node_id(node));
+                self.report(at, "terms, epochs and commits never go back", text);
+            }
+            if view.applied_index > view.commit_index || view.commit_index > view.last_index {
+                let text = format!("{} of {shard}: {view:?}", node_id(node));
+                self.report(at, "applied is committed is in the log", text);
+            }
+        }
+    }
+
+    /// Compares a replica's data with those of the other replicas at the same index.
+    pub(crate) fn compare(
+        &mut self,
+        at: u64,
+        node: usize,
+        (shard, index): (ShardId, LogIndex),
+        digest: u64,
+    ) {
+        let (other, known) = *self.digests.entry((shard, index)).or_insert((node, digest));
+        if known != digest {
+            let text = format!(
+                "{shard} at {index} differs between {} and {}",
+                node_id(other),
+                node_id(node)
+            );
+            self.report(at, "replicas are equal", text);
+        }
+    }
+}
+
+fn event_name(event: &Event) -> &'static str {
+    match event {
+        Event::Started { .. } => "started",
+        Event::SupportGiven { .. } => "support given",
+        Event::SupportWithdrawn { .. } => "support withdrawn",
+        Event::DiskStalled => "disk stalled",
+        Event::ClockGap { .. } => "clock gap",
+        Event::Campaigning { .. } => "campaigning",
+        Event::LeaseAcquired { .. } => "lease acquired",
+        Event::LeaseLost { .. } => "lease lost",
+        Event::LeaseChanged { .. } => "lease changed",
+        Event::TransferBegun { .. } => "transfer begun",
+        Event::LeaseGivenUp { .. } => "lease given up",
+        Event::TransferFailed { .. } => "transfer failed",
+        Event::CatchUpBegun { .. } => "catch-up begun",
+        Event::CatchUpInstalled { .. } => "catch-up installed",
+        Event::ReplicasChanged { .. } => "replicas changed",
+        Event::SegmentReleased { .. } => "segment released",
+        Event::ReadServed { .. } => "lease read",
+    }
+}

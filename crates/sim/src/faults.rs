@@ -1,0 +1,315 @@
+//! What breaks, and how it is put right again.
+//!
+//! The fault model is what the design promises to bear: processes and machines that die, alone or
+//! all at once; pauses; disks that stall, fail, and lose what was not synced; a network that does
+//! what it likes; clocks that drift within the bound and wall clocks that jump. A virtual machine
+//! that is stopped is so for longer than the gap that the nodes notice (setting `clock_gap`), and
+//! its wall clock is right again when it goes on. A shorter stop is not among the faults: nothing
+//! inside such a machine can tell that time has passed.
+
+use crate::random::Random;
+use crate::world::{ConnectionId, Event, MILLISECOND, SECOND, World};
+
+/// A kind of fault.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// A process is killed.
+    Kill,
+    /// A machine loses power.
+    PowerLoss,
+    /// All machines lose power at once.
+    TotalPowerLoss,
+    /// A process is stopped for a while.
+    Pause,
+    /// A virtual machine is stopped for a while.
+    Suspend,
+    /// A clock changes its rate.
+    Drift,
+    /// A wall clock jumps.
+    WallJump,
+    /// One node is cut off from all others.
+    Isolate,
+    /// The nodes fall into two groups.
+    Split,
+    /// One direction between two nodes is blocked.
+    OneWay,
+    /// A connection breaks.
+    Reset,
+    /// A disk does not answer for a while.
+    DiskStall,
+    /// A sync fails.
+    DiskFailure,
+    /// The network is bad for a while.
+    Storm,
+    /// An operator moves a lease.
+    Transfer,
+    /// A process is told to end, and started again.
+    GracefulStop,
+}
+
+/// All kinds.
+pub(crate) const FAULTS: [Fault; 17] = [
+    Fault::Kill,
+    Fault::PowerLoss,
+    Fault::TotalPowerLoss,
+    Fault::Pause,
+    Fault::Suspend,
+    Fault::Drift,
+    Fault::WallJump,
+    Fault::Isolate,
+    Fault::Split,
+    Fault::OneWay,
+    Fault::Reset,
+    Fault::DiskStall,
+    Fault::DiskFailure,
+    Fault::Storm,
+    // Twice, for it is what the project is about.
+    Fault::Transfer,
+    Fault::Transfer,
+    Fault::GracefulStop,
+];
+
+/// Puts something right.
+#[derive(Clone, Debug)]
+enum Cure {
+    Resume(usize),
+    Open(Vec<(usize, usize)>),
+    Calm,
+}
+
+/// Breaks things during a run.
+pub(crate) struct Injector {
+    faults: Vec<Fault>,
+    interval: u64,
+    random: Random,
+    cures: Vec<Option<Cure>>,
+    /// Whether dead machines have been scheduled to start again.
+    restarting: Vec<bool>,
+    calm: crate::network::NetworkProfile,
+    /// Connections of operators.
+    operators: Vec<ConnectionId>,
+    shards: u64,
+    over: bool,
+    /// How many faults there were.
+    pub(crate) count: u64,
+}
+
+/// Kinds of timers, in the highest byte of their tokens.
+pub(crate) const STRIKE: u64 = 8;
+const CURE: u64 = 9;
+pub(crate) const SUPERVISE: u64 = 10;
+
+impl Injector {
+    pub(crate) fn new(
+        faults: Vec<Fault>,
+        interval: u64,
+        shards: u64,
+        world: &World,
+        random: Random,
+    ) -> Self {
+        Self {
+            faults,
+            interval,
+            random,
+            cures: Vec::new(),
+            restarting: vec![false; world.len()],
+            calm: world.network.profile.clone(),
+            operators: Vec::new(),
+            shards,
+            over: false,
+            count: 0,
+        }
+    }
+
+    pub(crate) fn start(&mut self, world: &mut World) {
+        self.next_strike(world);
+        world.set_timer(world.now() + 50 * MILLISECOND, SUPERVISE << 56);
+    }
+
+    fn next_strike(&mut self, world: &mut World) {
+        if !self.faults.is_empty() {
+            let wait = self.random.between(self.interval / 10, self.interval * 2);
+            world.set_timer(world.now() + wait, STRIKE << 56);
+        }
+    }
+
+    pub(crate) fn on_timer(&mut self, world: &mut World, token: u64) {
+        match token >> 56 {
+            STRIKE if !self.over => {
+                let fault = self.random.pick(&self.faults);
+                self.count += 1;
+                self.strike(world, fault);
+                self.next_strike(world);
+            }
+            CURE => {
+                let at = (token & 0xffff_ffff) as usize;
+                if let Some(cure) = self.cures.get_mut(at).and_then(Option::take) {
+                    self.cure(world, cure);
+                }
+            }
+            SUPERVISE => self.supervise(world),
+            _ => {}
+        }
+    }
+
+    /// Whether the connection is an operator's: whatever it is told is of no interest.
+    pub(crate) fn owns(&mut self, world: &mut World, connection: ConnectionId) -> bool {
+        let Some(at) = self.operators.iter().position(|it| *it == connection) else { return false };
+        self.operators.swap_remove(at);
+        world.disconnect(connection);
+        true
+    }
+
+    /// Starts dead machines again.
+    fn supervise(&mut self, world: &mut World) {
+        for node in 0..world.len() {
+            let dead = world.machines[node].process.is_none();
+            if !dead {
+                self.restarting[node] = false;
+            } else if !self.restarting[node] {
+                self.restarting[node] = true;
+                let longest = if self.over { 100 * MILLISECOND } else { 4 * SECOND };
+                let wait = self.random.skewed(10 * MILLISECOND, longest);
+                world.schedule(world.now() + wait, Event::Start { node });
+            }
+        }
+        world.set_timer(world.now() + 50 * MILLISECOND, SUPERVISE << 56);
+    }
+
+    fn strike(&mut self, world: &mut World, fault: Fault) {
+        let node = self.random.index(world.len());
+        let other = (node + 1 + self.random.index((world.len() - 1).max(1))) % world.len();
+        world.trace.mix(fault as u64);
+        world.note(format_args!("--- {fault:?}"));
+        match fault {
+            Fault::Kill => world.kill(node, false),
+            Fault::PowerLoss => world.kill(node, true),
+            Fault::TotalPowerLoss => (0..world.len()).for_each(|node| world.kill(node, true)),
+            Fault::Pause => self.pause(world, node, false),
+            Fault::Suspend => self.pause(world, node, true),
+            Fault::Drift => {
+                let rate = self.random.between(0, 48_000) as i64 - 24_000;
+                let now = world.now();
+                world.machines[node].clock.set_rate(now, rate);
+                world.set_wake(node);
+            }
+            Fault::WallJump => {
+                let millis = self.random.skewed(1, 60_000) as i64;
+                let sign = self.random.pick(&[-1, 1]);
+                let now = world.now();
+                world.machines[node].clock.jump_wall(now, sign * millis * MILLISECOND as i64);
+            }
+            Fault::Isolate => {
+                let cut = (0..world.len()).filter(|peer| *peer != node);
+                let cut = cut.flat_map(|peer| [(node, peer), (peer, node)]).collect();
+                self.block(world, cut);
+            }
+            Fault::Split => self.split(world),
+            Fault::OneWay if node != other => self.block(world, vec![(node, other)]),
+            Fault::Reset if node != other => world.reset(node, other),
+            Fault::OneWay | Fault::Reset => {}
+            Fault::DiskStall => {
+                let until = world.now() + self.random.skewed(20 * MILLISECOND, 5 * SECOND);
+                let machine = &mut world.machines[node];
+                machine.stalled_until = machine.stalled_until.max(until);
+            }
+            Fault::DiskFailure => world.machines[node].failing = true,
+            Fault::Storm => {
+                let profile = &mut world.network.profile;
+                profile.loss_permille = self.random.pick(&[0, 20, 100, 300]);
+                profile.duplicate_permille = self.random.pick(&[0, 100]);
+                profile.jitter = self.random.skewed(100_000, 100 * MILLISECOND);
+                profile.ordered &= self.random.permille(500);
+                self.later(world, 50 * MILLISECOND, 3 * SECOND, Cure::Calm);
+            }
+            Fault::Transfer => self.transfer(world, node),
+            Fault::GracefulStop => world.stop(node),
+        }
+    }
+
+    fn later(&mut self, world: &mut World, low: u64, high: u64, cure: Cure) {
+        let wait = self.random.skewed(low, high);
+        let token = CURE << 56 | self.cures.len() as u64;
+        self.cures.push(Some(cure));
+        world.set_timer(world.now() + wait, token);
+    }
+
+    fn pause(&mut self, world: &mut World, node: usize, clocks: bool) {
+        let machine = &world.machines[node];
+        let support = machine.settings.support_duration.as_nanos() as u64;
+        let gap = machine.settings.clock_gap.as_nanos() as u64;
+        if machine.paused {
+            return;
+        }
+        let (low, high) = if clocks { (gap + gap / 4, gap * 8) } else { (support / 8, support * 5) };
+        world.pause(node, clocks);
+        self.later(world, low, high, Cure::Resume(node));
+    }
+
+    fn split(&mut self, world: &mut World) {
+        let side: Vec<bool> = (0..world.len()).map(|_| self.random.permille(500)).collect();
+        let mut cut = Vec::new();
+        for a in 0..world.len() {
+            for b in (0..world.len()).filter(|b| side[a] != side[*b]) {
+                cut.push((a, b));
+            }
+        }
+        self.block(world, cut);
+    }
+
+    fn block(&mut self, world: &mut World, cut: Vec<(usize, usize)>) {
+        for &(from, to) in &cut {
+            world.block(from, to, true);
+        }
+        if self.random.permille(300) {
+            // Somebody notices at once.
+            for &(a, b) in &cut {
+                world.reset(a, b);
+            }
+        }
+        self.later(world, 50 * MILLISECOND, 5 * SECOND, Cure::Open(cut));
+    }
+
+    fn transfer(&mut self, world: &mut World, node: usize) {
+        let shard = self.random.between(1, self.shards);
+        let target = self.random.between(1, world.len() as u64);
+        let connection = world.connect(node);
+        let words = ["LEASEHOLD", "TRANSFER", &shard.to_string(), &target.to_string()];
+        world.send(connection, words.iter().map(|word| word.as_bytes().to_vec()).collect());
+        self.operators.push(connection);
+    }
+
+    fn cure(&mut self, world: &mut World, cure: Cure) {
+        match cure {
+            Cure::Resume(node) => world.resume(node),
+            Cure::Open(cut) => {
+                for (from, to) in cut {
+                    world.block(from, to, false);
+                }
+            }
+            Cure::Calm => world.network.profile = self.calm.clone(),
+        }
+    }
+
+    /// Nothing more breaks, and everything is put right.
+    pub(crate) fn end(&mut self, world: &mut World) {
+        world.note(format_args!("--- all is put right"));
+        self.over = true;
+        for cure in core::mem::take(&mut self.cures).into_iter().flatten() {
+            self.cure(world, cure);
+        }
+        let profile = &mut world.network.profile;
+        profile.loss_permille = 0;
+        profile.duplicate_permille = 0;
+        for node in 0..world.len() {
+            world.resume(node);
+            world.machines[node].stalled_until = 0;
+            world.machines[node].failing = false;
+            world.machines[node].disk_profile.slow_permille = 0;
+            world.schedule(world.now(), Event::Start { node });
+            for peer in (0..world.len()).filter(|peer| *peer != node) {
+                world.block(node, peer, false);
+            }
+        }
+    }
+}

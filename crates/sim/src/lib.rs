@@ -1,0 +1,36 @@
+//! Whole clusters in one thread and in virtual time, from one seed.
+//!
+//! The simulator drives the real core (`cluster`) and the real log (`wal`, on its disk in memory).
+//! Clocks, disks, the network and clients are its own, and break in every way that the design
+//! says it can bear. A run ([`run`]) is drawn from its seed as a whole: topology, settings,
+//! workload, faults. It is judged by checkers that watch all nodes with true time, and by the
+//! checkers of clients' histories. Scenarios ([`scenario`]) are runs told by text files.
+//!
+//! Read `world` first (what there is and what happens when), then `machine` and `turn` (one
+//! process), `network`, `clock`; `clients` and `workload`; `plan` (what a run is to be), `faults`
+//! and `run`; `checks`.
+
+mod checks;
+mod clients;
+mod clock;
+mod faults;
+mod machine;
+mod network;
+mod plan;
+mod random;
+mod run;
+mod trace;
+mod turn;
+mod workload;
+mod world;
+
+pub use checks::Violation;
+pub use faults::Fault;
+pub use machine::DiskProfile;
+pub use network::NetworkProfile;
+pub use plan::{Plan, Planting};
+pub use random::Random;
+pub use run::{Outcome, run};
+pub use trace::{Trace, TraceMode};
+pub use workload::{CLASSES, Class, Workload};
+pub use world::{ConnectionId, Counters, Happening, MILLISECOND, MachineProfile, SECOND, World};

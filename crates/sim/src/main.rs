@@ -1,0 +1,162 @@
+//! The simulator's command line.
+//!
+//! `sim --seed N [--trace]` does one run; `sim --seeds A..B` does many and ends with a summary.
+//! The exit code is 1 if a rule was broken.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use sim::{Outcome, Plan, Planting, SECOND, TraceMode, run};
+
+const USAGE: &str = "usage: sim --seed N | --seeds A..B  [--trace] [--no-faults] [--plan]
+           [--planted answer-without-lease|keep-lease-over-transfer|forget-promises|early-persisted]";
+/// Lines of the trace that are shown with a broken rule.
+const LINES_SHOWN: usize = 60;
+
+struct Arguments {
+    seeds: std::ops::Range<u64>,
+    trace: bool,
+    faults: bool,
+    plan: bool,
+    planting: Planting,
+}
+
+fn parse(words: &[String]) -> Option<Arguments> {
+    let mut arguments = Arguments {
+        seeds: 0..0,
+        trace: false,
+        faults: true,
+        plan: false,
+        planting: Planting::Nothing,
+    };
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--seed" => {
+                let seed = words.next()?.parse().ok()?;
+                arguments.seeds = seed..seed + 1;
+            }
+            "--seeds" => {
+                let (first, end) = words.next()?.split_once("..")?;
+                arguments.seeds = first.parse().ok()?..end.parse().ok()?;
+            }
+            "--trace" => arguments.trace = true,
+            "--no-faults" => arguments.faults = false,
+            "--plan" => arguments.plan = true,
+            "--planted" => {
+                arguments.planting = match words.next()?.as_str() {
+                    "answer-without-lease" => Planting::AnswerWithoutLease,
+                    "keep-lease-over-transfer" => Planting::KeepLeaseOverTransfer,
+                    "forget-promises" => Planting::ForgetPromises,
+                    "early-persisted" => Planting::EarlyPersisted,
+                    _ => return None,
+                }
+            }
+            _ => return None,
+        }
+    }
+    (!arguments.seeds.is_empty()).then_some(arguments)
+}
+
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a command-line program")]
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let Some(arguments) = parse(&words) else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    let began = Instant::now();
+    let mut sum = Sum::default();
+    for seed in arguments.seeds.clone() {
+        let mut plan = Plan::draw(seed).with_planting(arguments.planting);
+        if !arguments.faults {
+            plan = plan.without_faults();
+        }
+        if arguments.plan {
+            println!("{plan:#?}");
+        }
+        let mode = if arguments.trace { TraceMode::Print } else { TraceMode::Hash };
+        let outcome = run(&plan, mode);
+        sum.add(&outcome);
+        if let Some(violation) = &outcome.violation {
+            println!("seed {seed}: {violation}");
+            print!("{}", outcome.report);
+            if !arguments.trace {
+                // The same run again, this time with its last lines.
+                for line in run(&plan, TraceMode::Last(LINES_SHOWN)).lines {
+                    println!("{line}");
+                }
+                println!("replay: sim --seed {seed} --trace");
+            }
+        } else if arguments.seeds.end - arguments.seeds.start == 1 {
+            println!("{outcome:#?}");
+        }
+        if (seed + 1) % 50 == 0 {
+            sum.print(began);
+        }
+    }
+    sum.print(began);
+    if sum.violations.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        println!("seeds with broken rules: {:?}", sum.violations);
+        ExitCode::FAILURE
+    }
+}
+
+/// Figures of many runs.
+#[derive(Default)]
+struct Sum {
+    runs: u64,
+    events: u64,
+    operations: usize,
+    acknowledged: usize,
+    undecided: usize,
+    faults: u64,
+    virtual_nanos: u64,
+    recovery_max: (u64, u64),
+    violations: Vec<u64>,
+    coverage: std::collections::BTreeMap<&'static str, u64>,
+}
+
+impl Sum {
+    fn add(&mut self, outcome: &Outcome) {
+        self.runs += 1;
+        self.events += outcome.counters.events;
+        self.operations += outcome.operations;
+        self.acknowledged += outcome.acknowledged;
+        self.undecided += outcome.undecided;
+        self.faults += outcome.faults;
+        self.virtual_nanos += outcome.duration;
+        self.recovery_max = self.recovery_max.max((outcome.recovery, outcome.seed));
+        if outcome.violation.is_some() {
+            self.violations.push(outcome.seed);
+        }
+        for (name, count) in &outcome.coverage {
+            *self.coverage.entry(name).or_default() += count;
+        }
+    }
+
+    #[expect(clippy::print_stdout, reason = "this is a command-line program")]
+    fn print(&self, began: Instant) {
+        let real = began.elapsed().as_secs_f64();
+        let virtual_seconds = self.virtual_nanos as f64 / SECOND as f64;
+        println!(
+            "{} runs, {} violations; {:.2} virtual hours, {:.0}x real time; {} operations \
+             ({} acknowledged), {} faults, {} undecided keys; {:.2} M events/s; slowest recovery \
+             {:.2} s (seed {})",
+            self.runs,
+            self.violations.len(),
+            virtual_seconds / 3600.0,
+            virtual_seconds / real,
+            self.operations,
+            self.acknowledged,
+            self.faults,
+            self.undecided,
+            self.events as f64 / real / 1e6,
+            self.recovery_max.0 as f64 / SECOND as f64,
+            self.recovery_max.1,
+        );
+        println!("  {:?}", self.coverage);
+    }
+}

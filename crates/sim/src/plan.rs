@@ -1,0 +1,207 @@
+//! What a run is to be: topology, settings, workload and faults, all drawn from the seed.
+//!
+//! Each run uses a subset of everything (a swarm): a fault that is always there hides what
+//! happens without it.
+
+use std::time::Duration;
+
+use cluster::{Member, Redirect, Settings};
+use types::NodeId;
+
+use crate::faults::{FAULTS, Fault};
+use crate::machine::DiskProfile;
+use crate::network::NetworkProfile;
+use crate::random::Random;
+use crate::workload::{CLASSES, Class, Workload};
+use crate::world::{MILLISECOND, MachineProfile, SECOND};
+
+/// The most that a clock runs fast or slow, in parts per million: two of them stay within the
+/// bound that the settings name (50 thousandths).
+const DRIFT_MAX: i64 = 24_000;
+
+/// A rule that is broken on purpose, to see whether the checkers notice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Planting {
+    /// None is.
+    #[default]
+    Nothing,
+    /// A leader serves reads whatever its followers have promised.
+    AnswerWithoutLease,
+    /// A holder keeps serving after it has told another node to campaign.
+    KeepLeaseOverTransfer,
+    /// A node that restarts votes at once, though it may have promised not to.
+    ForgetPromises,
+    /// The log thread calls a write durable before it is.
+    EarlyPersisted,
+}
+
+/// What a run is to be.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The seed it was drawn from.
+    pub seed: u64,
+    /// Settings of the nodes.
+    pub settings: Vec<Settings>,
+    /// Parts per million by which each node's clocks run fast.
+    pub clock_rates: Vec<i64>,
+    /// The disks.
+    pub disk: DiskProfile,
+    /// The network.
+    pub network: NetworkProfile,
+    /// What clients do.
+    pub workload: Workload,
+    /// The faults that occur.
+    pub faults: Vec<Fault>,
+    /// Mean time between two faults, in nanoseconds.
+    pub fault_interval: u64,
+    /// How long the part with faults lasts, in nanoseconds.
+    pub duration: u64,
+    /// The rule that is broken.
+    pub planting: Planting,
+}
+
+impl Plan {
+    /// Draws a run.
+    #[must_use]
+    pub fn draw(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let nodes = random.pick(&[1, 3, 3, 3, 3, 5, 5]);
+        let settings = draw_settings(&mut random, nodes);
+        let drifts = random.permille(500);
+        let rate_max = if drifts { DRIFT_MAX } else { 100 };
+        let mut rate = || random.between(0, rate_max as u64 * 2) as i64 - rate_max;
+        let clock_rates = (0..nodes).map(|_| rate()).collect();
+        let disk = DiskProfile {
+            delay: random.skewed(50_000, 5 * MILLISECOND),
+            jitter: random.skewed(50_000, 5 * MILLISECOND),
+            slow_permille: random.pick(&[0, 0, 5, 20]),
+        };
+        let network = draw_network(&mut random);
+        let workload = draw_workload(&mut random);
+        let faults = draw_faults(&mut random);
+        Self {
+            seed,
+            settings,
+            clock_rates,
+            disk,
+            network,
+            workload,
+            faults,
+            fault_interval: random.skewed(100 * MILLISECOND, 3 * SECOND),
+            duration: random.between(6, 20) * SECOND,
+            planting: Planting::Nothing,
+        }
+    }
+
+    /// The same run without any fault.
+    #[must_use]
+    pub fn without_faults(mut self) -> Self {
+        self.faults.clear();
+        self
+    }
+
+    /// The same run with a rule broken.
+    #[must_use]
+    pub fn with_planting(mut self, planting: Planting) -> Self {
+        self.planting = planting;
+        for settings in &mut self.settings {
+            settings.planted.answer_without_lease = planting == Planting::AnswerWithoutLease;
+            settings.planted.keep_lease_over_transfer = planting == Planting::KeepLeaseOverTransfer;
+        }
+        self
+    }
+
+    pub(crate) fn machines(&self) -> Vec<MachineProfile> {
+        let machine = |(settings, rate): (&Settings, &i64)| MachineProfile {
+            settings: settings.clone(),
+            clock_offset: u64::from(settings.node.0) * 1000 * SECOND,
+            clock_rate: *rate,
+            disk: self.disk.clone(),
+        };
+        self.settings.iter().zip(&self.clock_rates).map(machine).collect()
+    }
+}
+
+/// The members of a cluster of this size.
+pub(crate) fn members(nodes: usize) -> Vec<Member> {
+    let member = |number: usize| Member {
+        node: NodeId(number as u32),
+        host: format!("10.0.0.{number}"),
+        port: 7000,
+        peer_port: 17_000,
+    };
+    (1..=nodes).map(member).collect()
+}
+
+fn draw_settings(random: &mut Random, nodes: usize) -> Vec<Settings> {
+    let mut base = Settings::new(NodeId(1), members(nodes));
+    base.shards = random.between(1, 8) as u16;
+    base.replicas = random.pick(&[3, 3, 5]);
+    base.park_time = millis(random.between(300, 1500));
+    base.request_time = millis(random.between(800, 5000));
+    base.transfer_time = millis(random.between(100, 800));
+    base.campaign_step = millis(random.between(20, 200));
+    base.redirect = random.pick(&[Redirect::Never, Redirect::Rationed, Redirect::Always]);
+    base.segment_bytes = random.skewed(16 << 10, 1 << 20) / 512 * 512;
+    base.log_bytes = base.segment_bytes * random.between(1, 6);
+    let unequal = random.permille(300);
+    let times = |settings: &mut Settings, random: &mut Random| {
+        let support = random.skewed(150, 1500);
+        settings.support_duration = millis(support);
+        settings.beat_interval = millis(support / random.between(4, 10));
+    };
+    times(&mut base, random);
+    let settings = |number: usize| {
+        let mut settings = Settings { node: NodeId(number as u32), ..base.clone() };
+        if unequal {
+            times(&mut settings, random);
+        }
+        settings
+    };
+    (1..=nodes).map(settings).collect()
+}
+
+fn draw_network(random: &mut Random) -> NetworkProfile {
+    let lossy = random.permille(400);
+    let far = random.permille(200);
+    NetworkProfile {
+        delay: if far { random.skewed(MILLISECOND, 8 * MILLISECOND) } else { 50_000 },
+        jitter: if far { 2 * MILLISECOND } else { random.skewed(20_000, MILLISECOND) },
+        slow_permille: random.pick(&[0, 5, 50]),
+        loss_permille: if lossy { random.pick(&[0, 5, 50]) } else { 0 },
+        duplicate_permille: if lossy { random.pick(&[0, 10, 200]) } else { 0 },
+        ordered: !lossy && random.permille(700),
+    }
+}
+
+fn draw_workload(random: &mut Random) -> Workload {
+    let mut classes = vec![Class::Register];
+    for class in CLASSES {
+        if class != Class::Register && random.permille(400) {
+            classes.push(class);
+        }
+    }
+    Workload {
+        clients: random.between(2, 8) as usize,
+        classes,
+        keys: random.between(1, 6),
+        pipeline: random.pick(&[1, 1, 3, 8]),
+        reads_permille: random.between(300, 800),
+        think: random.skewed(MILLISECOND, 60 * MILLISECOND),
+        patience: random.skewed(300 * MILLISECOND, 6 * SECOND),
+        value_bytes: random.pick(&[0, 0, 200, 2000]),
+        one_slot: random.permille(100),
+    }
+}
+
+fn draw_faults(random: &mut Random) -> Vec<Fault> {
+    if random.permille(50) {
+        return Vec::new();
+    }
+    let share = random.pick(&[200, 400, 700]);
+    FAULTS.iter().copied().filter(|_| random.permille(share)).collect()
+}
+
+fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}

@@ -1,0 +1,246 @@
+//! One run: faults (is it safe?), healing (does it recover?), audit (is everything there?).
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::checks::Violation;
+use crate::clients::{Clients, Phase};
+use crate::faults::Injector;
+use crate::plan::{Plan, Planting};
+use crate::random::Random;
+use crate::trace::TraceMode;
+use crate::world::{Counters, Event, Happening, MILLISECOND, SECOND, World};
+
+/// How often all replicas are looked at.
+const LOOK_INTERVAL: u64 = 20 * MILLISECOND;
+/// Every so many looks the data are compared, too.
+const LOOKS_PER_COMPARISON: u64 = 10;
+/// How long the cluster may take to recover after everything was put right.
+const RECOVERY_MAX: u64 = 30 * SECOND;
+/// Most steps of the search for an order of one key's operations.
+const SEARCH_STEPS: u64 = 2_000_000;
+const LOOK: u64 = 16;
+
+/// What became of a run.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The seed.
+    pub seed: u64,
+    /// One number for everything that happened.
+    pub hash: u64,
+    /// How long it lasted, in nanoseconds of virtual time.
+    pub duration: u64,
+    /// How long it took until all was well again, in nanoseconds of virtual time.
+    pub recovery: u64,
+    /// Figures.
+    pub counters: Counters,
+    /// Operations in the history, and how many of them were acknowledged.
+    pub operations: usize,
+    /// How many of them were acknowledged.
+    pub acknowledged: usize,
+    /// Keys that the search could not decide.
+    pub undecided: usize,
+    /// How many faults there were.
+    pub faults: u64,
+    /// The first broken rule.
+    pub violation: Option<Violation>,
+    /// What the checker of histories says, if it found fault.
+    pub report: String,
+    /// The trace's last lines, if they were asked for.
+    pub lines: Vec<String>,
+    /// How often each kind of event was observed.
+    pub coverage: BTreeMap<&'static str, u64>,
+}
+
+struct Run {
+    world: World,
+    clients: Clients,
+    injector: Injector,
+    slots: Vec<types::Slot>,
+    looks: u64,
+    /// The first broken rule ends the run.
+    ended: Option<Violation>,
+}
+
+/// Does what the plan says.
+#[must_use]
+pub fn run(plan: &Plan, mode: TraceMode) -> Outcome {
+    let mut random = Random::new(plan.seed ^ 0x5eed);
+    let mut world = World::new(random.draw(), plan.machines(), plan.network.clone(), mode);
+    for machine in &mut world.machines {
+        machine.forget_promises = plan.planting == Planting::ForgetPromises;
+        machine.early_persisted = plan.planting == Planting::EarlyPersisted;
+    }
+    let shards = u64::from(plan.settings[0].shards);
+    let faults = plan.faults.clone();
+    let injector = Injector::new(faults, plan.fault_interval, shards, &world, random.split());
+    let clients = Clients::new(plan.workload.clone(), random.split());
+    let slots = plan.workload.slots();
+    let mut run = Run { world, clients, injector, slots, looks: 0, ended: None };
+    let recovery = run.play(plan);
+    run.conclude(plan.seed, recovery)
+}
+
+impl Run {
+    fn play(&mut self, plan: &Plan) -> u64 {
+        for node in 0..self.world.len() {
+            self.world.schedule(0, Event::Start { node });
+        }
+        self.clients.start(&mut self.world);
+        self.injector.start(&mut self.world);
+        self.world.set_timer(LOOK_INTERVAL, LOOK << 56);
+        self.until(plan.duration, |_| false);
+        self.clients.phase = Phase::Drain;
+        self.injector.end(&mut self.world);
+        let healed = self.world.now();
+        let recovered = self.until(healed + RECOVERY_MAX, Self::is_well);
+        let recovery = self.world.now() - healed;
+        if self.ended.is_none() && !recovered {
+            let text = self.what_is_wrong();
+            self.fail("recovery", text);
+        }
+        self.clients.begin_audit(&mut self.world);
+        let audited = self.until(self.world.now() + RECOVERY_MAX, |run| run.clients.are_idle());
+        if self.ended.is_none() && !audited {
+            self.fail("recovery", String::from("the final reads did not end"));
+        }
+        let well = self.until(self.world.now() + RECOVERY_MAX, Self::is_well);
+        if self.ended.is_none() && !well {
+            let text = self.what_is_wrong();
+            self.fail("recovery", text);
+        }
+        self.world.inspect(&self.slots);
+        recovery
+    }
+
+    fn fail(&mut self, rule: &'static str, text: String) {
+        let at = self.world.now();
+        self.ended.get_or_insert(Violation { rule, at, text });
+    }
+
+    /// Goes on to a time, or until something is so at a look. Says whether it is.
+    fn until(&mut self, end: u64, done: impl Fn(&mut Self) -> bool) -> bool {
+        while self.ended.is_none() && self.world.next_time() <= end {
+            match self.world.step() {
+                Happening::Reply(connection, bytes) => {
+                    if !self.injector.owns(&mut self.world, connection) {
+                        self.clients.on_reply(&mut self.world, connection, &bytes);
+                    }
+                }
+                Happening::Closed(connection) => {
+                    if !self.injector.owns(&mut self.world, connection) {
+                        self.clients.on_closed(&mut self.world, connection);
+                    }
+                }
+                Happening::Timer(token) if token >> 56 == LOOK => {
+                    self.look();
+                    if done(self) {
+                        return true;
+                    }
+                }
+                Happening::Timer(token) => {
+                    self.clients.on_timer(&mut self.world, token);
+                    self.injector.on_timer(&mut self.world, token);
+                }
+                Happening::Nothing => {}
+            }
+            if let Some(text) = self.clients.oddity.take() {
+                self.fail("replies", text);
+            }
+            if let Some(violation) = self.world.violation() {
+                self.ended = Some(violation.clone());
+            }
+        }
+        false
+    }
+
+    fn look(&mut self) {
+        self.looks += 1;
+        let compares = self.looks % LOOKS_PER_COMPARISON == 0;
+        let slots: &[types::Slot] = if compares { &self.slots } else { &[] };
+        self.world.inspect(slots);
+        self.world.set_timer(self.world.now() + LOOK_INTERVAL, LOOK << 56);
+    }
+
+    /// Whether every shard has one holder, replicas agree and no client waits.
+    fn is_well(&mut self) -> bool {
+        self.clients.are_idle() && self.state_of_shards().iter().all(|(_, state)| state.is_well())
+    }
+
+    fn state_of_shards(&mut self) -> Vec<(types::ShardId, ShardState)> {
+        let mut shards: BTreeMap<types::ShardId, ShardState> = BTreeMap::new();
+        for node in 0..self.world.len() {
+            for view in self.world.replicas(node).unwrap_or_default() {
+                let state = shards.entry(view.shard).or_default();
+                state.holders += usize::from(view.holds);
+                state.replicas += 1;
+                state.voters = view.voters.len();
+                state.places.push((view.last_index.0, view.applied_index.0));
+            }
+        }
+        shards.into_iter().collect()
+    }
+
+    fn what_is_wrong(&mut self) -> String {
+        use fmt::Write as _;
+        let mut text = String::new();
+        let wait = self.clients.longest_wait(self.world.now());
+        if !self.clients.are_idle() {
+            let _ = write!(text, "a client waits since {} ms; ", wait / MILLISECOND);
+        }
+        for (shard, state) in self.state_of_shards() {
+            if !state.is_well() {
+                let _ = write!(text, "{shard}: {state:?}; ");
+            }
+        }
+        text
+    }
+
+    fn conclude(self, seed: u64, recovery: u64) -> Outcome {
+        let Self { world, clients, mut ended, .. } = self;
+        let report = history::check(&clients.history, SEARCH_STEPS);
+        let mut text = String::new();
+        if !report.is_clean() {
+            text = report.to_string();
+            let at = world.now();
+            let why = String::from("clients saw what a correct store does not show");
+            ended.get_or_insert(Violation { rule: "linearizability", at, text: why });
+        }
+        let acknowledged =
+            clients.history.iter().filter(|it| it.status == history::Status::Ok).count();
+        Outcome {
+            seed,
+            hash: world.trace.hash(),
+            duration: world.now(),
+            recovery,
+            counters: world.counters(),
+            operations: clients.history.len(),
+            acknowledged,
+            undecided: report.undecided.len(),
+            faults: self.injector.count,
+            violation: ended.or_else(|| world.violation().cloned()),
+            report: text,
+            coverage: world.checker.coverage.clone(),
+            lines: world.into_trace().into_lines(),
+        }
+    }
+}
+
+/// A shard as all nodes together show it.
+#[derive(Debug, Default)]
+struct ShardState {
+    holders: usize,
+    replicas: usize,
+    voters: usize,
+    /// Newest and newest applied entry of each replica.
+    places: Vec<(u64, u64)>,
+}
+
+impl ShardState {
+    fn is_well(&self) -> bool {
+        let first = self.places.first();
+        self.holders == 1
+            && self.replicas == self.voters
+            && self.places.iter().all(|it| it.0 == it.1 && Some(it) == first)
+    }
+}
