@@ -94,8 +94,10 @@ pub(crate) struct QueuedCommand {
 }
 
 enum Slotted {
-    /// `silent`: CLIENT REPLY had been set so when the request came.
-    Waiting { silent: bool },
+    Waiting {
+        /// What CLIENT REPLY said when the request came.
+        silent: bool,
+    },
     Done(Box<[u8]>),
 }
 

@@ -3,7 +3,9 @@
 //!
 //! A connection belongs to a pair of nodes. While one direction is blocked messages in it vanish,
 //! but the connection stands until somebody notices; it can be made only while both directions
-//! are open. Messages of a connection that broke never arrive.
+//! are open. Messages of a connection that broke never arrive. Requests and their answers keep
+//! their order as long as the connection stands, as the core expects; all else may be lost,
+//! doubled and overtaken one by one, which is worse than what a real connection does.
 
 use crate::random::Random;
 
@@ -24,14 +26,32 @@ pub struct NetworkProfile {
     pub ordered: bool,
 }
 
-/// Times at which the copies of one message arrive.
-pub(crate) type Arrivals = [Option<u64>; 2];
+/// What becomes of a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fate {
+    Lost,
+    /// It is lost because the connection breaks here and now.
+    Broken,
+    /// When it arrives, and when a copy of it does.
+    Arrives(u64, Option<u64>),
+}
+
+/// What a message is, as far as the network is concerned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Path {
+    /// Beats and promises.
+    Urgent = 0,
+    /// The consensus engine's messages and slot images, which bear anything.
+    Data = 1,
+    /// Requests and their answers: in order as long as the connection stands.
+    Stream = 2,
+}
 
 #[derive(Clone, Debug, Default)]
 struct Link {
     blocked: bool,
-    /// Arrival of the newest message, for each of the two paths.
-    last: [u64; 2],
+    /// Arrival of the newest message, for each path.
+    last: [u64; 3],
 }
 
 #[derive(Clone, Debug, Default)]
@@ -64,23 +84,24 @@ impl Network {
         a.min(b) * self.nodes + a.max(b)
     }
 
-    /// A message is sent: when it arrives, if at all.
-    pub(crate) fn send(&mut self, now: u64, from: usize, to: usize, urgent: bool) -> Arrivals {
+    /// A message is sent: what becomes of it.
+    pub(crate) fn send(&mut self, now: u64, from: usize, to: usize, path: Path) -> Fate {
         if !self.is_up(from, to) || self.links[from * self.nodes + to].blocked {
-            return [None, None];
+            return Fate::Lost;
         }
         let profile = self.profile.clone();
         if self.random.permille(profile.loss_permille) {
-            return [None, None];
+            return if path == Path::Stream { Fate::Broken } else { Fate::Lost };
         }
         let first = now + self.delay(&profile);
         let link = &mut self.links[from * self.nodes + to];
-        let last = &mut link.last[usize::from(urgent)];
-        let first = if profile.ordered { first.max(*last + 1) } else { first };
+        let last = &mut link.last[path as usize];
+        let ordered = profile.ordered || path == Path::Stream;
+        let first = if ordered { first.max(*last + 1) } else { first };
         *last = first;
-        let twice = self.random.permille(profile.duplicate_permille);
+        let twice = path != Path::Stream && self.random.permille(profile.duplicate_permille);
         let second = if twice { Some(now + self.delay(&profile) * 3) } else { None };
-        [Some(first), second]
+        Fate::Arrives(first, second)
     }
 
     fn delay(&mut self, profile: &NetworkProfile) -> u64 {
@@ -130,7 +151,7 @@ impl Network {
         connection.up = true;
         connection.generation += 1;
         for link in [a * self.nodes + b, b * self.nodes + a] {
-            self.links[link].last = [0, 0];
+            self.links[link].last = [0; 3];
         }
     }
 }

@@ -142,7 +142,7 @@ fn draw_settings(random: &mut Random, nodes: usize) -> Vec<Settings> {
     base.transfer_time = millis(random.between(100, 800));
     base.campaign_step = millis(random.between(20, 200));
     base.redirect = random.pick(&[Redirect::Never, Redirect::Rationed, Redirect::Always]);
-    base.segment_bytes = random.skewed(16 << 10, 1 << 20) / 512 * 512;
+    base.segment_bytes = random.skewed(64 << 10, 4 << 20) / 512 * 512;
     base.log_bytes = base.segment_bytes * random.between(1, 6);
     let unequal = random.permille(300);
     let times = |settings: &mut Settings, random: &mut Random| {
@@ -187,7 +187,7 @@ fn draw_workload(random: &mut Random) -> Workload {
         keys: random.between(1, 6),
         pipeline: random.pick(&[1, 1, 3, 8]),
         reads_permille: random.between(300, 800),
-        think: random.skewed(MILLISECOND, 60 * MILLISECOND),
+        think: random.skewed(4 * MILLISECOND, 250 * MILLISECOND),
         patience: random.skewed(300 * MILLISECOND, 6 * SECOND),
         value_bytes: random.pick(&[0, 0, 200, 2000]),
         one_slot: random.permille(100),

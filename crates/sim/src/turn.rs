@@ -4,6 +4,7 @@ use cluster::{Admission, ClientAddress, Input, Message, Output, codec};
 use types::Now;
 
 use crate::machine::{Arrival, ClientLink, Process};
+use crate::network::{Fate, Path};
 use crate::world::{ConnectionId, Event, IDLE_TURNS_MAX, World, node_id};
 
 impl World {
@@ -181,22 +182,36 @@ impl World {
             self.note(format_args!("lost on its way to n{}: {message:?}", to + 1));
             return;
         }
-        let urgent = message.is_urgent();
-        let arrivals = self.network.send(self.now, from, to, urgent);
-        if arrivals == [None, None] {
-            return;
-        }
+        let path = path_of(message);
+        let (first, second) = match self.network.send(self.now, from, to, path) {
+            Fate::Lost => return,
+            Fate::Broken => return self.reset(from, to),
+            Fate::Arrives(first, second) => (first, second),
+        };
+        let urgent = path == Path::Urgent;
         let generation = self.network.generation(from, to);
         let mut bytes = Vec::with_capacity(64);
         codec::encode(message, &mut bytes);
-        let [first, second] = arrivals;
         if let Some(at) = second {
             let bytes = bytes.clone();
             self.schedule(at, Event::Message { from, to, generation, urgent, bytes });
         }
-        if let Some(at) = first {
-            self.schedule(at, Event::Message { from, to, generation, urgent, bytes });
+        self.schedule(first, Event::Message { from, to, generation, urgent, bytes });
+    }
+}
+
+fn path_of(message: &Message) -> Path {
+    match message {
+        Message::Beat { .. } | Message::Promise { .. } => Path::Urgent,
+        Message::Raft { .. } | Message::SlotImage { .. } | Message::SlotImageReceived { .. } => {
+            Path::Data
         }
+        Message::Forward { .. }
+        | Message::ForwardReply { .. }
+        | Message::Route { .. }
+        | Message::Transfer { .. }
+        | Message::TransferReply { .. }
+        | Message::TopologyClient { .. } => Path::Stream,
     }
 }
 

@@ -99,8 +99,7 @@ impl Node {
         let (host, library) = (host.clone(), library.clone());
         let me = self.world.settings.node;
         for member in self.world.settings.members.iter().filter(|member| member.node != me) {
-            let message =
-                Message::TopologyClient { host: host.clone(), library: library.clone() };
+            let message = Message::TopologyClient { host: host.clone(), library: library.clone() };
             self.world.effects.messages.push((member.node, message));
         }
     }
@@ -241,8 +240,7 @@ impl Node {
     fn cluster_links(&self, now: Now, reply: &mut Reply<'_>) {
         let settings = &self.world.settings;
         let peers = settings.members.iter().filter(|member| member.node != settings.node);
-        let alive: Vec<_> =
-            peers.filter(|member| self.is_member_alive(now, member.node)).collect();
+        let alive: Vec<_> = peers.filter(|member| self.is_member_alive(now, member.node)).collect();
         reply.array(alive.len() * 2);
         for member in alive {
             for direction in ["to", "from"] {

@@ -5,7 +5,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use resp::command::{
-    Command, Flags, command_docs, command_info, commands, lookup, lookup_full, lookup_subcommand,
+    Command, Flags, KeyFlags, command_docs, command_info, commands, lookup, lookup_full,
+    lookup_subcommand,
 };
 use resp::glob::{self, Case};
 use resp::{CommandId, Reply, error};
@@ -122,13 +123,28 @@ fn get_keys(call: &Call<'_>, with_flags: bool, reply: &mut Reply<'_>) -> Outcome
         }
         reply.bulk(name);
         if with_flags {
-            reply.set(position.flags.len());
-            for word in position.flags.words() {
+            let words = flags_of(command, args, position.flags);
+            reply.set(words.len());
+            for word in words {
                 reply.simple(word);
             }
         }
     }
     Ok(())
+}
+
+/// What a request does with its key, where that depends on the other arguments.
+fn flags_of(command: &Command, args: &[&[u8]], flags: KeyFlags) -> Vec<&'static str> {
+    let has = |word: &[u8]| args.iter().skip(2).any(|arg| arg.eq_ignore_ascii_case(word));
+    match command.id() {
+        Some(CommandId::Set) if !has(b"get") => alloc::vec!["OW", "update"],
+        Some(CommandId::Set) => alloc::vec!["RW", "access", "update"],
+        Some(CommandId::BitField) if has(b"set") || has(b"incrby") => {
+            alloc::vec!["RW", "access", "update"]
+        }
+        Some(CommandId::BitField) => alloc::vec!["RO", "access"],
+        Some(_) | None => flags.words().collect(),
+    }
 }
 
 /// COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern].
@@ -148,8 +164,7 @@ fn list(options: &[&[u8]], reply: &mut Reply<'_>) -> Outcome {
                 if value.len() > types::limits::PATTERN_BYTES_MAX {
                     return Err(Cow::Borrowed("ERR the pattern is too long"));
                 }
-                let matches =
-                    |name: &&str| glob::matches(value, name.as_bytes(), Case::Ignored);
+                let matches = |name: &&str| glob::matches(value, name.as_bytes(), Case::Ignored);
                 all().map(|command| command.name).filter(matches).collect()
             } else {
                 return Err(error::SYNTAX.into());

@@ -17,15 +17,10 @@ pub(super) const USER: &str = "default";
 const HELLO_WITHOUT_AUTH: &str = "NOAUTH HELLO must be called with the client already \
     authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the \
     client and select the RESP protocol version at the same time";
-const BAD_NAME: &str =
-    "ERR Client names cannot contain spaces, newlines or special characters.";
+const BAD_NAME: &str = "ERR Client names cannot contain spaces, newlines or special characters.";
 
 impl Node {
-    pub(super) fn connection_command(
-        &mut self,
-        call: &Call<'_>,
-        reply: &mut Reply<'_>,
-    ) -> Outcome {
+    pub(super) fn connection_command(&mut self, call: &Call<'_>, reply: &mut Reply<'_>) -> Outcome {
         match call.command.id() {
             Some(CommandId::Ping) => ping(call, reply),
             Some(CommandId::Echo) => {

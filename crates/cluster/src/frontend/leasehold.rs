@@ -30,9 +30,11 @@ impl Node {
     /// LEASEHOLD TRANSFER shard node. The reply comes when the lease has moved.
     pub(super) fn leasehold_transfer(&mut self, call: &Call<'_>) -> Outcome {
         let [shard, node] = call.rest(2) else {
-            return Err("ERR LEASEHOLD TRANSFER takes a shard and the node that shall hold it, as in \
+            return Err(
+                "ERR LEASEHOLD TRANSFER takes a shard and the node that shall hold it, as in \
                 LEASEHOLD TRANSFER 7 2"
-                .into());
+                    .into(),
+            );
         };
         let shard = ShardId(labelled(shard, b's').ok_or_else(|| {
             Cow::Owned(alloc::format!(
@@ -50,8 +52,8 @@ impl Node {
         let known = self.world.settings.members.iter().any(|member| member.node == node);
         if known && replicas.is_some_and(|replicas| !replicas.contains(&node)) {
             return Err(Cow::Owned(alloc::format!(
-                "ERR node {node} has no replica of shard {shard} that may hold its lease; LEASEHOLD \
-                 SHARDS {shard} lists those that have one as voters"
+                "ERR node {node} has no replica of shard {shard} that may hold its lease; \
+                 LEASEHOLD SHARDS {shard} lists the nodes that have one as its voters"
             )));
         }
         self.order_transfer(call.now, call.session, shard, node);
@@ -208,9 +210,14 @@ mod tests {
 
     #[test]
     fn a_number_may_have_its_letter() {
-        for (text, number) in
-            [("7", Some(7)), ("s7", Some(7)), ("S7", Some(7)), ("n7", None), ("", None), ("s", None)]
-        {
+        for (text, number) in [
+            ("7", Some(7)),
+            ("s7", Some(7)),
+            ("S7", Some(7)),
+            ("n7", None),
+            ("", None),
+            ("s", None),
+        ] {
             assert_eq!(labelled(text.as_bytes(), b's'), number, "{text}");
         }
         assert_eq!(labelled(b"4294967296", b's'), None);

@@ -13,6 +13,7 @@ mod cluster;
 mod commands;
 mod config;
 mod connection;
+mod counters;
 mod info;
 mod leasehold;
 mod server;
@@ -35,7 +36,7 @@ use crate::node::Node;
 use crate::session::Session;
 use crate::settings::Settings;
 use config::Remembered;
-use info::Counters;
+use counters::Counters;
 use topology::SlotsCache;
 use topology_clients::TopologyClients;
 
@@ -203,6 +204,12 @@ impl Node {
         args: &[&[u8]],
     ) -> Vec<u8> {
         let mut bytes = Vec::new();
+        if command.id() == Some(CommandId::ClientReply) {
+            // Redis leaves the reply out and the array of EXEC one element short.
+            Reply::new(&mut bytes, Protocol::Resp2)
+                .error("ERR CLIENT REPLY is not supported inside a transaction");
+            return bytes;
+        }
         self.write_reply(&Call { now, session: id, command, args }, &mut bytes);
         bytes
     }

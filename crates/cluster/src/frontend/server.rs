@@ -93,10 +93,10 @@ fn function_flush(options: &[&[u8]], reply: &mut Reply<'_>) -> Outcome {
 }
 
 fn lolwut(call: &Call<'_>, reply: &mut Reply<'_>) -> Outcome {
-    if let [option, version, ..] = call.rest(1) {
-        if option.eq_ignore_ascii_case(b"version") {
-            number::parse_i64(version).ok_or(error::NOT_AN_INTEGER)?;
-        }
+    if let [option, version, ..] = call.rest(1)
+        && option.eq_ignore_ascii_case(b"version")
+    {
+        number::parse_i64(version).ok_or(error::NOT_AN_INTEGER)?;
     }
     reply.verbatim(&alloc::format!("Leasehold ver. {VERSION}, Redis ver. {REDIS_VERSION}\n"));
     Ok(())

@@ -13,6 +13,7 @@ use types::{Incarnation, NodeId, Now, SlotRange};
 
 use super::version_index;
 use crate::node::Node;
+use crate::node::routes::Route;
 use crate::settings::{Member, Settings};
 
 /// Neighbouring shards with the same holder and the same replicas.
@@ -55,8 +56,7 @@ impl Encoded {
         let (first, rest) = split_by_role(spans);
         encoded.holders = first.len();
         for (at, span) in first.into_iter().chain(rest).enumerate() {
-            let replicas: &[NodeId] =
-                if at < encoded.holders { &[] } else { &span.replicas };
+            let replicas: &[NodeId] = if at < encoded.holders { &[] } else { &span.replicas };
             let mut reply = Reply::new(&mut encoded.bytes, protocol);
             reply.array(3 + replicas.len());
             reply.integer(i64::from(span.range.first().number()));
@@ -130,7 +130,9 @@ impl Node {
     pub(super) fn spans(&self, now: Now) -> Vec<Span> {
         let mut spans: Vec<Span> = Vec::new();
         for route in self.routes.iter() {
-            let Some(holder) = route.holder.or(route.replicas.first().copied()) else { continue };
+            let Some(holder) = route.holder.or_else(|| self.likely_holder(route)) else {
+                continue;
+            };
             let others = route.replicas.iter().copied().filter(|node| *node != holder);
             let replicas: Vec<NodeId> =
                 others.filter(|node| self.is_member_alive(now, *node)).collect();
@@ -149,6 +151,13 @@ impl Node {
             }
         }
         spans
+    }
+
+    /// The first in the order of succession; a replica elsewhere is as good as another.
+    fn likely_holder(&self, route: &Route) -> Option<NodeId> {
+        let local = route.local.and_then(|at| self.shards.get(at));
+        let heir = local.and_then(|shard| shard.lease().succession.first());
+        heir.or(route.replicas.first()).copied()
     }
 
     /// Whether a node beats, as far as this one can see; this one does.

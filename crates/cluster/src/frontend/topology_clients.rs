@@ -36,9 +36,8 @@ struct Seen {
 impl TopologyClients {
     /// Notes a pair; what another node sends is bounded here.
     pub(super) fn note(&mut self, now: Monotonic, host: String, library: String) {
-        let fits = !library.is_empty()
-            && library.len() <= NAME_BYTES_MAX
-            && host.len() <= HOST_BYTES_MAX;
+        let fits =
+            !library.is_empty() && library.len() <= NAME_BYTES_MAX && host.len() <= HOST_BYTES_MAX;
         if !fits {
             return;
         }

@@ -179,6 +179,11 @@ impl Node {
     /// Moves the finished replies of a session to the end of `into`.
     pub fn take_replies(&mut self, session: SessionId, into: &mut Vec<u8>) {
         self.world.sessions.take_output(session, into);
+        if self.world.sessions.get(session).is_some_and(|session| session.paused) {
+            // It may go on with the next turn, which must come at once.
+            self.world.sessions.announce(session);
+            self.next_sweep = Monotonic(0);
+        }
     }
 
     /// Handles one input. Its outputs come with the next [`Node::settle`].
@@ -412,8 +417,14 @@ impl Node {
                     self.each_shard_with(now, peer, |shard, env| shard.on_withdrawn(env, peer));
                     self.fail_forwards_to(now, peer);
                 }
-                SupportChange::Renewed(peer) | SupportChange::Appeared(peer) => {
+                SupportChange::Renewed(peer) => {
                     self.each_shard_with(now, peer, |shard, env| shard.greet(env));
+                }
+                SupportChange::Appeared(peer) => {
+                    self.each_shard_with(now, peer, |shard, env| {
+                        shard.greet(env);
+                        shard.on_appeared(env);
+                    });
                 }
             }
         }
@@ -541,15 +552,14 @@ impl Node {
         for (to, message) in messages.into_iter().chain(answers) {
             out.push(Output::Send { to, message });
         }
-        let limit = self.world.settings.session_output_bytes;
         for id in self.world.sessions.take_announced() {
             if self.world.sessions.has_output(id) {
                 out.push(Output::Replies { session: id });
             }
             let Some(session) = self.world.sessions.get(id) else { continue };
-            if session.closing && session.outstanding() == 0 || session.output_bytes() > limit {
+            if session.closing && session.outstanding() == 0 {
                 out.push(Output::Close { session: id });
-            } else if session.paused && requests::has_room(session) {
+            } else if session.paused && !session.closing && requests::has_room(session) {
                 session.paused = false;
                 out.push(Output::Resume { session: id });
             }

@@ -21,9 +21,13 @@ const REDIRECT_INTERVAL_NANOS: u64 = 60_000_000_000;
 /// Only for a shard whose holder has been the same for this long, in nanoseconds: half a minute.
 const REDIRECT_STABLE_NANOS: u64 = 30_000_000_000;
 
+/// Bytes of replies after which a session's further requests wait until the driver has taken
+/// them: small requests for large values must not fill the memory within one turn.
+const OUTPUT_BYTES: usize = 1 << 20;
+
 /// Whether a paused session may go on.
 pub(super) fn has_room(session: &Session) -> bool {
-    session.outstanding() <= SESSION_PIPELINE_MAX / 2
+    session.outstanding() <= SESSION_PIPELINE_MAX / 2 && session.output_bytes() <= OUTPUT_BYTES
 }
 
 impl Node {
@@ -37,7 +41,9 @@ impl Node {
             ReplyMode::Skip => session.reply_mode = ReplyMode::SkipNext,
             ReplyMode::On | ReplyMode::Off => {}
         }
-        session.paused = session.closing || session.outstanding() >= SESSION_PIPELINE_MAX;
+        session.paused = session.closing
+            || session.outstanding() >= SESSION_PIPELINE_MAX
+            || session.output_bytes() > OUTPUT_BYTES;
         admission(session.paused)
     }
 

@@ -360,7 +360,7 @@ impl RaftGroup {
         let mut out = Collected::default();
         let number = ready.number();
         out.must_persist = ready.must_sync();
-        out.messages.extend(ready.take_messages().into_iter().map(RaftMessage));
+        out.messages.extend(ready.take_messages().into_iter().filter_map(between_nodes));
         let held = ready.take_persisted_messages();
         for state in ready.take_read_states() {
             if let Ok(number) = <[u8; 8]>::try_from(state.request_ctx.as_slice()) {
@@ -396,7 +396,7 @@ impl RaftGroup {
             self.unpersisted.push_back(Unpersisted { write, ready: number, messages: held });
         } else {
             self.engine.on_persist_ready(number);
-            out.messages.extend(held.into_iter().map(RaftMessage));
+            out.messages.extend(held.into_iter().filter_map(between_nodes));
         }
         out
     }
@@ -406,7 +406,7 @@ impl RaftGroup {
         while self.unpersisted.front().is_some_and(|first| first.write <= write) {
             let Some(done) = self.unpersisted.pop_front() else { return };
             self.engine.on_persist_ready(done.ready);
-            messages.extend(done.messages.into_iter().map(RaftMessage));
+            messages.extend(done.messages.into_iter().filter_map(between_nodes));
         }
         // After a catch-up the engine has to be told that its index is applied, or it looks for
         // entries that no longer exist when it campaigns.
@@ -533,6 +533,12 @@ impl RaftMessage {
     pub(crate) fn set_snapshot_data(&mut self, data: Vec<u8>) {
         self.0.mut_snapshot().data = data.into();
     }
+}
+
+/// The engine also writes messages that followers pass on to their leader (proposals, read
+/// indexes). Requests are forwarded before they reach a group, so those are dropped.
+fn between_nodes(message: EngineMessage) -> Option<RaftMessage> {
+    Kind::of(message.get_msg_type()).map(|_| RaftMessage(message))
 }
 
 fn committed(mut entry: Entry) -> Committed {

@@ -186,7 +186,7 @@ impl Shard {
                 }
                 let data = &mut self.data;
                 env.sessions.answer(waiter, |reply| {
-                    run(data, *slot, command, context, &mut changes, reply);
+                    apply_command(data, *slot, command, context, &mut changes, reply);
                 });
                 self.places.changed(*slot, index);
             }
@@ -198,7 +198,7 @@ impl Shard {
                 env.sessions.answer(waiter, |reply| {
                     reply.array(commands.len());
                     for command in commands {
-                        run(data, *slot, command, context, &mut changes, reply);
+                        apply_command(data, *slot, command, context, &mut changes, reply);
                     }
                 });
                 self.places.changed(*slot, index);
@@ -286,6 +286,19 @@ impl Shard {
         let data = &self.data;
         env.sessions.answer(waiter, |reply| answer_survey(data, survey, now, seed, reply));
     }
+}
+
+/// Runs one command of an entry.
+fn apply_command(
+    data: &mut Keyspace,
+    slot: Slot,
+    command: &Command<'_>,
+    context: &Context,
+    changes: &mut Changes,
+    reply: &mut Reply<'_>,
+) {
+    let outcome = run(data, slot, command, context, changes, reply);
+    assert_eq!(outcome, Outcome::Done, "an entry's commands decide about expiry themselves");
 }
 
 /// Runs one command.

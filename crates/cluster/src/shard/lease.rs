@@ -8,17 +8,19 @@
 //! its promise to B is over, and B considers that promise over before X does. The same argument is
 //! checked by machine in `crates/model`.
 
-use alloc::vec::Vec;
 use core::time::Duration;
 
 use smallvec::SmallVec;
-use types::{Monotonic, NodeId};
+use types::{LeaseEpoch, Monotonic, NodeId};
 
 use super::{Env, Fortified, Promised, Shard};
 use crate::io::{Event, Fortification, Message};
 use crate::raft_group::{Kind, RaftMessage};
 use crate::settings::Settings;
 use crate::support::Support;
+
+/// How many times longer than later ones the heirs of a new cluster's first holders wait.
+const BIRTH_PATIENCE: u32 = 10;
 
 /// What this replica can do for a request at the moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -311,19 +313,31 @@ impl Shard {
         }
     }
 
-    /// How long this replica lets those ranked before it go first.
+    /// How long this replica lets those ranked before it go first: the holder that the log names,
+    /// then the succession order, without the leader that is known to be gone.
     pub(super) fn campaign_delay(&self, settings: &Settings) -> Duration {
-        let dead = self.group.leader().or(self.lease.holder.filter(|holder| *holder != self.me));
-        let mut heirs: Vec<NodeId> = self.lease.succession.clone();
-        for voter in self.group.replicas().voters() {
-            if !heirs.contains(&voter) {
-                heirs.push(voter);
+        let mut heirs: SmallVec<[NodeId; 8]> = SmallVec::new();
+        let named = self.lease.holder.into_iter().chain(self.lease.succession.iter().copied());
+        for heir in named.chain(self.voters()) {
+            if !heirs.contains(&heir) && self.group.leader() != Some(heir) {
+                heirs.push(heir);
             }
         }
-        // After a restart of everybody the former holder's node is a candidate like any other.
-        heirs.retain(|heir| Some(*heir) != dead);
         let rank = heirs.iter().position(|heir| *heir == self.me).unwrap_or(heirs.len());
-        settings.campaign_step * u32::try_from(rank).unwrap_or(u32::MAX)
+        let rank = u32::try_from(rank).unwrap_or(u32::MAX);
+        // The nodes of a new cluster start one after the other: each first holder gets its time,
+        // so that the leases begin evenly spread.
+        let new = self.lease.epoch == LeaseEpoch(0);
+        settings.campaign_step * rank * if new { BIRTH_PATIENCE } else { 1 }
+    }
+
+    /// A peer is there (again): with its vote an election may succeed that failed before.
+    pub(crate) fn on_appeared(&mut self, env: &Env<'_>) {
+        if self.group.leader().is_none() && !self.group.is_leader() && self.group.is_voter() {
+            self.campaigns = 0;
+            let soon = env.now.monotonic + self.campaign_delay(env.settings);
+            self.campaign_at = self.campaign_at.min(soon);
+        }
     }
 
     /// Campaigns if it is time to.

@@ -1,13 +1,14 @@
 //! `leasehold dev`: a whole cluster on this machine, to try things out and to break them.
 
 use std::fmt::Write;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, value_parser};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use types::limits::{NODES_MAX, SHARDS_MAX};
 
@@ -16,6 +17,10 @@ use super::dev_cluster::{DevCluster, DevNode};
 use super::{CommandError, print, shards};
 use crate::clock;
 
+const NODES: RangeInclusive<i64> = 1..=NODES_MAX as i64;
+const SHARDS: RangeInclusive<i64> = 1..=SHARDS_MAX as i64;
+/// The ports for nodes lie 10000 above, and there must be room for them.
+const PORTS: RangeInclusive<i64> = 1..=55_000;
 /// How often children and signals are looked at.
 const STEP: Duration = Duration::from_millis(100);
 /// After how long without all holders the user is told that something may be wrong.
@@ -33,13 +38,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
   leasehold dev --fresh                  forget what earlier runs have stored")]
 pub(super) struct DevArguments {
     /// How many nodes.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=NODES_MAX as i64))]
+    #[arg(long, default_value_t = 3, value_parser = value_parser!(u32).range(NODES))]
     pub(super) nodes: u32,
     /// Port of the first node; the others follow. Nodes talk at the ports 10000 above.
-    #[arg(long, default_value_t = 7001, value_parser = clap::value_parser!(u16).range(1..=55_000))]
+    #[arg(long, default_value_t = 7001, value_parser = value_parser!(u16).range(PORTS))]
     pub(super) port: u16,
     /// How many shards a new cluster is cut into.
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=SHARDS_MAX as i64))]
+    #[arg(long, default_value_t = 16, value_parser = value_parser!(u16).range(SHARDS))]
     pub(super) shards: u16,
     /// Where everything is kept.
     #[arg(long, default_value = "leasehold-dev")]

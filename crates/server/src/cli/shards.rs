@@ -1,7 +1,7 @@
 //! `leasehold shards` and `leasehold transfer`: ask any node about the shards' leases.
 //!
-//! The table shows whatever fields the nodes report, in their order, so that a newer node can
-//! say more than this program knows of.
+//! The table shows the fields that most questions are about; with `--wide` it shows whatever the
+//! nodes report, in their order, so that a newer node can say more than this program knows of.
 
 use clap::Args;
 use resp::Value;
@@ -9,15 +9,36 @@ use resp::Value;
 use super::connection::{Connection, NodeArguments, json, pairs, text};
 use super::{CommandError, print};
 
+/// The fields that a table shows if it is not to show them all.
+const USUAL_FIELDS: [&str; 12] = [
+    "shard",
+    "first_slot",
+    "last_slot",
+    "holder",
+    "epoch",
+    "term",
+    "voters",
+    "learners",
+    "last_index",
+    "commit_index",
+    "applied_index",
+    "keys",
+];
+
 /// Show each shard: its slots, its holder, its lease and how far its replicas are.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   leasehold shards
-  leasehold shards --url 10.0.0.1:7001 --json")]
+  leasehold shards --url 10.0.0.1:7001 --json
+
+How far a replica is, is what the node that is asked knows of its own.")]
 pub(super) struct ShardsArguments {
     #[command(flatten)]
     node: NodeArguments,
-    /// Write JSON instead of a table.
+    /// Show every field.
+    #[arg(long, conflicts_with = "json")]
+    wide: bool,
+    /// Write JSON, with every field, instead of a table.
     #[arg(long)]
     json: bool,
 }
@@ -41,7 +62,7 @@ pub(super) fn list(arguments: &ShardsArguments) -> Result<(), CommandError> {
     let reply = ask(&arguments.node)?;
     let rows = rows(&reply)?;
     if !arguments.json {
-        return print(table(&rows));
+        return print(table(&rows, arguments.wide));
     }
     let object = |row: &Row<'_>| {
         let pairs = row.iter().map(|(name, value)| (Value::Simple(name.clone()), (*value).clone()));
@@ -95,10 +116,10 @@ fn rows(reply: &Value) -> Result<Vec<Row<'_>>, CommandError> {
 }
 
 /// Aligned columns under the names of the fields, in the order in which they first appear.
-fn table(rows: &[Row<'_>]) -> String {
+fn table(rows: &[Row<'_>], wide: bool) -> String {
     let mut names: Vec<&str> = Vec::new();
     for (name, _) in rows.iter().flatten() {
-        if !names.contains(&name.as_str()) {
+        if !names.contains(&name.as_str()) && (wide || USUAL_FIELDS.contains(&name.as_str())) {
             names.push(name);
         }
     }
@@ -153,7 +174,8 @@ shard  holder  replicas  new
 1      12      1,2       -
 2      -       -         -
 ";
-        assert_eq!(table(&rows), expected);
+        assert_eq!(table(&rows, true), expected);
+        assert_eq!(table(&rows, false), "shard  holder\n1      12\n2      -\n");
     }
 
     #[test]

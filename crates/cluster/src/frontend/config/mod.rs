@@ -4,7 +4,8 @@
 //! A parameter of Redis that means something here is live. One that can't mean anything but does
 //! no harm (how a list is encoded, say) is accepted, checked and remembered. One whose other
 //! values would be a lie (`appendonly no`) is pinned: only the true value is accepted. Changes
-//! concern this node alone and are forgotten when it ends.
+//! concern this node alone and are forgotten when it ends. Of `client-output-buffer-limit` only
+//! the hard limit of normal clients counts.
 
 mod live;
 mod table;

@@ -53,11 +53,7 @@ const fn text(names: &'static [&'static str], default: &'static str) -> Paramete
     Parameter { names, kind, source: Source::Remembered(default) }
 }
 
-const fn kind(
-    names: &'static [&'static str],
-    default: &'static str,
-    kind: Kind,
-) -> Parameter {
+const fn kind(names: &'static [&'static str], default: &'static str, kind: Kind) -> Parameter {
     Parameter { names, kind, source: Source::Remembered(default) }
 }
 

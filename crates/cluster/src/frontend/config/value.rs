@@ -41,8 +41,9 @@ impl Kind {
     pub(super) fn parse(self, value: &[u8], current: &str) -> Parsed {
         let text = core::str::from_utf8(value).map_err(|_| "argument must be text in UTF-8")?;
         match self {
-            Self::Flag => word(text, &["yes", "no"])
-                .ok_or(Cow::Borrowed("argument must be 'yes' or 'no'")),
+            Self::Flag => {
+                word(text, &["yes", "no"]).ok_or(Cow::Borrowed("argument must be 'yes' or 'no'"))
+            }
             Self::Integer { min, max } => {
                 let number = number::parse_i64(value);
                 let number = number.ok_or("argument couldn't be parsed into an integer")?;
@@ -152,9 +153,7 @@ fn buffer_limits(text: &str, current: &str) -> Parsed {
             "slave" | "replica" => 4,
             "pubsub" => 8,
             _ => {
-                return Err(
-                    "Invalid client class specified in buffer limit configuration.".into()
-                );
+                return Err("Invalid client class specified in buffer limit configuration.".into());
             }
         };
         const INVALID: &str =
