@@ -184,6 +184,11 @@ impl Recovery {
 }
 
 impl RecoveredShard {
+    /// A replica that has nothing yet, of a shard with these slots.
+    pub(crate) fn empty(range: types::SlotRange) -> Self {
+        Self::new(ShardState { range, ..ShardState::unknown() }, SegmentId(0))
+    }
+
     fn new(state: ShardState, segment: SegmentId) -> Self {
         let vote = HardVote { term: state.applied.1, vote: 0, commit: state.applied.0 };
         Self {

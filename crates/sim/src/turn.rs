@@ -203,9 +203,11 @@ impl World {
 fn path_of(message: &Message) -> Path {
     match message {
         Message::Beat { .. } | Message::Promise { .. } => Path::Urgent,
-        Message::Raft { .. } | Message::SlotImage { .. } | Message::SlotImageReceived { .. } => {
-            Path::Data
-        }
+        Message::Raft { .. }
+        | Message::SlotImage { .. }
+        | Message::SlotImageReceived { .. }
+        | Message::AskRelease { .. }
+        | Message::Release { .. } => Path::Data,
         Message::Forward { .. }
         | Message::ForwardReply { .. }
         | Message::Route { .. }

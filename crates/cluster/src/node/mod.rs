@@ -7,6 +7,7 @@
 
 mod forwarding;
 mod gather;
+mod membership;
 mod orders;
 mod placing;
 mod requests;
@@ -301,6 +302,9 @@ impl Node {
                 support.on_promise(now.monotonic, from, sequence, fortification, duration);
             }
             Message::Raft { shard, message, fortified } => {
+                if self.local(shard).is_none() && message.is_from_leader() {
+                    self.make_replica(now, shard);
+                }
                 self.with_shard(now, shard, |shard, env| {
                     shard.on_message(env, from, message, fortified);
                 });
@@ -497,6 +501,7 @@ impl Node {
         for id in rerouted {
             self.update_route(now, id);
             self.note_lease_moved(id);
+            self.forget_removed(id);
         }
     }
 
@@ -584,7 +589,7 @@ fn initial_routes(settings: &Settings, shards: &[Shard], now: Now) -> Vec<Route>
         let known = local.and_then(|at| shards.get(at));
         routes.push(Route {
             shard: id,
-            range: known.map_or(range, Shard::range),
+            range: known.filter(|shard| shard.has_begun()).map_or(range, Shard::range),
             holder: None,
             epoch: known.map_or(LeaseEpoch(0), |shard| shard.lease().epoch),
             replicas: known.map_or(replicas, Shard::voters),

@@ -57,6 +57,14 @@ impl Routes {
         self.routes.iter()
     }
 
+    /// Notes where the shard's replica on this node stands, if there is one.
+    pub(crate) fn set_local(&mut self, shard: ShardId, local: Option<usize>) {
+        let route = self.by_shard.get(&shard).and_then(|at| self.routes.get_mut(*at));
+        if let Some(route) = route {
+            route.local = local;
+        }
+    }
+
     /// Notes who holds a shard. News of an older lease are ignored; says whether anything changed.
     pub(crate) fn update(
         &mut self,

@@ -69,6 +69,11 @@ impl RaftMessage {
         Term(self.0.term)
     }
 
+    /// Whether a leader sent it to a replica.
+    pub(crate) fn is_from_leader(&self) -> bool {
+        matches!(self.kind(), Kind::Append | Kind::Heartbeat | Kind::Snapshot)
+    }
+
     /// Whether it asks for a vote in an election that the old holder has asked for.
     pub(crate) fn has_transfer_mark(&self) -> bool {
         self.0.context.as_ref() == TRANSFER_MARK

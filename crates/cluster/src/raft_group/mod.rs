@@ -142,7 +142,9 @@ impl RaftGroup {
             check_quorum: false,
             pre_vote: true,
             skip_bcast_commit: true,
-            batch_append: true,
+            // The engine adds entries to a message of its own that holds none without a look at
+            // where that message ends, and so sends entries with a gap before them.
+            batch_append: false,
             ..Config::default()
         };
         let logger = slog::Logger::root(slog::Discard, slog::o!());
@@ -157,10 +159,6 @@ impl RaftGroup {
 
     pub(crate) fn is_leader(&self) -> bool {
         self.engine.raft.state == StateRole::Leader
-    }
-
-    pub(crate) fn is_candidate(&self) -> bool {
-        matches!(self.engine.raft.state, StateRole::Candidate | StateRole::PreCandidate)
     }
 
     /// Whether this replica may become leader: it is a voter.
@@ -513,11 +511,6 @@ impl RaftMessage {
     /// The sender.
     pub(crate) fn from(&self) -> Option<NodeId> {
         node_id(self.0.from)
-    }
-
-    /// The index that an answer or an append is about.
-    pub(crate) fn index(&self) -> LogIndex {
-        LogIndex(self.0.index)
     }
 
     /// On a catch-up's last message: where it began.

@@ -262,6 +262,11 @@ impl Shard {
         self.range
     }
 
+    /// Whether the replica has any state; a new one has not until a catch-up brings it.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.group.applied_index() > LogIndex(0)
+    }
+
     pub(crate) fn lease(&self) -> &Lease {
         &self.lease
     }
@@ -276,6 +281,30 @@ impl Shard {
 
     pub(crate) fn applied_index(&self) -> LogIndex {
         self.group.applied_index()
+    }
+
+    /// Whether a replica that has been part of the shard is so no longer.
+    pub(crate) fn is_removed(&self, me: NodeId) -> bool {
+        self.group.applied_index() > LogIndex(0) && !self.has_replica_on(me)
+    }
+
+    /// Whether a replica has the log up to its end, or nearly so.
+    pub(crate) fn is_caught_up(&self, node: NodeId) -> bool {
+        self.group.is_replicating(node) && transfer::lag(&self.group, node) <= transfer::LAG_MAX
+    }
+
+    /// Proposes a change of the replicas.
+    ///
+    /// # Errors
+    /// If another change is under way or the log takes no entries.
+    pub(crate) fn propose_change(
+        &mut self,
+        env: &Env<'_>,
+        change: crate::raft_group::ReplicaChange,
+    ) -> Result<(), &'static str> {
+        self.group.propose_change(change)?;
+        self.unsettle(env);
+        Ok(())
     }
 
     /// How many requests wait for a holder.

@@ -316,7 +316,7 @@ impl Shard {
     }
 
     /// Whether this replica holds a valid lease now.
-    pub(super) fn is_serving(&mut self, env: &Env<'_>) -> bool {
+    pub(crate) fn is_serving(&mut self, env: &Env<'_>) -> bool {
         self.standing(env.now.monotonic, env.support) == super::Standing::Holder
     }
 
@@ -348,11 +348,6 @@ impl Shard {
         let pending = self.pending.front().map(|pending| pending.deadline);
         let parked = parked.unwrap_or(Monotonic::NEVER);
         parked.min(pending.unwrap_or(Monotonic::NEVER))
-    }
-
-    /// A session ended: nothing it watches matters any more.
-    pub(crate) fn forget_watcher(&mut self, watcher: Watcher) {
-        self.watches.forget(watcher);
     }
 }
 

@@ -9,14 +9,14 @@
 
 use alloc::string::String;
 
-use types::{LeaseEpoch, Monotonic, NodeId};
+use types::{LeaseEpoch, LogIndex, Monotonic, NodeId};
 
 use super::{Env, Shard};
 use crate::io::Event;
-use crate::session::Waiter;
+use crate::raft_group::RaftGroup;
 
 /// Entries by which a target may lag when a transfer begins.
-const LAG_MAX: u64 = 256;
+pub(super) const LAG_MAX: u64 = 256;
 
 /// A lease on its way.
 pub(super) struct Transfer {
@@ -29,6 +29,12 @@ impl Transfer {
     pub(super) fn has_given_up(&self) -> bool {
         self.given_up
     }
+}
+
+/// By how many entries a replica is behind.
+pub(super) fn lag(group: &RaftGroup, node: NodeId) -> u64 {
+    let matched = group.progress(node).map_or(LogIndex(0), |(matched, _)| matched);
+    group.last_index().0.saturating_sub(matched.0)
 }
 
 impl Shard {
@@ -96,12 +102,11 @@ impl Shard {
         if !env.support.is_alive(env.now.monotonic, target) {
             return Err(alloc::format!("ERR node {target} does not answer its peers"));
         }
-        let last = self.group.last_index().0;
-        let matched = self.group.progress(target).map_or(0, |(matched, _)| matched.0);
-        if !self.group.is_replicating(target) || matched + LAG_MAX < last {
+        if !self.is_caught_up(target) {
+            let behind = lag(&self.group, target);
             return Err(alloc::format!(
-                "ERR node {target} has not caught up with shard {id} (it is at {matched} of \
-                 {last}); try again later"
+                "ERR node {target} has not caught up with shard {id} (it is {behind} entries \
+                 behind); try again later"
             ));
         }
         Ok(())
@@ -160,10 +165,5 @@ impl Shard {
         let heirs: alloc::vec::Vec<NodeId> = heirs.filter(|heir| *heir != self.me).collect();
         heirs.into_iter().any(|heir| self.begin_transfer(env, heir, None).is_ok())
             || self.voters().len() > 1 && self.is_serving(env)
-    }
-
-    /// Ends the waits of a waiter of this node's own.
-    pub(super) fn is_own(waiter: Waiter) -> bool {
-        !matches!(waiter, Waiter::Peer { .. })
     }
 }

@@ -140,61 +140,54 @@ impl Cluster {
         Client::connect(self[number].address)
     }
 
-    /// Waits until every shard has a holder among the nodes that run.
+    /// Waits until every shard has a holder.
     pub(crate) fn wait_for_holders(&self) {
-        let running: Vec<u32> =
-            self.nodes.iter().filter(|node| node.is_running()).map(|node| node.number).collect();
-        self.wait_for("every shard has a holder that runs", &running, |holders| {
-            holders.values().all(|holder| running.contains(holder))
-        });
+        self.wait_for("every shard has a holder", |holders| !holders.values().any(Option::is_none));
     }
 
-    /// Waits until the nodes asked agree that a node holds nothing.
+    /// Waits until every shard has a holder, and never this one.
     pub(crate) fn wait_until_without_leases(&self, number: u32) {
-        let others: Vec<u32> = self
-            .nodes
-            .iter()
-            .filter(|node| node.is_running() && node.number != number)
-            .map(|node| node.number)
-            .collect();
-        self.wait_for("others hold its shards", &others, |holders| {
-            holders.values().all(|holder| others.contains(holder))
+        self.wait_for(&format!("nodes other than {number} hold everything"), |holders| {
+            holders.values().all(|holder| holder.is_some_and(|holder| holder != number))
         });
     }
 
-    fn wait_for(&self, what: &str, asked: &[u32], is_true: impl Fn(&Holders) -> bool) {
-        for &number in asked {
-            wait_until(&format!("as node {number} sees it, {what}"), || {
-                self.try_holders(number).is_some_and(|holders| is_true(&holders))
-            });
+    fn wait_for(&self, what: &str, is_true: impl Fn(&Holders) -> bool) {
+        wait_until(what, || {
+            let holders = self.holders();
+            !holders.is_empty() && is_true(&holders)
+        });
+    }
+
+    /// Who holds which shard, asked of those who should know: the nodes themselves.
+    pub(crate) fn holders(&self) -> Holders {
+        let mut holders = Holders::new();
+        for node in self.nodes.iter().filter(|node| node.is_serving()) {
+            let client = Client::try_connect(node.address);
+            let reply = client.and_then(|mut client| client.try_ask("LEASEHOLD SHARDS"));
+            // Nodes that have just been started do not listen yet.
+            let Ok(Value::Array(shards)) = reply else { continue };
+            for shard in &shards {
+                let name = field(shard, "shard").expect("a shard has a number");
+                let holder = holders.entry(name).or_insert(None);
+                if field(shard, "lease_valid") == Some(1) {
+                    *holder = Some(node.number);
+                }
+            }
         }
-    }
-
-    /// Who holds which shard, as a node sees it; 0 stands for nobody.
-    pub(crate) fn holders(&self, asked: u32) -> Holders {
-        self.try_holders(asked).expect("the node answers LEASEHOLD SHARDS")
-    }
-
-    fn try_holders(&self, asked: u32) -> Option<Holders> {
-        let mut client = Client::try_connect(self[asked].address).ok()?;
-        let reply = client.try_ask("LEASEHOLD SHARDS").ok()?;
-        let Value::Array(shards) = reply else { return None };
-        let holders = shards.iter().map(|shard| Some((field(shard, "shard")?, field(shard, "holder").unwrap_or(0))));
-        holders.collect::<Option<Holders>>().filter(|holders| !holders.is_empty())
+        holders
     }
 }
 
 /// Holders by shard.
-pub(crate) type Holders = BTreeMap<u32, u32>;
+pub(crate) type Holders = BTreeMap<u32, Option<u32>>;
 
 /// A number in a list of names and values.
 fn field(shard: &Value, name: &str) -> Option<u32> {
     let Value::Array(items) = shard else { return None };
-    let pair = items.chunks_exact(2).find(|pair| pair[0] == Value::Bulk(name.into()))?;
-    match &pair[1] {
-        Value::Integer(number) => u32::try_from(*number).ok(),
-        _ => None,
-    }
+    let mut pairs = items.chunks_exact(2);
+    let pair = pairs.find(|pair| pair[0] == Value::Bulk(name.into()))?;
+    if let Value::Integer(number) = pair[1] { u32::try_from(number).ok() } else { None }
 }
 
 impl Index<u32> for Cluster {

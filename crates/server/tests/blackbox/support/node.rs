@@ -28,6 +28,7 @@ pub(crate) struct Node {
     log: PathBuf,
     settings: Vec<String>,
     child: Option<Child>,
+    paused: bool,
 }
 
 impl Node {
@@ -39,7 +40,7 @@ impl Node {
     ) -> Self {
         let data = directory.join(format!("node-{number}"));
         let log = directory.join(format!("node-{number}.log"));
-        Self { number, address, data, log, settings, child: None }
+        Self { number, address, data, log, settings, child: None, paused: false }
     }
 
     /// The command that starts it.
@@ -73,6 +74,11 @@ impl Node {
         self.child.is_some()
     }
 
+    /// Whether it can answer.
+    pub(crate) fn is_serving(&self) -> bool {
+        self.child.is_some() && !self.paused
+    }
+
     /// SIGKILL: no goodbye, no flush.
     pub(crate) fn kill(&mut self) {
         let mut child = self.child.take().expect("the node runs");
@@ -81,13 +87,15 @@ impl Node {
     }
 
     /// SIGSTOP: the process stands still and its clock goes on.
-    pub(crate) fn pause(&self) {
+    pub(crate) fn pause(&mut self) {
         self.signal(Signal::STOP);
+        self.paused = true;
     }
 
     /// SIGCONT.
-    pub(crate) fn resume(&self) {
+    pub(crate) fn resume(&mut self) {
         self.signal(Signal::CONT);
+        self.paused = false;
     }
 
     /// SIGTERM: the node hands its leases over and ends.

@@ -1,0 +1,116 @@
+//! Changing the replicas of a shard: learners, votes, removals.
+//!
+//! One change at a time, through the shard's own log; the engine uses joint configurations where a
+//! simple step would not be safe. A node that is to have a new replica makes an empty one when
+//! the shard's leader first writes to it; the leader then feeds it slot images.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use types::{NodeId, Now, ShardId};
+
+use super::Node;
+use crate::raft_group::ReplicaChange;
+use crate::recovery::RecoveredShard;
+use crate::shard::Shard;
+
+impl Node {
+    /// Begins a change of a shard's replicas. It is done when the log has it, see
+    /// [`Event::ReplicasChanged`](crate::Event::ReplicasChanged).
+    ///
+    /// # Errors
+    /// Why the change is refused: this node doesn't hold the shard, another change is under way,
+    /// or the change would leave the shard worse off than it may be.
+    pub fn change_replicas(
+        &mut self,
+        now: Now,
+        shard: ShardId,
+        change: ReplicaChange,
+    ) -> Result<(), String> {
+        let node = match change {
+            ReplicaChange::AddLearner(node)
+            | ReplicaChange::Promote(node)
+            | ReplicaChange::Remove(node) => node,
+        };
+        if !self.world.settings.members.iter().any(|member| member.node == node) {
+            return Err(alloc::format!("ERR there is no node {node}"));
+        }
+        let mut result = Err(alloc::format!("ERR this node has no replica of shard {shard}"));
+        self.with_shard(now, shard, |found, env| {
+            result = found.change_replicas(env, change);
+        });
+        result
+    }
+
+    /// Makes an empty replica of a shard, because its leader writes to this node.
+    pub(super) fn make_replica(&mut self, now: Now, shard: ShardId) {
+        let Some(route) = self.routes.get(shard) else { return };
+        let recovered = RecoveredShard::empty(route.range);
+        let settings = &self.world.settings;
+        let seed = self.frontend.random();
+        let Ok(replica) = Shard::new(shard, recovered, settings, seed, now) else { return };
+        self.shards.push(replica);
+        let at = self.shards.len() - 1;
+        self.routes.set_local(shard, Some(at));
+        self.touch(at);
+    }
+
+    /// Requests for a shard whose replica was removed from this node go to its holder.
+    pub(super) fn forget_removed(&mut self, shard: ShardId) {
+        let me = self.world.settings.node;
+        let removed = self
+            .local(shard)
+            .and_then(|at| self.shards.get(at))
+            .is_some_and(|found| found.is_removed(me));
+        if removed {
+            self.routes.set_local(shard, None);
+        }
+    }
+}
+
+impl Shard {
+    /// Checks a change and proposes it.
+    fn change_replicas(
+        &mut self,
+        env: &crate::shard::Env<'_>,
+        change: ReplicaChange,
+    ) -> Result<(), String> {
+        let id = self.id;
+        if !self.is_serving(env) {
+            return Err(alloc::format!("ERR this node does not hold shard {id} at the moment"));
+        }
+        let voters = self.voters();
+        let has = |node: NodeId| self.has_replica_on(node);
+        match change {
+            ReplicaChange::AddLearner(node) if has(node) => {
+                return Err(alloc::format!("ERR node {node} already has a replica of shard {id}"));
+            }
+            ReplicaChange::Promote(node) if voters.contains(&node) => {
+                return Err(alloc::format!("ERR node {node} already votes in shard {id}"));
+            }
+            ReplicaChange::Promote(node) if !self.is_caught_up(node) => {
+                return Err(alloc::format!(
+                    "ERR node {node} has not caught up with shard {id}; try again later"
+                ));
+            }
+            ReplicaChange::Remove(node) if !has(node) => {
+                return Err(alloc::format!("ERR node {node} has no replica of shard {id}"));
+            }
+            ReplicaChange::Remove(node) if voters.contains(&node) => {
+                let rest: Vec<NodeId> = voters.into_iter().filter(|v| *v != node).collect();
+                let now = env.now.monotonic;
+                let me = env.settings.node;
+                let live =
+                    rest.iter().filter(|v| **v == me || env.support.is_alive(now, **v)).count();
+                if live <= rest.len() / 2 {
+                    return Err(alloc::format!(
+                        "ERR without node {node} too few live voters of shard {id} would be left"
+                    ));
+                }
+            }
+            ReplicaChange::AddLearner(_) | ReplicaChange::Promote(_) | ReplicaChange::Remove(_) => {
+            }
+        }
+        self.propose_change(env, change).map_err(|text| alloc::format!("ERR {text}"))
+    }
+}
