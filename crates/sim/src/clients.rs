@@ -40,6 +40,8 @@ struct Client {
     under_way: Vec<(usize, Action)>,
     /// A compare-and-set whose first half is done.
     exchange: Option<Action>,
+    /// The connection watches what nobody wants to exchange any more.
+    tainted: bool,
     waits: u64,
     since: u64,
 }
@@ -72,6 +74,7 @@ impl Clients {
             outstanding: VecDeque::new(),
             under_way: Vec::new(),
             exchange: None,
+            tainted: false,
             waits: 0,
             since: 0,
         };
@@ -164,7 +167,7 @@ impl Clients {
             }
         }
         // A connection is left now and then, so that every node has clients after a fault.
-        if self.clients[at].exchange.is_none() && self.random.permille(20) {
+        if core::mem::take(&mut self.clients[at].tainted) || self.random.permille(20) {
             self.leave(world, at);
         }
         if self.clients[at].connection.is_none() {
@@ -314,6 +317,7 @@ impl Clients {
                     Value::Null => Some(None),
                     _ => None,
                 };
+                self.clients[at].tainted = seen.is_none();
                 self.clients[at].exchange = seen.map(|seen| {
                     let what = What::Exchange(seen);
                     Action { class: Class::Watched, key, what }

@@ -90,6 +90,9 @@ pub(crate) struct Machine {
     pub(crate) life: u64,
     pub(crate) process: Option<Process>,
     pub(crate) paused: bool,
+    /// The virtual machine was stopped, and its process has not run since: whatever it believes
+    /// of its leases, it has told nobody.
+    pub(crate) asleep: bool,
     pub(crate) random: Random,
     /// Rules that the shell breaks on purpose.
     pub(crate) forget_promises: bool,
@@ -113,6 +116,7 @@ impl Machine {
             life: 0,
             process: None,
             paused: false,
+            asleep: false,
             random,
             forget_promises: false,
             early_persisted: false,
@@ -194,6 +198,7 @@ impl Machine {
     pub(crate) fn kill(&mut self, power: bool) {
         let Some(mut process) = self.process.take() else { return };
         self.paused = false;
+        self.asleep = false;
         if process.committing.is_some() {
             // The write under way happens in part, or as a whole without anybody knowing.
             self.disk.power_off_at(self.random.between(1, 3));

@@ -42,6 +42,7 @@ impl World {
                 self.checker.report(self.now, "progress", text);
             }
         }
+        self.machines[node].asleep = false;
         for output in outputs {
             self.perform(node, output);
         }
@@ -348,6 +349,7 @@ impl World {
         machine.paused = true;
         if clocks {
             machine.clock.stop(now);
+            machine.asleep = true;
         }
         let how = if clocks { " with its clocks" } else { "" };
         self.note(format_args!("n{} is paused{how}", node + 1));

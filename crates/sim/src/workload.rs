@@ -238,8 +238,6 @@ pub(crate) fn watch(
     number: u64,
 ) -> Vec<(Vec<Vec<u8>>, Expected)> {
     vec![
-        // An earlier watch may have been left behind when its GET was refused.
-        (vec![b"UNWATCH".to_vec()], Expected::Nothing),
         (vec![b"WATCH".to_vec(), key.to_vec()], Expected::Nothing),
         (vec![b"GET".to_vec(), key.to_vec()], Expected::Watched(operation, number)),
     ]

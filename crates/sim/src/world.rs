@@ -384,6 +384,9 @@ impl World {
         }
         for other in (0..self.machines.len()).filter(|other| *other != holder) {
             let now = self.clock(other);
+            if self.machines[other].asleep {
+                continue;
+            }
             let Some(process) = &mut self.machines[other].process else { continue };
             let views = process.node.replicas(now);
             if views.iter().any(|it| it.shard == shard && it.holds && it.epoch < epoch) {
@@ -400,6 +403,9 @@ impl World {
         for node in 0..self.machines.len() {
             let now = self.clock(node);
             let machine = &mut self.machines[node];
+            if machine.asleep {
+                continue;
+            }
             let Some(process) = &mut machine.process else { continue };
             let views = process.node.replicas(now);
             self.checker.look(self.now, node, machine.life, &views);

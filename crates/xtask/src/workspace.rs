@@ -44,11 +44,14 @@ pub(crate) fn write(path: &str, text: &str) -> Result<(), Failure> {
 /// What `cargo metadata` says about all packages in the lock file.
 pub(crate) fn metadata() -> Result<&'static Value, Failure> {
     static METADATA: OnceLock<Result<Value, Failure>> = OnceLock::new();
-    let found = METADATA.get_or_init(|| {
-        let text = process::capture(&mut process::cargo(&["metadata", "--format-version", "1"]))?;
-        serde_json::from_str(&text).map_err(|error| format!("cargo metadata: {error}"))
-    });
-    found.as_ref().map_err(Failure::clone)
+    METADATA.get_or_init(|| metadata_of("Cargo.toml")).as_ref().map_err(Failure::clone)
+}
+
+/// The same for the workspace with this manifest.
+pub(crate) fn metadata_of(manifest: &str) -> Result<Value, Failure> {
+    let words = ["metadata", "--format-version", "1", "--locked", "--manifest-path", manifest];
+    let text = process::capture(&mut process::cargo(&words))?;
+    serde_json::from_str(&text).map_err(|error| format!("cargo metadata: {error}"))
 }
 
 /// Where Cargo puts what it builds.

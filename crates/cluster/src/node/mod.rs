@@ -1,6 +1,6 @@
 //! One node: its shards, its clients, and what it knows of the others.
 //!
-//! Reading order: this file (inputs, and what happens once a turn), `routes` (who holds what),
+//! Reading order: this file (inputs, and what happens once a turn), `peers`, `routes` (who holds what),
 //! `requests` (from a client's arguments to a shard), `transactions`, `placing` (here, there, or
 //! wait), `forwarding`, `gather` (requests to all shards), `orders` (moving leases by hand),
 //! `storage` (the node's log).
@@ -9,6 +9,7 @@ mod forwarding;
 mod gather;
 mod membership;
 mod orders;
+mod peers;
 mod placing;
 mod requests;
 pub(crate) mod routes;
@@ -29,7 +30,7 @@ use crate::recovery::{RecordError, Recovered};
 use crate::session::Sessions;
 use crate::settings::Settings;
 use crate::shard::{Effects, Env, Request, Shard};
-use crate::support::{ClockWatch, Support, SupportChange};
+use crate::support::{ClockWatch, Support};
 use forwarding::Forwards;
 use gather::Gathers;
 use orders::Orders;
@@ -363,75 +364,12 @@ impl Node {
         }
     }
 
-    /// A non-replica learns who holds a shard.
-    fn on_route(
-        &mut self,
-        now: Now,
-        shard: ShardId,
-        epoch: LeaseEpoch,
-        holder: NodeId,
-        replicas: &[NodeId],
-    ) {
-        if self.local(shard).is_none() {
-            self.routes.update(shard, epoch, Some(holder), replicas, now.monotonic);
-        }
-    }
-
-    fn on_peer_up(&mut self, now: Now, peer: NodeId) {
-        self.each_shard_with(now, peer, |shard, env| shard.connection_lost(env, peer));
-        self.announce_routes_to(now, peer);
-    }
-
-    fn on_peer_down(&mut self, now: Now, peer: NodeId) {
-        self.fail_forwards_to(now, peer);
-    }
-
     fn on_disconnected(&mut self, now: Now, session: SessionId) {
         let watching = self.world.sessions.get(session).and_then(|session| session.watching);
         if let Some((_, shard)) = watching {
             self.unwatch(now, session, shard);
         }
         self.world.sessions.close(session);
-    }
-
-    fn each_shard_with(
-        &mut self,
-        now: Now,
-        peer: NodeId,
-        mut run: impl FnMut(&mut Shard, &mut Env<'_>),
-    ) {
-        for at in 0..self.shards.len() {
-            let Some(shard) = self.shards.get_mut(at) else { continue };
-            if shard.has_replica_on(peer) {
-                run(shard, &mut self.world.env(now));
-                self.touch(at);
-            }
-        }
-    }
-
-    /// Sends the beats that are due and reacts to what has changed between the nodes.
-    fn exchange_support(&mut self, now: Now) {
-        let healthy = self.check_disk(now);
-        let world = &mut self.world;
-        world.support.expire(now.monotonic, &mut world.effects.events);
-        world.support.beat(now.monotonic, healthy, &mut world.effects.messages);
-        for change in world.support.take_changes() {
-            match change {
-                SupportChange::Withdrawn(peer) => {
-                    self.each_shard_with(now, peer, |shard, env| shard.on_withdrawn(env, peer));
-                    self.fail_forwards_to(now, peer);
-                }
-                SupportChange::Renewed(peer) => {
-                    self.each_shard_with(now, peer, |shard, env| shard.greet(env));
-                }
-                SupportChange::Appeared(peer) => {
-                    self.each_shard_with(now, peer, |shard, env| {
-                        shard.greet(env);
-                        shard.on_appeared(env);
-                    });
-                }
-            }
-        }
     }
 
     /// A node whose clocks disagree about the time that has passed was suspended: it can't know
@@ -491,59 +429,6 @@ impl Node {
         } else if !self.forwards.is_empty() {
             self.next_sweep = self.next_sweep.min(now.monotonic + SWEEP_INTERVAL * 10);
         }
-    }
-
-    /// Tells those who can't know it from the shard's log who holds it now.
-    fn note_reroutes(&mut self, now: Now) {
-        let mut rerouted = core::mem::take(&mut self.world.effects.rerouted);
-        rerouted.sort_unstable();
-        rerouted.dedup();
-        for id in rerouted {
-            self.update_route(now, id);
-            self.note_lease_moved(id);
-            self.forget_removed(id);
-        }
-    }
-
-    fn update_route(&mut self, now: Now, id: ShardId) {
-        let Some(shard) = self.local(id).and_then(|at| self.shards.get(at)) else { return };
-        let replicas = shard.voters();
-        let lease = shard.lease();
-        let (epoch, holder) = (lease.epoch, lease.holder);
-        let changed = self.routes.update(id, epoch, holder, &replicas, now.monotonic);
-        if changed && holder == Some(self.world.settings.node) {
-            let others: Vec<NodeId> = self.world.settings.members.iter().map(|m| m.node).collect();
-            for node in others {
-                if !replicas.contains(&node) {
-                    self.announce_route(id, node);
-                }
-            }
-        }
-    }
-
-    fn announce_routes_to(&mut self, _now: Now, peer: NodeId) {
-        let held: Vec<ShardId> = self
-            .routes
-            .iter()
-            .filter(|route| route.holder == Some(self.world.settings.node))
-            .filter(|route| !route.replicas.contains(&peer))
-            .map(|route| route.shard)
-            .collect();
-        for shard in held {
-            self.announce_route(shard, peer);
-        }
-    }
-
-    fn announce_route(&mut self, shard: ShardId, to: NodeId) {
-        let Some(route) = self.routes.get(shard) else { return };
-        let message = Message::Route {
-            shard,
-            range: route.range,
-            epoch: route.epoch,
-            holder: self.world.settings.node,
-            replicas: route.replicas.clone(),
-        };
-        self.world.effects.messages.push((to, message));
     }
 
     fn emit(&mut self, now: Now, out: &mut Vec<Output>) {

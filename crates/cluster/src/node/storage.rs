@@ -29,9 +29,6 @@ pub(super) struct Storage {
     stalled: bool,
     newest: SegmentId,
     oldest: SegmentId,
-    /// The oldest and the newest segment when the log was last found short enough: to find out
-    /// takes a look at every slot, so it is done again only when they have changed.
-    short: (SegmentId, SegmentId),
     reclaiming: Option<Reclaiming>,
     release: Option<SegmentId>,
 }
@@ -83,7 +80,6 @@ impl Storage {
             stalled: false,
             newest: SegmentId(0),
             oldest: SegmentId(0),
-            short: (SegmentId(0), SegmentId(0)),
             reclaiming: None,
             release: None,
         }
@@ -228,24 +224,17 @@ impl Node {
         }
     }
 
-    fn log_is_long(&mut self) -> bool {
-        let storage = &mut self.storage;
-        if storage.short == (storage.oldest, storage.newest) {
-            return false;
-        }
+    fn log_is_long(&self) -> bool {
+        let storage = &self.storage;
         let settings = &self.world.settings;
         let segments = storage.newest.0.saturating_sub(storage.oldest.0);
         let bytes = segments.saturating_mul(settings.segment_bytes);
-        let mut long = bytes > settings.log_bytes;
-        if long {
-            // The log must have room for every slot's image and for as much again in entries, or
-            // the same images would be written over and over.
-            let data: u64 = self.shards.iter().map(|shard| shard.data().memory_bytes()).sum();
-            long = bytes > data.saturating_mul(2);
+        if bytes <= settings.log_bytes {
+            return false;
         }
-        if !long {
-            storage.short = (storage.oldest, storage.newest);
-        }
-        long
+        // The log must have room for every slot's image and for as much again in entries, or the
+        // same images would be written over and over. Asked in every turn, so it must be cheap.
+        let data: u64 = self.shards.iter().map(|shard| shard.data().payload_bytes()).sum();
+        bytes > data.saturating_mul(2)
     }
 }

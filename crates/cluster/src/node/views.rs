@@ -43,23 +43,8 @@ pub struct ReplicaView {
 impl Node {
     /// All replicas on this node.
     pub fn replicas(&mut self, now: Now) -> Vec<ReplicaView> {
-        let view = |status: ShardStatus| ReplicaView {
-            shard: status.shard,
-            range: status.range,
-            term: status.term,
-            leader: status.leader,
-            epoch: status.lease.epoch,
-            holder: status.lease.holder,
-            holds: status.lease_valid,
-            last_index: status.last_index,
-            commit_index: status.commit_index,
-            applied_index: status.applied_index,
-            mixed: status.mixed,
-            voters: status.voters,
-            learners: status.learners,
-            keys: status.keys,
-        };
-        self.shard_statuses(now).into_iter().map(view).collect()
+        let support = &self.world.support;
+        self.shards.iter_mut().map(|shard| shard.view(now, support)).collect()
     }
 
     /// A digest of one slot's data, equal on replicas with equal data; `None` without a replica.

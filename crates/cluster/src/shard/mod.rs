@@ -27,6 +27,7 @@ use types::{
 
 use crate::bytes_codec::CodecError;
 use crate::io::{Event, Fortification, Message, WriteId};
+use crate::node::ReplicaView;
 use crate::raft_group::RaftGroup;
 use crate::record::{Lease, ShardState};
 use crate::recovery::RecoveredShard;
@@ -123,6 +124,8 @@ pub(crate) struct Shard {
     reads: reads::ReadRounds,
     watches: proposals::Watches,
     reaping: bool,
+    /// The succession order must follow a change of the replicas.
+    succession_due: bool,
 
     // Replicas that lag.
     settle_at: Monotonic,
@@ -177,8 +180,6 @@ pub(crate) struct ShardStatus {
     pub(crate) last_index: LogIndex,
     pub(crate) commit_index: LogIndex,
     pub(crate) applied_index: LogIndex,
-    /// Whether slot images are ahead of the applied log.
-    pub(crate) mixed: bool,
     pub(crate) persisted_index: LogIndex,
     pub(crate) progress: Vec<(NodeId, LogIndex)>,
     pub(crate) keys: u64,
@@ -243,6 +244,7 @@ impl Shard {
             reads: reads::ReadRounds::default(),
             watches: proposals::Watches::default(),
             reaping: false,
+            succession_due: false,
             settle_at: Monotonic::NEVER,
             catch_ups: Vec::new(),
             staging: None,
@@ -337,6 +339,27 @@ impl Shard {
         }
     }
 
+    /// What a checker wants to know, many times a second: unlike a status it costs next to nothing.
+    pub(crate) fn view(&mut self, now: Now, support: &Support) -> ReplicaView {
+        let replicas = self.group.replicas();
+        ReplicaView {
+            shard: self.id,
+            range: self.range,
+            term: self.group.term(),
+            leader: self.group.leader(),
+            epoch: self.lease.epoch,
+            holder: self.known_holder(),
+            holds: self.lease_is_valid(now.monotonic, support),
+            last_index: self.group.last_index(),
+            commit_index: self.group.commit_index(),
+            applied_index: self.group.applied_index(),
+            mixed: !self.floors.is_empty(),
+            voters: replicas.voters(),
+            learners: replicas.learners(),
+            keys: self.data.keys(),
+        }
+    }
+
     pub(crate) fn status(&mut self, now: Now, support: &Support) -> ShardStatus {
         let lease_valid = self.lease_is_valid(now.monotonic, support);
         let replicas = self.group.replicas();
@@ -363,7 +386,6 @@ impl Shard {
             last_index: self.group.last_index(),
             commit_index: self.group.commit_index(),
             applied_index: self.group.applied_index(),
-            mixed: !self.floors.is_empty(),
             persisted_index: self.group.persisted_index(),
             progress,
             keys: self.data.keys(),

@@ -30,6 +30,7 @@ impl Shard {
         loop {
             self.release_held(env);
             self.flush_batch(env);
+            self.renew_succession();
             self.begin_round(env);
             self.advance_transfer(env);
             let mut worked = false;
@@ -46,6 +47,26 @@ impl Shard {
         self.advance_catch_ups(env);
         self.place_parked(env);
         self.compact(env);
+    }
+
+    /// After a change of the replicas the holder commits a new order of heirs: those that stay,
+    /// as they were ranked, then the new ones.
+    fn renew_succession(&mut self) {
+        if !self.succession_due || !self.group.is_leader() || !self.record_applied() {
+            return;
+        }
+        let voters = self.voters();
+        let mut order = self.lease.succession.clone();
+        order.retain(|heir| voters.contains(heir));
+        for voter in voters {
+            if !order.contains(&voter) {
+                order.push(voter);
+            }
+        }
+        let changed = order != self.lease.succession;
+        if !changed || self.group.propose(entry::encode_succession(&order)).is_some() {
+            self.succession_due = false;
+        }
     }
 
     fn run_engine(&mut self, env: &mut Env<'_>) {

@@ -1,6 +1,7 @@
 //! The folder `tests/redis-suite`: what runs, what must come out, and what is left out and why.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use super::report::Report;
 use crate::{Failure, workspace};
@@ -14,6 +15,12 @@ pub(super) struct Expected {
     ok: u64,
     skipped: u64,
     ignored: u64,
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.ok, self.skipped, self.ignored)
+    }
 }
 
 /// Both files, read.
@@ -43,10 +50,8 @@ impl Plan {
             ignored: report.ignored,
         };
         let expected = self.units.get(unit)?;
-        (found != *expected).then(|| {
-            let Expected { ok, skipped, ignored } = found;
-            format!("{UNITS}: expected {expected:?}, found: {unit} {ok} {skipped} {ignored}")
-        })
+        (found != *expected)
+            .then(|| format!("{UNITS}: expected `{unit} {expected}`, found `{unit} {found}`"))
     }
 
     /// Tests of the list that no unit has met.

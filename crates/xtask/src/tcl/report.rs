@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::tally::Tally;
 
+/// Lines of a failure that are worth showing; the rest is the interpreter's stack.
+const DETAIL_LINES_MAX: usize = 8;
+
 /// What became of the tests of a unit.
 #[derive(PartialEq, Eq, Debug, Default)]
 pub(super) struct Report {
@@ -33,8 +36,12 @@ impl Report {
                 "err" | "exception" => {
                     // What was expected and what came is on the lines that follow.
                     let mut failure = String::from(text);
+                    let mut shown = 0;
                     while let Some(more) = lines.next_if(|line| !line.starts_with('[')) {
-                        failure = failure + "\n    " + more;
+                        if shown < DETAIL_LINES_MAX && !more.trim().is_empty() {
+                            failure = failure + "\n    " + more;
+                            shown += 1;
+                        }
                     }
                     report.failures.push(failure);
                 }

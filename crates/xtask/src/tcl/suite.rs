@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::process::run as run_command;
+use crate::process::{capture, run as run_command};
 use crate::{Failure, workspace};
 
 /// The version whose suite is the exam.
@@ -43,7 +43,7 @@ fn fetch_into(folder: &Path) -> Result<(), Failure> {
         }
         // No user of its own for the download: it may not write here.
         command.args(["-o", "Dir::Etc::SourceList=/dev/null", "-o", "APT::Sandbox::User=root"]);
-        run_command(command.args(words).arg("--quiet").current_dir(folder))
+        capture(command.args(words).arg("--quiet").current_dir(folder))
     };
     apt(&["update"])?;
     apt(&["source", "--download-only", "redis"])?;
@@ -57,17 +57,8 @@ fn fetch_into(folder: &Path) -> Result<(), Failure> {
     let mut tar = Command::new("tar");
     tar.arg("--extract").arg("--file").arg(archive.path()).args(["--strip-components", "1"]);
     run_command(tar.arg("--directory").arg(&unpacked))?;
-    adapt(&unpacked.join("tests"))?;
     // Renamed last, so that an interrupted fetch is begun anew.
     fs::rename(&unpacked, folder.join("redis")).map_err(io)
-}
-
-/// Between units the suite clears functions, which not every server has.
-fn adapt(tests: &Path) -> Result<(), Failure> {
-    let path = tests.join("support/server.tcl");
-    let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let text = text.replace("    r function flush\n", "    catch {r function flush}\n");
-    fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// The system's files of sources with this ending, one text after the other.

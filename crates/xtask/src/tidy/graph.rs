@@ -108,7 +108,7 @@ const RULES: [Rule; 11] = [
             "tracing",
             "tracing-subscriber",
         ],
-        development: &[],
+        development: &["redis"],
         pure: false,
     },
     Rule {
@@ -204,10 +204,11 @@ fn names_std(line: &str) -> bool {
 pub(crate) fn licences() -> Result<(), Failure> {
     let allowed = allowed_licences(&workspace::read("deny.toml")?)?;
     let allowed: BTreeSet<&str> = allowed.iter().map(String::as_str).collect();
-    let packages = workspace::metadata()?["packages"].as_array();
-    let packages = packages.map(Vec::as_slice).unwrap_or_default();
+    let fuzz = workspace::metadata_of("fuzz/Cargo.toml")?;
+    let both = [workspace::metadata()?, &fuzz].map(|metadata| metadata["packages"].as_array());
+    let packages: Vec<&Value> = both.into_iter().flatten().flatten().collect();
     let mut findings = Vec::new();
-    for package in packages {
+    for package in &packages {
         let name = format!("{} {}", text(&package["name"]), text(&package["version"]));
         let licence = text(&package["license"]);
         if !permits(licence, &allowed) {

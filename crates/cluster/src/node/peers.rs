@@ -1,0 +1,128 @@
+//! The other nodes: support, connections that come and go, and who holds what.
+
+use alloc::vec::Vec;
+
+use types::{LeaseEpoch, NodeId, Now, ShardId};
+
+use super::Node;
+use crate::io::Message;
+use crate::shard::{Env, Shard};
+use crate::support::SupportChange;
+
+impl Node {
+    /// A non-replica learns who holds a shard.
+    pub(super) fn on_route(
+        &mut self,
+        now: Now,
+        shard: ShardId,
+        epoch: LeaseEpoch,
+        holder: NodeId,
+        replicas: &[NodeId],
+    ) {
+        if self.local(shard).is_none() {
+            self.routes.update(shard, epoch, Some(holder), replicas, now.monotonic);
+        }
+    }
+
+    pub(super) fn on_peer_up(&mut self, now: Now, peer: NodeId) {
+        self.each_shard_with(now, peer, |shard, env| shard.connection_lost(env, peer));
+        self.announce_routes_to(now, peer);
+    }
+
+    pub(super) fn on_peer_down(&mut self, now: Now, peer: NodeId) {
+        self.fail_forwards_to(now, peer);
+    }
+
+    fn each_shard_with(
+        &mut self,
+        now: Now,
+        peer: NodeId,
+        mut run: impl FnMut(&mut Shard, &mut Env<'_>),
+    ) {
+        for at in 0..self.shards.len() {
+            let Some(shard) = self.shards.get_mut(at) else { continue };
+            if shard.has_replica_on(peer) {
+                run(shard, &mut self.world.env(now));
+                self.touch(at);
+            }
+        }
+    }
+
+    /// Sends the beats that are due and reacts to what has changed between the nodes.
+    pub(super) fn exchange_support(&mut self, now: Now) {
+        let healthy = self.check_disk(now);
+        let world = &mut self.world;
+        world.support.expire(now.monotonic, &mut world.effects.events);
+        world.support.beat(now.monotonic, healthy, &mut world.effects.messages);
+        for change in world.support.take_changes() {
+            match change {
+                SupportChange::Withdrawn(peer) => {
+                    self.each_shard_with(now, peer, |shard, env| shard.on_withdrawn(env, peer));
+                    self.fail_forwards_to(now, peer);
+                }
+                SupportChange::Renewed(peer) => {
+                    self.each_shard_with(now, peer, |shard, env| shard.greet(env));
+                }
+                SupportChange::Appeared(peer) => {
+                    self.each_shard_with(now, peer, |shard, env| {
+                        shard.greet(env);
+                        shard.on_appeared(env);
+                    });
+                }
+            }
+        }
+    }
+
+    /// Tells those who can't know it from the shard's log who holds it now.
+    pub(super) fn note_reroutes(&mut self, now: Now) {
+        let mut rerouted = core::mem::take(&mut self.world.effects.rerouted);
+        rerouted.sort_unstable();
+        rerouted.dedup();
+        for id in rerouted {
+            self.update_route(now, id);
+            self.note_lease_moved(id);
+            self.forget_removed(id);
+        }
+    }
+
+    fn update_route(&mut self, now: Now, id: ShardId) {
+        let Some(shard) = self.local(id).and_then(|at| self.shards.get(at)) else { return };
+        let replicas = shard.voters();
+        let lease = shard.lease();
+        let (epoch, holder) = (lease.epoch, lease.holder);
+        let changed = self.routes.update(id, epoch, holder, &replicas, now.monotonic);
+        if changed && holder == Some(self.world.settings.node) {
+            let others: Vec<NodeId> = self.world.settings.members.iter().map(|m| m.node).collect();
+            for node in others {
+                if !replicas.contains(&node) {
+                    self.announce_route(id, node);
+                }
+            }
+        }
+    }
+
+    fn announce_routes_to(&mut self, _now: Now, peer: NodeId) {
+        let held: Vec<ShardId> = self
+            .routes
+            .iter()
+            .filter(|route| route.holder == Some(self.world.settings.node))
+            .filter(|route| !route.replicas.contains(&peer))
+            .map(|route| route.shard)
+            .collect();
+        for shard in held {
+            self.announce_route(shard, peer);
+        }
+    }
+
+    fn announce_route(&mut self, shard: ShardId, to: NodeId) {
+        let Some(route) = self.routes.get(shard) else { return };
+        let message = Message::Route {
+            shard,
+            range: route.range,
+            epoch: route.epoch,
+            holder: self.world.settings.node,
+            replicas: route.replicas.clone(),
+        };
+        self.world.effects.messages.push((to, message));
+    }
+}

@@ -1,0 +1,16 @@
+//! Tests of the real program: processes, sockets, disks, signals, and other people's clients.
+//!
+//! Each test has a cluster of its own and judges answers or histories, never timings: figures are
+//! printed (`cargo test -p leasehold --test blackbox -- --nocapture`), and the only bounds on
+//! time catch hangs. See `README.md` for what each test covers.
+
+mod bad_clients;
+mod bad_starts;
+mod command_line;
+mod commands;
+mod faults;
+mod idle;
+mod other_clients;
+mod restarts;
+mod support;
+mod transfers;
