@@ -30,6 +30,7 @@ pub struct WriteId(pub u64);
 
 /// What happens to a node, but for clients' requests, which have a call of their own.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "messages are what most inputs are")]
 pub enum Input {
     /// A message arrived from another node. The driver vouches for the sender.
     Peer {

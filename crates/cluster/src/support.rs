@@ -155,13 +155,16 @@ impl Support {
         let duration = self.duration;
         let own = self.incarnation;
         let pair = self.peers.get_mut(&from)?;
-        let appeared = pair.hear(now, self.duration);
+        let mut appeared = pair.hear(now, self.duration);
         let reborn = incarnation > pair.incarnation;
         pair.incarnation = pair.incarnation.max(incarnation);
         // A late beat of an epoch that is over, or of a former life, renews nothing.
         let (epoch, duration) = if epoch < pair.smallest_given {
             (pair.smallest_given, Duration::ZERO)
         } else {
+            // A promise of the peer may have been heard before this beat, when it did not count as
+            // alive yet: what waits for it to be alive must hear of it now.
+            appeared |= pair.given.is_none();
             let until = match pair.given {
                 Some(given) if given.epoch == epoch => given.until.max(now + duration),
                 Some(_) | None => now + duration,

@@ -241,11 +241,11 @@ impl Node {
 
     /// Puts a shard on the list of this turn.
     pub(crate) fn touch(&mut self, at: usize) {
-        if let Some(shard) = self.shards.get_mut(at) {
-            if !shard.dirty {
-                shard.dirty = true;
-                self.dirty.push(at);
-            }
+        if let Some(shard) = self.shards.get_mut(at)
+            && !shard.dirty
+        {
+            shard.dirty = true;
+            self.dirty.push(at);
         }
     }
 

@@ -168,12 +168,10 @@ impl Node {
             .reclaiming
             .as_ref()
             .is_some_and(|reclaiming| reclaiming.last_write.is_some_and(|last| last <= write));
-        if emptied {
-            if let Some(reclaiming) = self.storage.reclaiming.take() {
-                self.storage.release = Some(reclaiming.target);
-                let event = Event::SegmentReleased { segment: reclaiming.target };
-                self.world.effects.events.push(event);
-            }
+        if emptied && let Some(reclaiming) = self.storage.reclaiming.take() {
+            self.storage.release = Some(reclaiming.target);
+            let event = Event::SegmentReleased { segment: reclaiming.target };
+            self.world.effects.events.push(event);
         }
     }
 

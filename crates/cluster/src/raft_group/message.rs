@@ -126,7 +126,7 @@ impl RaftMessage {
         }
         into.put_bytes(&m.context);
         into.put_len(m.entries.len());
-        for entry in m.entries.iter() {
+        for entry in &m.entries {
             encode_entry(entry, into);
         }
         if m.get_msg_type() == MessageType::MsgSnapshot {

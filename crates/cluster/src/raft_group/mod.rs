@@ -430,10 +430,9 @@ impl RaftGroup {
 impl Replicas {
     /// The configuration at the birth of a cluster.
     pub(crate) fn of_voters(nodes: &[NodeId]) -> Self {
-        let mut state = ConfState::default();
-        state.voters = nodes.iter().map(|node| u64::from(node.0)).collect();
-        state.voters.sort_unstable();
-        Self(state)
+        let mut voters: Vec<u64> = nodes.iter().map(|node| u64::from(node.0)).collect();
+        voters.sort_unstable();
+        Self(ConfState { voters, ..ConfState::default() })
     }
 
     /// All voters, the outgoing ones of a joint configuration included, in ascending order.
@@ -600,11 +599,7 @@ fn node_id(number: u64) -> Option<NodeId> {
 }
 
 fn hard_state(vote: HardVote) -> HardState {
-    let mut state = HardState::default();
-    state.term = vote.term.0;
-    state.vote = vote.vote;
-    state.commit = vote.commit.0;
-    state
+    HardState { term: vote.term.0, vote: vote.vote, commit: vote.commit.0, ..HardState::default() }
 }
 
 fn hard_vote(state: &HardState) -> HardVote {

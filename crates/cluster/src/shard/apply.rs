@@ -11,7 +11,7 @@ use resp::{CommandId, Reply};
 use types::{LogIndex, Slot, Term, UnixMillis};
 
 use super::proposals::{Local, Pending};
-use super::{Env, Request, Shard};
+use super::{Env, MALFORMED, Request, Shard};
 use crate::entry::{self, BatchHeader, Command, Entry, Operation, Operations, Survey};
 use crate::io::Event;
 use crate::raft_group::Committed;
@@ -243,13 +243,9 @@ impl Shard {
 
     /// Runs a read on the applied state. The caller has made sure that this is the newest
     /// acknowledged one.
-    pub(super) fn read_applied(&mut self, env: &mut Env<'_>, request: Request) {
-        let operation = match entry::only_operation(&request.operation) {
-            Ok(operation) => operation,
-            Err(_) => {
-                env.sessions.answer_error(request.waiter, "ERR malformed forwarded request");
-                return;
-            }
+    pub(super) fn read_applied(&mut self, env: &mut Env<'_>, request: &Request) {
+        let Ok(operation) = entry::only_operation(&request.operation) else {
+            return env.sessions.answer_error(request.waiter, MALFORMED);
         };
         self.load.reads += 1;
         match operation {
@@ -278,7 +274,7 @@ impl Shard {
             }
             Operation::Survey(survey) => self.survey(env, survey, request.waiter),
             Operation::Group { .. } | Operation::Flush | Operation::Unwatch => {
-                env.sessions.answer_error(request.waiter, "ERR malformed forwarded request");
+                env.sessions.answer_error(request.waiter, MALFORMED);
             }
         }
     }

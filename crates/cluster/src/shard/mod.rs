@@ -52,6 +52,9 @@ pub(crate) struct Request {
     pub(crate) deadline: Monotonic,
 }
 
+/// The answer to a forwarded request that can't be read: the nodes' versions differ, or a bug.
+const MALFORMED: &str = "ERR malformed forwarded request";
+
 /// Who watches keys: a session of a node.
 pub(crate) type Watcher = (NodeId, SessionId);
 

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use resp::CommandId;
 use types::{LogIndex, Monotonic, Now, Slot, Term, UnixMillis};
 
-use super::{Env, Request, Shard, Watcher};
+use super::{Env, MALFORMED, Request, Shard, Watcher};
 use crate::entry::{self, BatchHeader, OperationKind};
 use crate::session::Waiter;
 
@@ -136,7 +136,7 @@ impl Shard {
             return;
         }
         let Ok(kind) = entry::only_operation(&request.operation).map(|op| op.kind()) else {
-            return env.sessions.answer_error(request.waiter, "ERR malformed forwarded request");
+            return env.sessions.answer_error(request.waiter, MALFORMED);
         };
         let idle = self.batch.is_empty() && self.pending.is_empty();
         match kind {
@@ -175,7 +175,7 @@ impl Shard {
         let mut checked = false;
         let held = core::mem::take(&mut self.held);
         let mut held = held.into_iter();
-        while let Some(request) = held.next() {
+        for request in held.by_ref() {
             let kind = entry::only_operation(&request.operation).map(|op| op.kind());
             let watched = kind == Ok(OperationKind::WatchedGroup);
             if watched && checked {

@@ -38,7 +38,7 @@ impl Shard {
         match self.standing(env.now.monotonic, env.support) {
             Standing::Holder => {
                 self.trace_read(env);
-                self.read_applied(env, request);
+                self.read_applied(env, &request);
             }
             Standing::Leader => self.reads.waiting.push(request),
             Standing::Changing | Standing::Follower(_) | Standing::Leaderless => {
@@ -66,13 +66,13 @@ impl Shard {
     /// Begins a round if reads wait for one, or begins anew what was not answered.
     pub(super) fn begin_round(&mut self, env: &Env<'_>) {
         let now = env.now.monotonic;
-        if let Some(round) = &mut self.reads.under_way {
-            if round.until <= now {
-                let mut reads = core::mem::take(&mut round.reads);
-                reads.append(&mut self.reads.waiting);
-                self.reads.waiting = reads;
-                self.reads.under_way = None;
-            }
+        if let Some(round) = &mut self.reads.under_way
+            && round.until <= now
+        {
+            let mut reads = core::mem::take(&mut round.reads);
+            reads.append(&mut self.reads.waiting);
+            self.reads.waiting = reads;
+            self.reads.under_way = None;
         }
         let idle = self.reads.under_way.is_none() && !self.reads.waiting.is_empty();
         if !idle || !self.group.is_leader() {
@@ -104,7 +104,7 @@ impl Shard {
         self.reads.confirmed = rest;
         let ready: Vec<(LogIndex, Vec<Request>)> = ready;
         for request in ready.into_iter().flat_map(|(_, reads)| reads) {
-            self.read_applied(env, request);
+            self.read_applied(env, &request);
         }
     }
 

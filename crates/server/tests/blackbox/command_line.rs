@@ -1,1 +1,112 @@
-//! To come.
+//! The commands for operators, run as they would run them.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{Client, Directory, Plan, Program, bulk, leasehold, let_pass, ok, wait_until};
+
+/// Ports for `dev`, which takes consecutive ones: far from those that the system hands out.
+fn dev_port() -> u16 {
+    20_000 + u16::try_from(std::process::id() % 200).expect("it is small") * 20
+}
+
+#[test]
+fn dev_starts_a_cluster_says_how_to_use_it_and_stops_it() {
+    let directory = Directory::new();
+    let port = dev_port().to_string();
+    let dev = || {
+        let mut command = leasehold();
+        command.args(["dev", "--port", &port, "--set", "park_time=30s", "--dir"]);
+        command.arg(directory.path());
+        command
+    };
+    let first: SocketAddr = format!("127.0.0.1:{port}").parse().expect("it is an address");
+    for start in 0..2 {
+        let program = Program::start(&mut dev(), "");
+        wait_until("the first node serves", || {
+            Client::try_connect(first).and_then(|mut it| it.try_ask("PING")).is_ok()
+        });
+        let mut client = Client::connect(first);
+        if start == 1 {
+            assert_eq!(client.ask("GET greeting"), bulk("hello"), "the data stay");
+        }
+        assert_eq!(client.ask("SET greeting hello"), ok());
+        // It looks for holders ten times a second.
+        let_pass(Duration::from_millis(1500));
+        let pid = Pid::from_raw(i32::try_from(program.pid()).expect("it is small"));
+        kill_process(pid.expect("it is a number"), Signal::INT).expect("our own child");
+        let finished = program.wait();
+        assert!(finished.status.success(), "{finished:#?}");
+        for words in ["every shard has a holder", "redis-cli -p", "kill -9", "Stopped."] {
+            assert!(finished.output.contains(words), "no {words:?} in {}", finished.output);
+        }
+        assert!(Client::try_connect(first).is_err(), "a node outlived its parent");
+    }
+    for node in 1..=3 {
+        let log = fs::read_to_string(directory.join(&format!("node-{node}.log")));
+        let log = log.expect("every node has a log");
+        assert!(log.contains("stopped") && !log.contains("panicked"), "{log}");
+    }
+}
+
+#[test]
+fn shards_are_listed_for_people_and_for_programs() {
+    let cluster = Plan::of(3).patient().with("shards", "5").start();
+    let url = cluster[2].address.to_string();
+    let table = Program::run(leasehold().args(["shards", "--url", &url])).success();
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(lines.len(), 6, "{table}");
+    assert!(lines[0].starts_with("shard") && lines[0].contains("holder"), "{table}");
+    let json = Program::run(leasehold().args(["shards", "--json", "--url", &url])).success();
+    for shard in 1..=5 {
+        assert!(json.contains(&format!("\"shard\":{shard},")), "{json}");
+    }
+    assert_eq!(json.matches("\"holder\":").count(), 5, "{json}");
+    let moved = Program::run(leasehold().args(["transfer", "3", "1", "--url", &url])).success();
+    assert!(moved.contains("Node 1 holds shard 3"), "{moved}");
+    assert_eq!(cluster.holders()[&3], Some(1));
+    let refused = Program::run(leasehold().args(["transfer", "77", "1", "--url", &url]));
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(refused.errors.contains("77"), "{refused:#?}");
+}
+
+#[test]
+fn inspect_reads_the_directory_of_a_running_and_of_a_stopped_node() {
+    let mut cluster = Plan::of(1).patient().start();
+    assert_eq!(cluster.client(1).ask("SET a 1"), ok());
+    let data = cluster[1].data.clone();
+    let inspect =
+        |more: &[&str]| Program::run(leasehold().arg("inspect").args(more).arg(&data)).success();
+    assert!(inspect(&[]).contains("node 1 of cluster `leasehold`"));
+    assert!(cluster[1].stop().success());
+    let text = inspect(&["--records"]);
+    for words in ["segment 1", "commit ", "commits, "] {
+        assert!(text.contains(words), "no {words:?} in {text}");
+    }
+    let missing = cluster.directory().join("nothing-here");
+    let finished = Program::run(leasehold().arg("inspect").arg(missing));
+    assert_eq!(finished.status.code(), Some(1), "{finished:#?}");
+}
+
+#[test]
+fn a_node_that_cannot_be_reached_is_named() {
+    let finished = Program::run(leasehold().args(["shards", "--url", "127.0.0.1:1"]));
+    assert_eq!(finished.status.code(), Some(1));
+    assert!(finished.errors.contains("127.0.0.1:1") && finished.errors.contains("--url"));
+}
+
+#[test]
+fn bench_loads_records_and_judges() {
+    let cluster = Plan::of(3).patient().start();
+    let history = cluster.directory().join("bench.jsonl");
+    let mut load = leasehold();
+    load.args(["bench", "--quiet", "--json", "-c", "8", "-n", "3000", "--keys", "50"]);
+    load.args(["--hosts", &cluster[1].address.to_string(), "--cluster", "--history"]);
+    let report = Program::run(load.arg(&history)).success();
+    assert!(report.contains("\"errs\":0"), "{report}");
+    let verdict = Program::run(leasehold().args(["bench", "check"]).arg(&history)).success();
+    assert!(verdict.contains("verdict         ok"), "{verdict}");
+}

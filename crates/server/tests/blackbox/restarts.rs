@@ -1,1 +1,124 @@
-//! To come.
+//! Restarts: what was acknowledged is there, whatever was killed.
+
+use std::fs;
+
+use resp::Value;
+
+use crate::support::{Cluster, Node, Plan, bulk, integer, ok};
+
+fn kill_all(cluster: &mut Cluster) {
+    for node in cluster.nodes_mut() {
+        node.kill();
+    }
+}
+
+#[test]
+fn a_cluster_killed_all_at_once_has_kept_every_acknowledged_write() {
+    let mut cluster = Plan::of(3).patient().start();
+    for round in 0..3 {
+        let mut client = cluster.client(round % 3 + 1);
+        for key in 0..300 {
+            client.send(&format!("SET key:{key} {round}"));
+            client.send("INCR counter");
+        }
+        for _ in 0..300 {
+            assert_eq!(client.receive(), ok());
+            assert!(matches!(client.receive(), Value::Integer(_)));
+        }
+        kill_all(&mut cluster);
+        cluster.start_all();
+        for node in 1..=3 {
+            let mut client = cluster.client(node);
+            for key in 0..300 {
+                let reply = client.ask(&format!("GET key:{key}"));
+                assert_eq!(reply, bulk(&round.to_string()), "key:{key} at node {node}");
+            }
+            assert_eq!(client.ask("GET counter"), bulk(&(300 * (round + 1)).to_string()));
+            assert_eq!(client.ask("DBSIZE"), integer(301));
+        }
+    }
+}
+
+/// The numbers of a node's log segments, spares included.
+fn segments(node: &Node) -> Vec<String> {
+    let files = fs::read_dir(&node.data).expect("the node has a data directory");
+    let names = files.map(|file| file.expect("it can be read").file_name());
+    let mut names: Vec<String> = names.filter_map(|name| name.into_string().ok()).collect();
+    names.retain(|name| name.ends_with(".segment"));
+    names.sort();
+    names
+}
+
+#[test]
+fn data_survive_many_rotations_of_the_log() {
+    let small = Plan::of(3).patient().with("segment_bytes", "1MiB").with("log_bytes", "4MiB");
+    let mut cluster = small.start();
+    let mut client = cluster.client(1);
+    let first_segment = segments(&cluster[1])[0].clone();
+    // Keys that are written once must be carried along by checkpoints; the rest is turnover.
+    for key in 0..200 {
+        assert_eq!(client.ask(&format!("SET once:{key} {key}")), ok());
+        assert_eq!(client.ask(&format!("SET mortal:{key} {key} EX 10000")), ok());
+    }
+    let value = "v".repeat(8 << 10);
+    let write_much = |client: &mut crate::support::Client, round: usize| {
+        for _ in 0..6 {
+            for key in 0..250 {
+                client.send(&format!("SET turn:{key} {round}:{key}:{value}"));
+            }
+            for _ in 0..250 {
+                assert_eq!(client.receive(), ok());
+            }
+        }
+    };
+    for round in 0..2 {
+        let mut client = cluster.client(2);
+        write_much(&mut client, round);
+        kill_all(&mut cluster);
+        cluster.start_all();
+        let mut client = cluster.client(3);
+        for key in 0..200 {
+            assert_eq!(client.ask(&format!("GET once:{key}")), bulk(&key.to_string()));
+            assert!(matches!(client.ask(&format!("TTL mortal:{key}")), Value::Integer(9000..)));
+        }
+        for key in 0..250 {
+            let expected = format!("{round}:{key}:{value}");
+            assert!(client.ask(&format!("GET turn:{key}")) == bulk(&expected), "turn:{key}");
+        }
+        assert_eq!(client.ask("DBSIZE"), integer(650));
+    }
+    for node in cluster.nodes() {
+        let left = segments(node);
+        println!("node {}: log segments {:?}", node.number, left);
+        assert!(!left.contains(&first_segment), "the oldest segment was never reclaimed");
+        assert!(left.len() < 30, "the log grows without bound: {left:?}");
+    }
+}
+
+#[test]
+fn a_node_that_missed_much_catches_up_and_can_serve_alone_with_another() {
+    let small = Plan::of(3).patient().with("segment_bytes", "1MiB").with("log_bytes", "4MiB");
+    let mut cluster = small.start();
+    cluster[3].kill();
+    cluster.wait_for_holders();
+    let value = "v".repeat(8 << 10);
+    let mut client = cluster.client(1);
+    for number in 0..1500 {
+        client.send(&format!("SET key:{} {number}:{value}", number % 300));
+        assert_eq!(client.receive(), ok());
+    }
+    cluster.start_all();
+    // Leases go only to nodes that have everything, so this is how to wait for the catch-up.
+    let shards: Vec<u32> = cluster.holders().into_keys().collect();
+    for shard in shards {
+        crate::support::wait_until("the node that was away can hold the shard", || {
+            client.ask(&format!("LEASEHOLD TRANSFER {shard} 3")) == ok()
+        });
+    }
+    cluster[1].kill();
+    let mut client = cluster.client(3);
+    for key in 0..300 {
+        let expected = format!("{}:{value}", 1200 + key);
+        assert!(client.ask(&format!("GET key:{key}")) == bulk(&expected), "key:{key}");
+    }
+}

@@ -1,1 +1,74 @@
-//! To come.
+//! Leases on the move under load: clients notice nothing but a moment's wait.
+
+use std::time::Duration;
+
+use crate::support::{Cluster, Load, Plan, error, ok};
+
+/// Gives every shard's lease to the next node in turn, once.
+fn move_every_lease(cluster: &Cluster) -> usize {
+    let mut client = cluster.client(1);
+    let holders = cluster.holders();
+    for (shard, holder) in &holders {
+        let target = holder.map_or(1, |holder| holder % 3 + 1);
+        let reply = client.ask(&format!("LEASEHOLD TRANSFER {shard} {target}"));
+        assert_eq!(reply, ok(), "shard {shard} from {holder:?} to {target}");
+    }
+    holders.len()
+}
+
+#[test]
+fn no_request_fails_while_every_lease_moves_around() {
+    let cluster = Plan::of(3).patient().start();
+    for knows_topology in [false, true] {
+        let time = Duration::from_secs(5);
+        let load = Load::start(cluster.addresses(), cluster.directory(), time, |options| {
+            options.cluster = knows_topology;
+            options.stall_ranges = 16;
+        });
+        let moves: usize = (0..3).map(|_| move_every_lease(&cluster)).sum();
+        let judged = load.finish();
+        println!("{moves} transfers, clients with topology: {knows_topology}: {judged}");
+        judged.assert_no_error();
+    }
+}
+
+#[test]
+fn a_transferred_lease_is_where_it_was_sent() {
+    let cluster = Plan::of(3).patient().with("shards", "4").start();
+    let mut client = cluster.client(2);
+    for target in [1, 2, 3, 3, 1] {
+        assert_eq!(client.ask(&format!("LEASEHOLD TRANSFER 2 {target}")), ok());
+        assert_eq!(cluster.holders()[&2], Some(target));
+    }
+    let reply = client.ask("LEASEHOLD TRANSFER 99 1");
+    assert!(matches!(reply, resp::Value::Error(_)), "{reply:?}");
+    let reply = client.ask("LEASEHOLD TRANSFER 1 9");
+    assert!(matches!(reply, resp::Value::Error(_)), "{reply:?}");
+    assert_ne!(client.ask("LEASEHOLD TRANSFER"), error(""));
+}
+
+#[test]
+fn a_pipeline_under_way_survives_the_transfer_of_its_shard() {
+    let cluster = Plan::of(3).patient().with("shards", "1").start();
+    let mut orders = cluster.client(1);
+    let mut clients = [cluster.client(1), cluster.client(2), cluster.client(3)];
+    let mut total = 0;
+    for target in [2, 3, 1, 3, 2, 1] {
+        for client in &mut clients {
+            for _ in 0..200 {
+                client.send("INCR counter");
+            }
+        }
+        assert_eq!(orders.ask(&format!("LEASEHOLD TRANSFER 1 {target}")), ok());
+        for client in &mut clients {
+            let mut last = 0;
+            for _ in 0..200 {
+                let resp::Value::Integer(count) = client.receive() else { panic!("no count") };
+                assert!(count > last, "a pipeline's requests to a shard keep their order");
+                last = count;
+            }
+        }
+        total += 600;
+        assert_eq!(orders.ask("GET counter"), crate::support::bulk(&total.to_string()));
+    }
+}

@@ -103,7 +103,9 @@ fn skipped(bytes: &[u8], at: usize) -> usize {
         found.map_or(bytes.len(), |found| at + from + found + needle.len())
     };
     match rest {
-        [b'/', b'/', ..] => find(b"\n", 0) - usize::from(find(b"\n", 0) < bytes.len()),
+        [b'/', b'/', ..] => {
+            rest.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| at + end)
+        }
         [b'/', b'*', ..] => nested_comment(bytes, at),
         [b'"', ..] => string_end(bytes, at + 1),
         [b'b' | b'c', b'"', ..] if !in_word => string_end(bytes, at + 2),
@@ -165,12 +167,24 @@ mod tests {
 
     #[test]
     fn functions_are_measured() {
-        let source = "fn one() {}\n\npub(crate) const fn two<const N: usize>(a: [u8; 3])\nwhere\n    \
-                      A: B,\n{\n    fn inner() {\n    }\n}\ntrait T {\n    fn none(&self);\n}\n\
-                      type F = fn (u8);\nstruct S { f: fn(u8) }\n";
+        let source = "
+fn one() {}
+pub(crate) const fn two<const N: usize>(a: [u8; 3])
+where
+    A: B,
+{
+    fn inner() {
+    }
+}
+trait T {
+    fn none(&self);
+}
+type F = fn (u8);
+struct S { f: fn(u8) }
+";
         let found = functions(source);
         let short: Vec<_> = found.iter().map(|f| (f.name.as_str(), f.line, f.lines)).collect();
-        assert_eq!(short, [("one", 1, 1), ("two", 3, 7), ("inner", 7, 2)]);
+        assert_eq!(short, [("one", 2, 1), ("two", 3, 7), ("inner", 7, 2)]);
     }
 
     #[test]
