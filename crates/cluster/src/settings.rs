@@ -104,7 +104,7 @@ impl Settings {
             shards: 16,
             replicas: 3,
             beat_interval: Duration::from_millis(100),
-            support_duration: Duration::from_millis(900),
+            support_duration: Duration::from_millis(750),
             clock_drift_permille: 50,
             clock_gap: Duration::from_millis(500),
             park_time: Duration::from_millis(1500),

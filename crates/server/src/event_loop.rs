@@ -40,6 +40,9 @@ const EVENTS_MAX: usize = 1024;
 const READ_BYTES: usize = 64 << 10;
 /// How often the rare things are done: idle connections, process figures.
 const HOUSEKEEPING_TIME: Duration = Duration::from_secs(1);
+/// How long a node without leases still passes on what others send it, before they have heard who
+/// holds its shards now. What it left unread, they would have to report as of unknown outcome.
+const FAREWELL_TIME: Duration = Duration::from_millis(200);
 /// How long the last replies may take to be written when the process ends.
 const FLUSH_TIME: Duration = Duration::from_millis(500);
 
@@ -49,6 +52,10 @@ enum Stage {
     Running,
     /// Leases are being handed over.
     Stopping {
+        until: Monotonic,
+    },
+    /// There are no leases left; what still arrives is passed on.
+    Leaving {
         until: Monotonic,
     },
     /// The last replies are being written.
@@ -149,7 +156,9 @@ impl EventLoop {
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
         let stage = match self.stage {
             Stage::Running => Monotonic::NEVER,
-            Stage::Stopping { until } | Stage::Flushing { until } => until,
+            Stage::Stopping { until } | Stage::Leaving { until } | Stage::Flushing { until } => {
+                until
+            }
             Stage::Ended => Monotonic::default(),
         };
         let deadline = (self.core.next_deadline())
@@ -261,8 +270,8 @@ impl EventLoop {
                 Output::Release { segment } => self.log.release(segment),
                 Output::Observe(event) => events::log(&event),
                 Output::Stopped => {
-                    let until = clock::monotonic() + FLUSH_TIME;
-                    self.stage = Stage::Flushing { until };
+                    let until = clock::monotonic() + FAREWELL_TIME;
+                    self.stage = Stage::Leaving { until };
                 }
             }
         }
@@ -277,6 +286,11 @@ impl EventLoop {
             Stage::Stopping { until } => {
                 if now >= until {
                     tracing::warn!("could not hand all leases over in time (setting stop_time)");
+                    self.stage = Stage::Flushing { until: now + FLUSH_TIME };
+                }
+            }
+            Stage::Leaving { until } => {
+                if now >= until {
                     self.stage = Stage::Flushing { until: now + FLUSH_TIME };
                 }
             }

@@ -105,6 +105,9 @@ impl Clients {
     pub(crate) fn begin_audit(&mut self, world: &mut World) {
         self.phase = Phase::Audit;
         self.audit = self.workload.audit().into();
+        for client in &mut self.clients {
+            client.tainted |= client.exchange.take().is_some();
+        }
         self.start(world);
     }
 

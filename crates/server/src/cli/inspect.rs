@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use types::SegmentId;
 use wal::{Finding, OsDisk};
 
 use super::{CommandError, print};
@@ -32,6 +33,8 @@ struct Totals {
     payloads: u64,
     payload_bytes: u64,
     damages: Vec<String>,
+    /// The segment without a header that is being read, until a commit is found in it.
+    spare: Option<SegmentId>,
     /// What could not be read with nothing readable after it: the trace of a crash, if anything.
     trailing: Option<String>,
 }
@@ -72,6 +75,7 @@ impl Totals {
             }
             Finding::Spare { segment, file_bytes } => {
                 self.spares += 1;
+                self.spare = Some(segment);
                 print(format_args!("segment {}: spare, {file_bytes} bytes\n", segment.0))
             }
             Finding::UnknownVersion { segment, found } => {
@@ -79,6 +83,12 @@ impl Totals {
             }
             Finding::Commit { segment, offset, sequence, records: count, .. } => {
                 self.commits += 1;
+                if self.spare.take_if(|spare| *spare == segment).is_some() {
+                    self.damage(format!(
+                        "segment {} has commits, but its header is unreadable",
+                        segment.0
+                    ))?;
+                }
                 if let Some(unreadable) = self.trailing.take() {
                     self.damage(unreadable)?;
                 }

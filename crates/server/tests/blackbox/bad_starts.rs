@@ -39,7 +39,7 @@ fn what_the_command_line_does_not_know_is_refused() {
 fn settings_that_make_no_sense_are_refused() {
     for (setting, words) in [
         ("beat_intervall=1s", &["beat_intervall", "Did you mean `beat_interval`?"][..]),
-        ("beat_interval=1", &["beat_interval", "--set"]),
+        ("beat_interval=1", &["beat_interval", "from the command line", "units"]),
         ("beat_interval=1h", &["beat_interval", "10s"]),
         ("node=9", &["node", "members"]),
         ("members=nonsense", &["members", "NODE=HOST:PORT"]),

@@ -140,9 +140,14 @@ impl Cluster {
         Client::connect(self[number].address)
     }
 
-    /// Waits until every shard has a holder.
+    /// Waits until every shard has a holder and every node that serves knows it.
     pub(crate) fn wait_for_holders(&self) {
         self.wait_for("every shard has a holder", |holders| !holders.values().any(Option::is_none));
+        wait_until("every node knows the holders", || {
+            let views = self.nodes.iter().filter(|node| node.is_serving()).map(views_of);
+            let views: Vec<_> = views.collect();
+            views.windows(2).all(|pair| pair[0] == pair[1])
+        });
     }
 
     /// Waits until every shard has a holder, and never this one.
@@ -163,14 +168,10 @@ impl Cluster {
     pub(crate) fn holders(&self) -> Holders {
         let mut holders = Holders::new();
         for node in self.nodes.iter().filter(|node| node.is_serving()) {
-            let client = Client::try_connect(node.address);
-            let reply = client.and_then(|mut client| client.try_ask("LEASEHOLD SHARDS"));
-            // Nodes that have just been started do not listen yet.
-            let Ok(Value::Array(shards)) = reply else { continue };
-            for shard in &shards {
-                let name = field(shard, "shard").expect("a shard has a number");
+            for shard in shards_of(node) {
+                let name = field(&shard, "shard").expect("a shard has a number");
                 let holder = holders.entry(name).or_insert(None);
-                if field(shard, "lease_valid") == Some(1) {
+                if field(&shard, "lease_valid") == Some(1) {
                     *holder = Some(node.number);
                 }
             }
@@ -181,6 +182,19 @@ impl Cluster {
 
 /// Holders by shard.
 pub(crate) type Holders = BTreeMap<u32, Option<u32>>;
+
+/// What a node says of each shard. Nothing, if it has just been started and does not listen yet.
+fn shards_of(node: &Node) -> Vec<Value> {
+    let client = Client::try_connect(node.address);
+    let reply = client.and_then(|mut client| client.try_ask("LEASEHOLD SHARDS"));
+    if let Ok(Value::Array(shards)) = reply { shards } else { Vec::new() }
+}
+
+/// Holder and epoch of each shard, as a node knows them.
+fn views_of(node: &Node) -> Vec<(Option<u32>, Option<u32>)> {
+    let view = |shard: &Value| (field(shard, "holder"), field(shard, "epoch"));
+    shards_of(node).iter().map(view).collect()
+}
 
 /// A number in a list of names and values.
 fn field(shard: &Value, name: &str) -> Option<u32> {
