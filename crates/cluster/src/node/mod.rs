@@ -374,7 +374,7 @@ impl Node {
 
     /// A node whose clocks disagree about the time that has passed was suspended: it can't know
     /// which of its promises still stand.
-    fn watch_clock(&mut self, now: Now) {
+    pub(crate) fn watch_clock(&mut self, now: Now) {
         let tolerance = self.world.settings.clock_gap;
         let Some(gap) = self.clock.gap(now, tolerance) else { return };
         self.world.support.drop_received();

@@ -33,6 +33,8 @@ pub(super) fn has_room(session: &Session) -> bool {
 impl Node {
     /// Handles one request of a client. `args[0]` is the command's name.
     pub fn request(&mut self, now: Now, id: SessionId, args: &[&[u8]]) -> Admission {
+        // A request may be the first thing that a machine sees after it was suspended.
+        self.watch_clock(now);
         self.handle(now, id, args);
         self.world.sessions.announce(id);
         let Some(session) = self.world.sessions.get(id) else { return Admission::Pause };
