@@ -205,6 +205,14 @@ impl Support {
         if fortification.incarnation < pair.incarnation {
             return;
         }
+        if fortification.incarnation > pair.incarnation {
+            // Its first beat may come after this. What was promised to its former life is void,
+            // and whatever that life led needs a new holder, at once.
+            pair.given = None;
+            pair.smallest_given =
+                pair.smallest_given.max(SupportEpoch::first_of(fortification.incarnation));
+            self.changes.push(SupportChange::Withdrawn(from));
+        }
         if fortification.incarnation > pair.incarnation
             || pair.received.is_some_and(|received| {
                 received.fortification.incarnation < fortification.incarnation

@@ -139,7 +139,7 @@ impl Fleet {
 fn report(seed: u64, finished: &process::Finished) {
     let why = if finished.late { "took too long" } else { "failed" };
     let commit = workspace::commit();
-    println!("seed {seed} {why} at {commit}: cargo xtask sim -- --seeds {seed}..{}", seed + 1);
+    println!("seed {seed} {why} at {commit}: cargo xtask sim -- --seed {seed} --trace");
     // The end of the output says what was violated; what led there is long.
     let lines: Vec<&str> = finished.output.lines().collect();
     for line in &lines[lines.len().saturating_sub(40)..] {

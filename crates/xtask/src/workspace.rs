@@ -17,9 +17,7 @@ pub(crate) fn root() -> &'static Path {
 /// Paths of all files that belong to the project, relative to its root and sorted: those that are
 /// committed and those that could be.
 pub(crate) fn files() -> Result<Vec<String>, Failure> {
-    let mut git = Command::new("git");
-    git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
-    let listed = process::capture(git.current_dir(root()))?;
+    let listed = git(&["ls-files", "-z", "--cached", "--others", "--exclude-standard"])?;
     let mut files: Vec<String> =
         listed.split('\0').filter(|path| !path.is_empty()).map(String::from).collect();
     files.retain(|path| root().join(path).is_file());
@@ -62,12 +60,16 @@ pub(crate) fn target() -> Result<PathBuf, Failure> {
 
 /// The commit that is checked out, short, with a mark if the files differ from it.
 pub(crate) fn commit() -> String {
-    let git =
-        |words: &[&str]| process::capture(Command::new("git").args(words).current_dir(root()));
     let commit = git(&["rev-parse", "--short=12", "HEAD"]);
     let changed = git(&["status", "--porcelain"]).is_ok_and(|changes| !changes.is_empty());
     let commit = commit.unwrap_or_else(|_| "unknown".into());
     format!("{}{}", commit.trim(), if changed { " with uncommitted changes" } else { "" })
+}
+
+/// What git says about the repository, whoever owns its folder.
+fn git(words: &[&str]) -> Result<String, Failure> {
+    let mut git = Command::new("git");
+    process::capture(git.args(["-c", "safe.directory=*"]).args(words).current_dir(root()))
 }
 
 /// Builds the released server alone, and says where it is. Alone, because with the simulator

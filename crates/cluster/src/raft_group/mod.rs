@@ -331,9 +331,9 @@ impl RaftGroup {
     }
 
     /// Whether `node` is fed from the log, not from slot images.
-    pub(crate) fn is_replicating(&self, node: NodeId) -> bool {
+    pub(crate) fn is_fed_from_log(&self, node: NodeId) -> bool {
         let progress = self.engine.raft.prs().get(u64::from(node.0));
-        progress.is_some_and(|progress| progress.state == ProgressState::Replicate)
+        progress.is_some_and(|progress| progress.state != ProgressState::Snapshot)
     }
 
     /// Whether a change of the replicas is proposed and not applied.

@@ -85,6 +85,9 @@ impl Shard {
             holder: record.holder,
         });
         if record.holder == self.me && self.group.is_leader() && self.group.term() == term {
+            // Everybody should know at once that the record is committed: where to forward to,
+            // and that an ordered transfer is done.
+            self.greet(env);
             env.effects.events.push(Event::LeaseAcquired {
                 shard: self.id,
                 epoch: self.lease.epoch,

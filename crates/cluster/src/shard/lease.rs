@@ -236,7 +236,15 @@ impl Shard {
             return asked_for(term) || !self.lease_is_valid(now, env.support);
         }
         match self.kept_promise(now, env.support) {
-            Some(promised) if promised.leader == candidate || asked_for(promised.term) => true,
+            Some(promised) if promised.leader == candidate => {
+                if message.term() > promised.term {
+                    // It does not lead any more. It may be unable to win, so the others must be
+                    // free to stand, too.
+                    self.on_release(env, candidate, promised.term);
+                }
+                true
+            }
+            Some(promised) if asked_for(promised.term) => true,
             Some(promised) => {
                 self.ask_release(env, promised);
                 false

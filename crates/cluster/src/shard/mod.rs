@@ -295,7 +295,7 @@ impl Shard {
 
     /// Whether a replica has the log up to its end, or nearly so.
     pub(crate) fn is_caught_up(&self, node: NodeId) -> bool {
-        self.group.is_replicating(node) && transfer::lag(&self.group, node) <= transfer::LAG_MAX
+        self.group.is_fed_from_log(node) && transfer::lag(&self.group, node) <= transfer::LAG_MAX
     }
 
     /// Proposes a change of the replicas.

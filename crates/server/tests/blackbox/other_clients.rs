@@ -66,7 +66,7 @@ fn redis_benchmark_works_plain_and_as_a_cluster_client() {
 
 #[test]
 fn redis_py_works_plain_and_as_a_cluster_client() {
-    let cluster = Plan::of(3).patient().start();
+    let cluster = Plan::of(3).steady().start();
     let address = cluster[1].address;
     for script in ["plain.py", "cluster.py"] {
         let mut command = python(script);
@@ -78,7 +78,7 @@ fn redis_py_works_plain_and_as_a_cluster_client() {
 
 #[test]
 fn redis_rs_works_while_leases_move() {
-    let cluster = Plan::of(3).patient().start();
+    let cluster = Plan::of(3).steady().start();
     let nodes = cluster.addresses().into_iter().map(|address| format!("redis://{address}"));
     let client = ClusterClient::new(nodes).expect("the addresses are proper");
     let mut connection = client.get_connection().expect("the cluster serves");

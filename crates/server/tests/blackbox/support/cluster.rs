@@ -26,15 +26,24 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// So many nodes, everything else as it is by default.
+    /// So many nodes; but for the log's size everything is as it is by default.
     pub(crate) fn of(nodes: u32) -> Self {
+        // Segments are written full of zeros before they are used: small ones keep the disk free
+        // for what is tested, on machines where many tests share it.
         Self { nodes, settings: Vec::new() }
+            .with("segment_bytes", "4MiB")
+            .with("log_bytes", "64MiB")
     }
 
     /// Waits long for leases instead of answering errors, so that a busy machine fails no test
     /// that is about something else.
     pub(crate) fn patient(self) -> Self {
         self.with("park_time", "30s").with("request_time", "50s")
+    }
+
+    /// Believes in its leases longer than the machine's disk is likely to stand still.
+    pub(crate) fn steady(self) -> Self {
+        self.patient().with("support_duration", "3s").with("transfer_time", "10s")
     }
 
     /// One more setting, for all nodes.
