@@ -50,7 +50,13 @@ impl World {
 
     /// Lets all nodes work until nothing happens any more.
     pub fn run(&mut self) {
-        while (0..self.nodes.len()).fold(false, |worked, at| self.turn(at) || worked) {}
+        let mut worked = true;
+        while worked {
+            worked = false;
+            for at in 0..self.nodes.len() {
+                worked |= self.turn(at);
+            }
+        }
     }
 
     fn turn(&mut self, at: usize) -> bool {
