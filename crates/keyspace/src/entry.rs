@@ -114,6 +114,16 @@ impl Entry {
         Self(bytes.into_boxed_slice())
     }
 
+    /// Where the entry's bytes lie.
+    pub(crate) fn address(&self) -> usize {
+        self.0.as_ptr().addr()
+    }
+
+    /// The entry's first byte; 0 in a vacant place.
+    pub(crate) fn first_byte(&self) -> u8 {
+        self.0.first().copied().unwrap_or_default()
+    }
+
     fn flags(&self) -> u8 {
         self.0[0]
     }

@@ -9,10 +9,16 @@
 
 use crate::entry::Entry;
 use crate::slot::{Figures, KeyHasher, SlotData};
+use crate::table::Probe;
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use smallvec::SmallVec;
 use types::{Slot, SlotRange, UnixMillis};
+
+/// Keys that are looked up side by side to warm the cache: about as many as the processor can
+/// have outstanding reads.
+const WARM_GROUP: usize = 16;
 
 /// The data of one shard.
 pub struct Keyspace {
@@ -61,14 +67,25 @@ impl Keyspace {
         if self.range.contains(slot) { self.slot(slot).len() } else { 0 }
     }
 
-    /// Looks a key up and does nothing with it; says whether it is there.
+    /// Brings what commands on these keys will read into the processor's cache.
     ///
-    /// A look-up of a cold key waits for memory three or four times in a row. Called for all keys
-    /// of a batch before the first command runs, the processor does those waits side by side, and
-    /// the commands then find everything in its cache.
-    #[must_use]
-    pub fn warm(&self, slot: Slot, key: &[u8]) -> bool {
-        self.range.contains(slot) && self.slot(slot).find(self.hasher.hash(key), key).is_some()
+    /// A look-up of a cold key waits for memory five times in a row. Here the look-ups of a group
+    /// of keys go step by step together, so that their waits overlap, and the commands then find
+    /// everything near. It changes nothing and may be left out.
+    pub fn warm(&self, keys: &[(Slot, &[u8])]) {
+        let mut seen = 0usize;
+        for group in keys.chunks(WARM_GROUP) {
+            let known = group.iter().filter(|(slot, _)| self.range.contains(*slot));
+            let begin = |(slot, key): &(Slot, &[u8])| self.slot(*slot).probe(self.hasher.hash(key));
+            let mut probes: SmallVec<[Probe<'_>; WARM_GROUP]> = known.map(begin).collect();
+            probes.iter_mut().for_each(Probe::to_bucket);
+            probes.iter_mut().for_each(Probe::to_index);
+            probes.iter_mut().for_each(Probe::to_chunk);
+            seen ^= probes.iter().map(Probe::address).fold(0, |all, one| all ^ one);
+            seen ^= probes.iter().map(|probe| usize::from(probe.first_byte())).sum::<usize>();
+        }
+        // Without a use of what was read, the reading would be optimised away.
+        core::hint::black_box(seen);
     }
 
     /// How many keys have an expiry.

@@ -4,7 +4,7 @@
 //! with it. Slots without expiring keys pay eight bytes for the possibility.
 
 use crate::entry::{Content, Entry};
-use crate::table::{Place, Table};
+use crate::table::{Place, Probe, Table};
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use core::hash::{BuildHasher, Hasher};
@@ -80,6 +80,11 @@ impl SlotData {
         // A set's nodes are about two thirds full.
         let expiries = self.expiries.as_ref().map_or(0, |set| set.len() * 24);
         self.table.bytes() + expiries + size_of::<Self>()
+    }
+
+    /// Begins a look-up that is taken step by step.
+    pub(crate) fn probe(&self, hash: u64) -> Probe<'_> {
+        Probe::new(&self.table, hash)
     }
 
     pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<Place> {

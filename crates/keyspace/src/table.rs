@@ -152,6 +152,58 @@ impl Bucket {
     }
 }
 
+/// A look-up that is taken one step at a time, so that the steps of many look-ups can be taken
+/// side by side. Each step reads memory that the one before has given the address of.
+pub(crate) struct Probe<'a> {
+    hash: u64,
+    table: &'a Table,
+    bucket: Option<&'a Bucket>,
+    index: usize,
+    chunk: Option<&'a Chunk>,
+}
+
+impl<'a> Probe<'a> {
+    pub(crate) fn new(table: &'a Table, hash: u64) -> Self {
+        Self { hash, table, bucket: None, index: 0, chunk: None }
+    }
+
+    /// Reads the table.
+    pub(crate) fn to_bucket(&mut self) {
+        if self.table.len > 0 {
+            self.bucket = self.table.buckets.get(self.table.bucket_of(self.hash));
+        }
+    }
+
+    /// Reads the bucket's tags; only a likely entry is looked at further.
+    pub(crate) fn to_index(&mut self) {
+        let tag = tag_of(self.hash);
+        let tags = self.bucket.iter().flat_map(|bucket| bucket.tags.iter()).enumerate();
+        for (number, lanes) in tags {
+            let same = same_lanes(lanes, tag);
+            if same != 0 {
+                self.index = number * LANES + same.trailing_zeros() as usize;
+                return;
+            }
+        }
+        self.bucket = None;
+    }
+
+    /// Reads the list of chunks.
+    pub(crate) fn to_chunk(&mut self) {
+        self.chunk = self.bucket.and_then(|bucket| bucket.chunks.get(self.index / CHUNK));
+    }
+
+    /// Reads the chunk: where the entry lies.
+    pub(crate) fn address(&self) -> usize {
+        self.chunk.map_or(0, |chunk| chunk[self.index % CHUNK].address())
+    }
+
+    /// Reads the entry.
+    pub(crate) fn first_byte(&self) -> u8 {
+        self.chunk.map_or(0, |chunk| chunk[self.index % CHUNK].first_byte())
+    }
+}
+
 impl Table {
     pub(crate) fn len(&self) -> usize {
         self.len

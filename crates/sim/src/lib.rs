@@ -19,6 +19,7 @@ mod network;
 mod plan;
 mod random;
 mod run;
+pub mod scenario;
 mod trace;
 mod turn;
 mod workload;

@@ -87,6 +87,11 @@ impl Trace {
         self.hash
     }
 
+    /// The lines that were kept so far.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.lines.iter().map(String::as_str)
+    }
+
     /// The lines that were kept.
     #[must_use]
     pub fn into_lines(self) -> Vec<String> {

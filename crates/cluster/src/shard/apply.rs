@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use keyspace::{Changes, Context, Keyspace, Kind, Mode, Outcome, ScanCursor};
 use resp::{CommandId, Reply};
+use smallvec::SmallVec;
 use types::{LogIndex, Slot, Term, UnixMillis};
 
 use super::proposals::{Local, Pending};
@@ -157,14 +158,15 @@ impl Shard {
 
     /// Brings what the operations will touch into the processor's cache, all at once.
     fn warm(&self, mut operations: Operations<'_>) {
-        let mut found = 0usize;
+        let mut keys: SmallVec<[(Slot, &[u8]); 32]> = SmallVec::new();
         while let Ok(Some(operation)) = operations.next() {
             if let Operation::Single { slot, command } = &operation {
-                let key = command.args.get(1).copied().unwrap_or_default();
-                found += usize::from(self.data.warm(*slot, key));
+                keys.extend(command.args.get(1).map(|key| (*slot, *key)));
             }
         }
-        core::hint::black_box(found);
+        if keys.len() > 1 {
+            self.data.warm(&keys);
+        }
     }
 
     /// Runs the reads before the next operation and says who waits for it.

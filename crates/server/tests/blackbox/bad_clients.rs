@@ -62,7 +62,11 @@ fn arbitrary_bytes_never_hurt_a_node() {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 // Mostly the signs that mean something.
                 let sign = (state >> 33) as usize;
-                if sign % 3 == 0 { (state >> 40) as u8 } else { b"*$\r\n123-0GETs+:"[sign % 15] }
+                if sign.is_multiple_of(3) {
+                    (state >> 40) as u8
+                } else {
+                    b"*$\r\n123-0GETs+:"[sign % 15]
+                }
             })
             .collect();
         let mut client = cluster.client(1);

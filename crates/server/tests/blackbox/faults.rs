@@ -68,9 +68,11 @@ fn writes_are_acknowledged_again_soon_after_a_holder_is_killed() {
 /// Writes until it is acknowledged. What was forwarded to a node that then fell silent may or may
 /// not have been done, and the client is told so.
 fn write(client: &mut Client, request: &str) {
-    wait_until("the write is acknowledged", || match client.ask(request) {
-        Value::Error(text) if text.starts_with("UNCERTAIN ") => false,
-        reply => reply == ok() || panic!("{request}: {reply:?}"),
+    wait_until("the write is acknowledged", || {
+        let reply = client.ask(request);
+        let uncertain = matches!(&reply, Value::Error(text) if text.starts_with("UNCERTAIN "));
+        assert!(uncertain || reply == ok(), "{request}: {reply:?}");
+        !uncertain
     });
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Each test has a cluster of its own and judges answers or histories, never timings: figures are
 //! printed (`cargo test -p leasehold --test blackbox -- --nocapture`), and the only bounds on
-//! time catch hangs. See `README.md` for what each test covers.
+//! time catch hangs. See `tests/README.md` for what each test covers.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "tests print what they measure")]
 
 mod bad_clients;
 mod bad_starts;

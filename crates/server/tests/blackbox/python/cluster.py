@@ -46,6 +46,8 @@ def use(protocol):
     assert client.dbsize(target_nodes=client.PRIMARIES) == 0
 
 
+# A node that holds nothing is not in the topology; from here on each holds something.
+transfer(0)
 use(2)
 use(3)
 print("done")

@@ -13,8 +13,8 @@ use super::wait_until;
 pub(crate) struct Program {
     child: Child,
     name: String,
-    output: JoinHandle<String>,
-    errors: JoinHandle<String>,
+    output: Option<JoinHandle<String>>,
+    errors: Option<JoinHandle<String>>,
 }
 
 /// How a program ended, and what it said.
@@ -40,8 +40,8 @@ impl Program {
         // A program that ends without reading everything says so by its exit code.
         let _ = stdin.write_all(input.as_bytes());
         drop(stdin);
-        let output = collect(child.stdout.take().expect("it was piped"));
-        let errors = collect(child.stderr.take().expect("it was piped"));
+        let output = Some(collect(child.stdout.take().expect("it was piped")));
+        let errors = Some(collect(child.stderr.take().expect("it was piped")));
         Self { child, name, output, errors }
     }
 
@@ -59,8 +59,8 @@ impl Program {
         });
         Finished {
             status: status.expect("it was waited for"),
-            output: self.output.join().expect("the reader does not panic"),
-            errors: self.errors.join().expect("the reader does not panic"),
+            output: text(self.output.take()),
+            errors: text(self.errors.take()),
         }
     }
 
@@ -76,6 +76,20 @@ impl Finished {
         assert!(self.status.success(), "{self:#?}");
         self.output
     }
+}
+
+impl Drop for Program {
+    /// After a failed test nothing stays behind. Nodes of `dev` end along with it.
+    fn drop(&mut self) {
+        // Both fail only if the process has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn text(reader: Option<JoinHandle<String>>) -> String {
+    let reader = reader.expect("a program is waited for once");
+    reader.join().expect("the reader does not panic")
 }
 
 fn collect(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
