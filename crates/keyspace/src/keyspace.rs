@@ -78,9 +78,9 @@ impl Keyspace {
             let known = group.iter().filter(|(slot, _)| self.range.contains(*slot));
             let begin = |(slot, key): &(Slot, &[u8])| self.slot(*slot).probe(self.hasher.hash(key));
             let mut probes: SmallVec<[Probe<'_>; WARM_GROUP]> = known.map(begin).collect();
-            probes.iter_mut().for_each(Probe::to_bucket);
-            probes.iter_mut().for_each(Probe::to_index);
-            probes.iter_mut().for_each(Probe::to_chunk);
+            probes.iter_mut().for_each(Probe::find_bucket);
+            probes.iter_mut().for_each(Probe::find_index);
+            probes.iter_mut().for_each(Probe::find_chunk);
             seen ^= probes.iter().map(Probe::address).fold(0, |all, one| all ^ one);
             seen ^= probes.iter().map(|probe| usize::from(probe.first_byte())).sum::<usize>();
         }

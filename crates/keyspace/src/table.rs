@@ -168,14 +168,14 @@ impl<'a> Probe<'a> {
     }
 
     /// Reads the table.
-    pub(crate) fn to_bucket(&mut self) {
+    pub(crate) fn find_bucket(&mut self) {
         if self.table.len > 0 {
             self.bucket = self.table.buckets.get(self.table.bucket_of(self.hash));
         }
     }
 
     /// Reads the bucket's tags; only a likely entry is looked at further.
-    pub(crate) fn to_index(&mut self) {
+    pub(crate) fn find_index(&mut self) {
         let tag = tag_of(self.hash);
         let tags = self.bucket.iter().flat_map(|bucket| bucket.tags.iter()).enumerate();
         for (number, lanes) in tags {
@@ -189,7 +189,7 @@ impl<'a> Probe<'a> {
     }
 
     /// Reads the list of chunks.
-    pub(crate) fn to_chunk(&mut self) {
+    pub(crate) fn find_chunk(&mut self) {
         self.chunk = self.bucket.and_then(|bucket| bucket.chunks.get(self.index / CHUNK));
     }
 

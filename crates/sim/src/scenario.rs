@@ -293,13 +293,12 @@ impl Stage {
     }
 
     fn send(&mut self, at: usize, name: &str, words: &[&str]) -> Result<()> {
-        let world = self.world()?;
         let args = words.iter().map(|word| word.as_bytes().to_vec()).collect();
-        if let Some(named) = self.connections.get(name) {
-            let id = named.id;
+        if let Some(id) = self.connections.get(name).map(|named| named.id) {
             self.world()?.send(id, args);
             return Ok(());
         }
+        let world = self.world()?;
         let id = world.connect(at);
         world.send(id, args);
         let (replies, buffer) = (Vec::new(), Vec::new());

@@ -1,9 +1,9 @@
 //! One node: its shards, its clients, and what it knows of the others.
 //!
-//! Reading order: this file (inputs, and what happens once a turn), `peers`, `routes` (who holds what),
-//! `requests` (from a client's arguments to a shard), `transactions`, `placing` (here, there, or
-//! wait), `forwarding`, `gather` (requests to all shards), `orders` (moving leases by hand),
-//! `storage` (the node's log).
+//! Reading order: this file (inputs, and what happens once a turn), `peers` (the other nodes),
+//! `routes` (who holds what), `requests` (from a client's arguments to a shard), `transactions`,
+//! `placing` (here, there, or wait), `forwarding`, `gather` (requests to all shards), `orders`
+//! (moving leases by hand), `membership`, `storage` (the node's log).
 
 mod forwarding;
 mod gather;

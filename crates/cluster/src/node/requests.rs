@@ -247,8 +247,8 @@ impl Node {
 }
 
 /// The error when the disk is nearly full.
-pub(super) const DISK_FULL: &str = "MISCONF the disk of this node is nearly full, so writes are refused; \
-    free some space or move the shard to another node";
+pub(super) const DISK_FULL: &str = "MISCONF the disk of this node is nearly full, so writes are \
+    refused; free some space or move the shard to another node";
 
 /// The slot of a command's keys.
 pub(super) fn slot_of_keys(

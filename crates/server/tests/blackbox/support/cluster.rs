@@ -92,13 +92,14 @@ impl Plan {
     }
 }
 
-/// An address that only this cluster uses, of this process and of all that run now.
+/// An address that only this cluster uses: no other of this process, and none of processes that
+/// run at the same time, whose numbers differ in their lowest 15 bits.
 fn own_loopback_address() -> IpAddr {
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let [_, high, middle, low] = std::process::id().to_be_bytes();
-    let last = u8::try_from(number % 250).expect("it is small") + 2;
-    // Numbers of processes have 22 bits; 127.0.x.y is what everybody else uses.
-    IpAddr::V4(Ipv4Addr::new(127, 64 | (high & 63), middle.wrapping_add(low), last.max(low / 2)))
+    let last = u8::try_from(number).ok().filter(|last| *last < 250).expect("so many clusters");
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    // 127.0.x.y is what everybody else uses.
+    IpAddr::V4(Ipv4Addr::new(127, 64 + (high & 127), low, last + 2))
 }
 
 /// The nodes, by their numbers.
