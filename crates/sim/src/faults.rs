@@ -72,7 +72,8 @@ pub(crate) const FAULTS: [Fault; 17] = [
 /// Puts something right.
 #[derive(Clone, Debug)]
 enum Cure {
-    Resume(usize),
+    /// The process of this life goes on.
+    Resume(usize, u64),
     Open(Vec<(usize, usize)>),
     Calm,
 }
@@ -243,7 +244,8 @@ impl Injector {
         }
         let (low, high) = if clocks { (gap + gap / 4, gap * 8) } else { (support / 8, support * 5) };
         world.pause(node, clocks);
-        self.later(world, low, high, Cure::Resume(node));
+        let life = world.machines[node].life;
+        self.later(world, low, high, Cure::Resume(node, life));
     }
 
     fn split(&mut self, world: &mut World) {
@@ -281,7 +283,11 @@ impl Injector {
 
     fn cure(&mut self, world: &mut World, cure: Cure) {
         match cure {
-            Cure::Resume(node) => world.resume(node),
+            Cure::Resume(node, life) => {
+                if world.machines[node].life == life {
+                    world.resume(node);
+                }
+            }
             Cure::Open(cut) => {
                 for (from, to) in cut {
                     world.block(from, to, false);
@@ -295,14 +301,20 @@ impl Injector {
     pub(crate) fn end(&mut self, world: &mut World) {
         world.note(format_args!("--- all is put right"));
         self.over = true;
-        for cure in core::mem::take(&mut self.cures).into_iter().flatten() {
-            self.cure(world, cure);
+        for at in 0..self.cures.len() {
+            // A virtual machine goes on in its own time: see above.
+            let asleep = |cure: &Cure| match cure {
+                Cure::Resume(node, _) => world.machines[*node].asleep,
+                Cure::Open(_) | Cure::Calm => false,
+            };
+            if let Some(cure) = self.cures[at].take_if(|cure| !asleep(cure)) {
+                self.cure(world, cure);
+            }
         }
         let profile = &mut world.network.profile;
         profile.loss_permille = 0;
         profile.duplicate_permille = 0;
         for node in 0..world.len() {
-            world.resume(node);
             world.machines[node].stalled_until = 0;
             world.machines[node].failing = false;
             world.machines[node].disk_profile.slow_permille = 0;
