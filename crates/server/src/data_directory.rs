@@ -101,8 +101,9 @@ pub(crate) fn open(
         recovery.finish(identity.incarnation, identity.longest_promise).map_err(|error| {
             DirectoryError(format!(
                 "the log in {} contradicts itself: {error:?}.\n\
-                 To fix it: keep the directory for a report, and let the node rebuild from its \
-                 peers in an empty one.",
+                 To fix it: keep the directory for a report and the node down; the other replicas \
+                 serve on. Do not start it with an empty directory: having forgotten what it \
+                 acknowledged, it could make the cluster lose writes.",
                 path.display()
             ))
         })?;

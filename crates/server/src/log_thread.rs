@@ -22,10 +22,10 @@ use crate::{clock, exit};
 
 /// How often the free disk space is looked at, and how long an idle log waits before its witness.
 const HOUSEKEEPING_TIME: Duration = Duration::from_secs(1);
-/// Bytes of a segment to come that are written between two commits.
+/// How long nothing must have been asked of the log before it prepares a segment to come.
+const IDLE_TIME: Duration = Duration::from_millis(20);
+/// Bytes of a segment to come that are written at a time.
 const PREPARE_STEP_BYTES: u64 = 512 << 10;
-/// Below this room in the segments that are ready, preparing does not wait for an idle moment.
-const HEADROOM_LOW_BYTES: u64 = 16 << 20;
 /// Bytes after which a commit is begun even if more writes wait: bounds its memory and time.
 const COMMIT_BYTES_MAX: usize = 16 << 20;
 
@@ -148,15 +148,15 @@ impl Worker {
     fn run(mut self) {
         let mut preparing = true;
         loop {
-            // While a segment is being prepared, look for orders without waiting for any.
-            let patience = if preparing { Duration::ZERO } else { HOUSEKEEPING_TIME };
+            let patience = if preparing { IDLE_TIME } else { HOUSEKEEPING_TIME };
             match self.orders.recv_timeout(patience) {
                 Ok(order) => {
                     self.commit_from(order);
+                    // Zeroes are written in idle moments only: beside commits they would take
+                    // more of the disk than the commits do. A log that is never idle reserves
+                    // its next segment when it begins it.
                     preparing = true;
-                    if self.log.headroom() >= HEADROOM_LOW_BYTES {
-                        continue;
-                    }
+                    continue;
                 }
                 Err(RecvTimeoutError::Timeout) if preparing => {}
                 Err(RecvTimeoutError::Timeout) => survive(self.log.seal()),

@@ -162,8 +162,7 @@ impl Checker {
                     self.report(at, "one leader for each term", text);
                 }
             }
-            let now =
-                Seen { life, term: view.term, epoch: view.epoch, commit: view.commit_index };
+            let now = Seen { life, term: view.term, epoch: view.epoch, commit: view.commit_index };
             let seen = self.seen.insert((node, shard), now).filter(|seen| seen.life == life);
             let seen = seen.unwrap_or_default();
             if now.term < seen.term || now.epoch < seen.epoch || now.commit < seen.commit {

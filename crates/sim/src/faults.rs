@@ -182,6 +182,10 @@ impl Injector {
         let other = (node + 1 + self.random.index((world.len() - 1).max(1))) % world.len();
         world.trace.mix(fault as u64);
         world.note(format_args!("--- {fault:?}"));
+        if world.machines[node].asleep && matches!(fault, Fault::WallJump | Fault::Drift) {
+            // Who sets the clock of a machine that is stopped hides from it that it was.
+            return;
+        }
         match fault {
             Fault::Kill => world.kill(node, false),
             Fault::PowerLoss => world.kill(node, true),
@@ -242,7 +246,8 @@ impl Injector {
         if machine.paused {
             return;
         }
-        let (low, high) = if clocks { (gap + gap / 4, gap * 8) } else { (support / 8, support * 5) };
+        let (low, high) =
+            if clocks { (gap + gap / 4, gap * 8) } else { (support / 8, support * 5) };
         world.pause(node, clocks);
         let life = world.machines[node].life;
         self.later(world, low, high, Cure::Resume(node, life));

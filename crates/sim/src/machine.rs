@@ -158,11 +158,7 @@ impl Machine {
         Ok(())
     }
 
-    fn make_node(
-        &mut self,
-        recovered: Recovered,
-        now: Now,
-    ) -> Result<Node, cluster::RecordError> {
+    fn make_node(&mut self, recovered: Recovered, now: Now) -> Result<Node, cluster::RecordError> {
         let mut node = Node::new(self.settings.clone(), recovered, self.random.draw(), now)?;
         node.trace_reads(true);
         Ok(node)

@@ -101,9 +101,9 @@ fn fail<T>(text: impl Into<String>) -> Result<T> {
 /// `500ms`, `2s`, `30us`: nanoseconds.
 fn time(text: &str) -> Result<u64> {
     let units = [("ms", MILLISECOND), ("us", 1_000), ("s", SECOND)];
-    let found = units.iter().find_map(|(unit, nanos)| {
-        Some(text.strip_suffix(unit)?.parse::<u64>().ok()? * nanos)
-    });
+    let found = units
+        .iter()
+        .find_map(|(unit, nanos)| Some(text.strip_suffix(unit)?.parse::<u64>().ok()? * nanos));
     found.map_or_else(|| fail(format!("`{text}` is no time")), Ok)
 }
 
@@ -312,7 +312,9 @@ impl Stage {
         let name = "";
         self.send(at, name, words)?;
         let end = self.world()?.now() + PATIENCE;
-        self.until(end, |stage| stage.connections.get(name).is_none_or(|it| !it.replies.is_empty()))?;
+        self.until(end, |stage| {
+            stage.connections.get(name).is_none_or(|it| !it.replies.is_empty())
+        })?;
         let named = self.connections.remove(name);
         if let Some(named) = &named {
             self.world()?.disconnect(named.id);

@@ -316,7 +316,11 @@ impl World {
         if self.machines[node].process.is_none() {
             return;
         }
-        self.note(format_args!("n{} dies{}", node + 1, if power { " with its machine" } else { "" }));
+        self.note(format_args!(
+            "n{} dies{}",
+            node + 1,
+            if power { " with its machine" } else { "" }
+        ));
         self.machines[node].kill(power);
         self.machines[node].clock.go_on_if_stopped(self.now);
         self.part(node);

@@ -125,9 +125,8 @@ impl Workload {
 
     /// Every key once, to be read at the end.
     pub(crate) fn audit(&self) -> Vec<Action> {
-        let keys = |&class: &Class| {
-            (0..self.keys).map(move |key| Action { class, key, what: What::Read })
-        };
+        let keys =
+            |&class: &Class| (0..self.keys).map(move |key| Action { class, key, what: What::Read });
         self.classes.iter().flat_map(keys).collect()
     }
 
@@ -232,11 +231,7 @@ pub(crate) fn commands(
 }
 
 /// The commands that begin a compare-and-set.
-pub(crate) fn watch(
-    key: &Key,
-    operation: usize,
-    number: u64,
-) -> Vec<(Vec<Vec<u8>>, Expected)> {
+pub(crate) fn watch(key: &Key, operation: usize, number: u64) -> Vec<(Vec<Vec<u8>>, Expected)> {
     vec![
         (vec![b"WATCH".to_vec(), key.to_vec()], Expected::Nothing),
         (vec![b"GET".to_vec(), key.to_vec()], Expected::Watched(operation, number)),

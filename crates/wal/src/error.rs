@@ -273,8 +273,7 @@ impl fmt::Display for OpenError {
             Self::Version { segment, found } => write!(
                 f,
                 "log segment {} has format version {found}, and this program knows version {}; \
-                 start the program that wrote it, or remove the directory and let the node \
-                 rebuild from its peers",
+                 start the program that wrote it",
                 segment.0,
                 crate::FORMAT_VERSION
             ),
@@ -286,7 +285,9 @@ impl fmt::Display for OpenError {
             Self::Corrupt { segment, offset, damage } => write!(
                 f,
                 "this node's log is damaged in segment {} at byte {offset}: {damage}; nothing \
-                 was deleted; remove the directory and let the node rebuild from its peers",
+                 was deleted; the other replicas serve on. Do not start the node with an empty \
+                 directory: having forgotten what it acknowledged, it could make the cluster \
+                 lose writes. Restore the directory from a copy, or keep the node down",
                 segment.0
             ),
             Self::Visit { segment, offset, reason } => write!(
@@ -354,8 +355,9 @@ impl fmt::Display for MetaError {
             Self::TooLarge { bytes } => write!(f, "{bytes} bytes are too much for the meta file"),
             Self::Corrupt => write!(
                 f,
-                "this node's meta file is damaged; nothing was deleted; remove the directory \
-                 and let the node rebuild from its peers"
+                "this node's meta file is damaged; nothing was deleted. Do not start the node with \
+                 an empty directory: having forgotten what it acknowledged, it could make the \
+                 cluster lose writes. Restore the directory from a copy, or keep the node down"
             ),
             Self::Version { found } => write!(
                 f,

@@ -147,7 +147,7 @@ impl Node {
         self.storage.last_durable = now.monotonic;
         let moved = segment != self.storage.newest;
         self.storage.newest = segment;
-        self.storage.oldest = oldest;
+        self.storage.oldest = self.storage.oldest.max(oldest);
         while self.storage.under_way.front().is_some_and(|first| first.write <= write) {
             let Some(done) = self.storage.under_way.pop_front() else { break };
             self.storage.writes.add(now.monotonic.since(done.begun));

@@ -354,6 +354,16 @@ impl Shard {
         }
     }
 
+    /// A voter that knows of no leader campaigns some time: an election that came to nothing, its
+    /// votes lost, must not be the last.
+    pub(super) fn stand_by(&mut self, env: &Env<'_>) {
+        let waits = self.group.leader().is_none() && self.group.is_voter();
+        if waits && self.campaign_at == Monotonic::NEVER {
+            let patience = env.settings.campaign_step + self.campaign_delay(env.settings);
+            self.campaign_at = env.now.monotonic + patience;
+        }
+    }
+
     /// Campaigns if it is time to.
     pub(super) fn maybe_campaign(&mut self, env: &mut Env<'_>) {
         let now = env.now.monotonic;
@@ -365,7 +375,8 @@ impl Shard {
             return;
         }
         if now < env.support.may_vote_at() {
-            self.campaign_at = env.support.may_vote_at();
+            let delay = self.campaign_delay(env.settings);
+            self.campaign_at = env.support.may_vote_at() + delay;
             return;
         }
         // A vote may be lost, split or refused by one who still waits for the old holder: try

@@ -206,10 +206,11 @@ impl Shard {
         now: Now,
     ) -> Result<Self, CodecError> {
         let state = recovered.state.clone();
+        // Before the entries move into the consensus engine: their terms are noted.
+        let mut places = checkpoint::Places::new(&recovered);
         let log = recovered.log();
         let mut data = Keyspace::new(state.range, seed);
         let mut floors = BTreeMap::new();
-        let mut places = checkpoint::Places::new(&recovered);
         for (slot, image) in &recovered.images {
             if !state.range.contains(*slot) {
                 continue;

@@ -156,7 +156,10 @@ impl Shard {
     /// something to wait for.
     pub(crate) fn hand_over(&mut self, env: &mut Env<'_>) -> bool {
         if !self.group.is_leader() {
-            return false;
+            // A node that stops does not campaign. After a transfer that failed it waits until
+            // somebody leads: winning a lease only to die with it would help nobody.
+            self.campaign_at = Monotonic::NEVER;
+            return self.given_up == self.group.term() && self.group.leader().is_none();
         }
         if self.transfer.is_some() {
             return true;

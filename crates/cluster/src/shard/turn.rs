@@ -44,6 +44,7 @@ impl Shard {
                 break;
             }
         }
+        self.stand_by(env);
         self.advance_catch_ups(env);
         self.place_parked(env);
         self.compact(env);

@@ -129,7 +129,8 @@ fn a_damaged_log_is_never_read_over() {
         bytes[at] ^= 0x10;
         fs::write(&victim, bytes).expect("it can be written to");
         let finished = run(&mut node.command());
-        let words = ["damaged in segment", "nothing was deleted", "rebuild from its peers"];
+        let words =
+            ["damaged in segment", "nothing was deleted", "Do not start the node with an empty"];
         assert_refused(&finished, CONFIGURATION, &words);
         let finished = run(leasehold().arg("inspect").arg(&node.data));
         assert_eq!(finished.status.code(), Some(1), "{how}: {finished:#?}");
