@@ -7,6 +7,7 @@
 //! its wall clock is right again when it goes on. A shorter stop is not among the faults: nothing
 //! inside such a machine can tell that time has passed.
 
+use crate::plan::Plan;
 use crate::random::Random;
 use crate::world::{ConnectionId, Event, MILLISECOND, SECOND, World};
 
@@ -82,6 +83,7 @@ enum Cure {
 pub(crate) struct Injector {
     faults: Vec<Fault>,
     interval: u64,
+    restart_max: u64,
     random: Random,
     cures: Vec<Option<Cure>>,
     /// Whether dead machines have been scheduled to start again.
@@ -102,21 +104,20 @@ pub(crate) const SUPERVISE: u64 = 10;
 
 impl Injector {
     pub(crate) fn new(
-        faults: Vec<Fault>,
-        interval: u64,
-        shards: u64,
+        plan: &Plan,
         world: &World,
         random: Random,
     ) -> Self {
         Self {
-            faults,
-            interval,
+            faults: plan.faults.clone(),
+            interval: plan.fault_interval,
+            restart_max: plan.restart_max,
             random,
             cures: Vec::new(),
             restarting: vec![false; world.len()],
             calm: world.network.profile.clone(),
             operators: Vec::new(),
-            shards,
+            shards: u64::from(plan.settings[0].shards),
             over: false,
             count: 0,
         }
@@ -169,7 +170,7 @@ impl Injector {
                 self.restarting[node] = false;
             } else if !self.restarting[node] {
                 self.restarting[node] = true;
-                let longest = if self.over { 100 * MILLISECOND } else { 4 * SECOND };
+                let longest = if self.over { 100 * MILLISECOND } else { self.restart_max };
                 let wait = self.random.skewed(10 * MILLISECOND, longest);
                 world.schedule(world.now() + wait, Event::Start { node });
             }

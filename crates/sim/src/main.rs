@@ -9,7 +9,8 @@ use std::time::Instant;
 use sim::{Outcome, Plan, Planting, SECOND, TraceMode, run};
 
 const USAGE: &str = "usage: sim --seed N | --seeds A..B  [--trace] [--no-faults] [--plan]
-           [--planted answer-without-lease|keep-lease-over-transfer|forget-promises|early-persisted]";
+           [--planted RULE] [--aimed-at RULE]
+    RULE: answer-without-lease|keep-lease-over-transfer|forget-promises|early-persisted";
 /// Lines of the trace that are shown with a broken rule.
 const LINES_SHOWN: usize = 60;
 
@@ -18,7 +19,19 @@ struct Arguments {
     trace: bool,
     faults: bool,
     plan: bool,
+    /// Choose faults for this broken rule, without breaking it.
+    aim: Planting,
     planting: Planting,
+}
+
+fn planting(name: &str) -> Option<Planting> {
+    match name {
+        "answer-without-lease" => Some(Planting::AnswerWithoutLease),
+        "keep-lease-over-transfer" => Some(Planting::KeepLeaseOverTransfer),
+        "forget-promises" => Some(Planting::ForgetPromises),
+        "early-persisted" => Some(Planting::EarlyPersisted),
+        _ => None,
+    }
 }
 
 fn parse(words: &[String]) -> Option<Arguments> {
@@ -27,6 +40,7 @@ fn parse(words: &[String]) -> Option<Arguments> {
         trace: false,
         faults: true,
         plan: false,
+        aim: Planting::Nothing,
         planting: Planting::Nothing,
     };
     let mut words = words.iter();
@@ -44,14 +58,10 @@ fn parse(words: &[String]) -> Option<Arguments> {
             "--no-faults" => arguments.faults = false,
             "--plan" => arguments.plan = true,
             "--planted" => {
-                arguments.planting = match words.next()?.as_str() {
-                    "answer-without-lease" => Planting::AnswerWithoutLease,
-                    "keep-lease-over-transfer" => Planting::KeepLeaseOverTransfer,
-                    "forget-promises" => Planting::ForgetPromises,
-                    "early-persisted" => Planting::EarlyPersisted,
-                    _ => return None,
-                }
+                arguments.planting = planting(words.next()?)?;
+                arguments.aim = arguments.planting;
             }
+            "--aimed-at" => arguments.aim = planting(words.next()?)?,
             _ => return None,
         }
     }
@@ -68,7 +78,7 @@ fn main() -> ExitCode {
     let began = Instant::now();
     let mut sum = Sum::default();
     for seed in arguments.seeds.clone() {
-        let mut plan = Plan::draw(seed).with_planting(arguments.planting);
+        let mut plan = Plan::draw(seed).aimed_at(arguments.aim).with_planting(arguments.planting);
         if !arguments.faults {
             plan = plan.without_faults();
         }

@@ -54,6 +54,8 @@ pub struct Plan {
     pub faults: Vec<Fault>,
     /// Mean time between two faults, in nanoseconds.
     pub fault_interval: u64,
+    /// Longest time that a dead process stays dead, in nanoseconds.
+    pub restart_max: u64,
     /// How long the part with faults lasts, in nanoseconds.
     pub duration: u64,
     /// The rule that is broken.
@@ -88,6 +90,7 @@ impl Plan {
             workload,
             faults,
             fault_interval: random.skewed(100 * MILLISECOND, 3 * SECOND),
+            restart_max: 4 * SECOND,
             duration: random.between(6, 20) * SECOND,
             planting: Planting::Nothing,
         }
@@ -107,6 +110,56 @@ impl Plan {
         for settings in &mut self.settings {
             settings.planted.answer_without_lease = planting == Planting::AnswerWithoutLease;
             settings.planted.keep_lease_over_transfer = planting == Planting::KeepLeaseOverTransfer;
+        }
+        self
+    }
+
+    /// The same run with those faults, and often, that a broken rule needs to show. The rule itself
+    /// is not broken by this.
+    #[must_use]
+    pub fn aimed_at(mut self, planting: Planting) -> Self {
+        use Fault::{Isolate, Kill, OneWay, PowerLoss, Split, TotalPowerLoss};
+        let faults: &[Fault] = match planting {
+            Planting::Nothing => return self,
+            Planting::AnswerWithoutLease => &[Isolate, Split, Fault::Pause],
+            Planting::KeepLeaseOverTransfer => &[Fault::Transfer, Fault::Transfer, OneWay, Isolate],
+            Planting::ForgetPromises => &[Kill, Kill, PowerLoss, Isolate],
+            Planting::EarlyPersisted => &[PowerLoss, TotalPowerLoss],
+        };
+        self.faults = faults.to_vec();
+        self.fault_interval = match planting {
+            Planting::EarlyPersisted => 1500 * MILLISECOND,
+            Planting::KeepLeaseOverTransfer => 60 * MILLISECOND,
+            Planting::Nothing | Planting::AnswerWithoutLease | Planting::ForgetPromises => {
+                150 * MILLISECOND
+            }
+        };
+        self.workload.think = 8 * MILLISECOND;
+        self.workload.clients = 8;
+        self.workload.keys = 2;
+        self.workload.classes = vec![Class::Register];
+        self.workload.patience = 2 * SECOND;
+        self.duration = 12 * SECOND;
+        for settings in &mut self.settings {
+            settings.redirect = Redirect::Never;
+            match planting {
+                Planting::KeepLeaseOverTransfer => {
+                    settings.transfer_time = millis(800);
+                    settings.support_duration = millis(300);
+                    settings.beat_interval = millis(50);
+                }
+                Planting::ForgetPromises => {
+                    settings.support_duration = millis(1500);
+                    settings.beat_interval = millis(150);
+                    settings.campaign_step = millis(20);
+                }
+                Planting::Nothing | Planting::AnswerWithoutLease | Planting::EarlyPersisted => {}
+            }
+        }
+        match planting {
+            Planting::EarlyPersisted => self.disk.jitter = 10 * MILLISECOND,
+            Planting::ForgetPromises => self.restart_max = 40 * MILLISECOND,
+            Planting::Nothing | Planting::AnswerWithoutLease | Planting::KeepLeaseOverTransfer => {}
         }
         self
     }

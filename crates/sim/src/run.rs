@@ -71,9 +71,7 @@ pub fn run(plan: &Plan, mode: TraceMode) -> Outcome {
         machine.forget_promises = plan.planting == Planting::ForgetPromises;
         machine.early_persisted = plan.planting == Planting::EarlyPersisted;
     }
-    let shards = u64::from(plan.settings[0].shards);
-    let faults = plan.faults.clone();
-    let injector = Injector::new(faults, plan.fault_interval, shards, &world, random.split());
+    let injector = Injector::new(plan, &world, random.split());
     let clients = Clients::new(plan.workload.clone(), random.split());
     let slots = plan.workload.slots();
     let mut run = Run { world, clients, injector, slots, looks: 0, ended: None };

@@ -55,13 +55,16 @@ impl Encoded {
         let mut encoded = Self::default();
         let (first, rest) = split_by_role(spans);
         encoded.holders = first.len();
+        let primaries: Vec<NodeId> = first.iter().map(|span| span.holder).collect();
         for (at, span) in first.into_iter().chain(rest).enumerate() {
-            let replicas: &[NodeId] = if at < encoded.holders { &[] } else { &span.replicas };
+            // A node that holds nothing is a replica and nothing else, so it is always listed.
+            let listed = |node: &NodeId| at >= encoded.holders || !primaries.contains(node);
+            let replicas: Vec<NodeId> = span.replicas.iter().copied().filter(listed).collect();
             let mut reply = Reply::new(&mut encoded.bytes, protocol);
             reply.array(3 + replicas.len());
             reply.integer(i64::from(span.range.first().number()));
             reply.integer(i64::from(span.range.last().number()));
-            for node in core::iter::once(&span.holder).chain(replicas) {
+            for node in core::iter::once(&span.holder).chain(&replicas) {
                 write_endpoint(settings, *node, &mut reply);
             }
             encoded.ends.push(encoded.bytes.len());
