@@ -32,6 +32,9 @@ use crate::settings::Settings;
 /// Beats whose answers are still awaited; older ones no longer count.
 const BEATS_REMEMBERED: usize = 64;
 
+/// No epoch of a real cluster comes near this; larger ones are damage.
+const EPOCH_MAX: SupportEpoch = SupportEpoch(1 << 62);
+
 /// A node's part in the exchange of support.
 pub(crate) struct Support {
     incarnation: Incarnation,
@@ -152,6 +155,9 @@ impl Support {
         incarnation: Incarnation,
         sequence: u64,
     ) -> Option<Message> {
+        if epoch > EPOCH_MAX {
+            return None;
+        }
         let duration = self.duration;
         let own = self.incarnation;
         let pair = self.peers.get_mut(&from)?;
@@ -197,6 +203,9 @@ impl Support {
         fortification: Fortification,
         duration: Duration,
     ) {
+        if fortification.epoch > EPOCH_MAX {
+            return;
+        }
         let drift = self.drift_permille;
         let Some(pair) = self.peers.get_mut(&from) else { return };
         if pair.hear(now, self.duration) {

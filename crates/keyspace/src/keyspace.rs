@@ -67,6 +67,13 @@ impl Keyspace {
         if self.range.contains(slot) { self.slot(slot).len() } else { 0 }
     }
 
+    /// Whether a key is there, expired or not.
+    #[must_use]
+    pub fn contains(&self, key: &[u8]) -> bool {
+        let slot = resp::slot_of(key);
+        self.range.contains(slot) && self.slot(slot).find(self.hasher.hash(key), key).is_some()
+    }
+
     /// Brings what commands on these keys will read into the processor's cache.
     ///
     /// A look-up of a cold key waits for memory five times in a row. Here the look-ups of a group

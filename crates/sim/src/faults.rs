@@ -103,11 +103,7 @@ const CURE: u64 = 9;
 pub(crate) const SUPERVISE: u64 = 10;
 
 impl Injector {
-    pub(crate) fn new(
-        plan: &Plan,
-        world: &World,
-        random: Random,
-    ) -> Self {
+    pub(crate) fn new(plan: &Plan, world: &World, random: Random) -> Self {
         Self {
             faults: plan.faults.clone(),
             interval: plan.fault_interval,

@@ -122,14 +122,14 @@ impl Plan {
         let faults: &[Fault] = match planting {
             Planting::Nothing => return self,
             Planting::AnswerWithoutLease => &[Isolate, Split, Fault::Pause],
-            Planting::KeepLeaseOverTransfer => &[Fault::Transfer, Fault::Transfer, OneWay, Isolate],
+            Planting::KeepLeaseOverTransfer => &[Fault::Transfer, OneWay],
             Planting::ForgetPromises => &[Kill, Kill, PowerLoss, Isolate],
             Planting::EarlyPersisted => &[PowerLoss, TotalPowerLoss],
         };
         self.faults = faults.to_vec();
         self.fault_interval = match planting {
             Planting::EarlyPersisted => 1500 * MILLISECOND,
-            Planting::KeepLeaseOverTransfer => 60 * MILLISECOND,
+            Planting::KeepLeaseOverTransfer => 100 * MILLISECOND,
             Planting::Nothing | Planting::AnswerWithoutLease | Planting::ForgetPromises => {
                 150 * MILLISECOND
             }
@@ -145,8 +145,9 @@ impl Plan {
             match planting {
                 Planting::KeepLeaseOverTransfer => {
                     settings.transfer_time = millis(800);
-                    settings.support_duration = millis(300);
-                    settings.beat_interval = millis(50);
+                    // The holder must not notice for a while that the target is cut off from it.
+                    settings.support_duration = millis(1500);
+                    settings.beat_interval = millis(150);
                 }
                 Planting::ForgetPromises => {
                     settings.support_duration = millis(1500);

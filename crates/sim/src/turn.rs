@@ -144,6 +144,10 @@ impl World {
                 let mut bytes = Vec::new();
                 process.node.take_replies(session, &mut bytes);
                 if let Some(&connection) = process.connections.get(&session) {
+                    if self.trace.is_on() {
+                        let (at, text) = (node + 1, bytes.escape_ascii());
+                        self.note(format_args!("n{at} -> c{connection} {text}"));
+                    }
                     self.to_client(ConnectionId(connection), Some(bytes));
                 }
             }

@@ -43,7 +43,17 @@ struct Seen {
     bits: Vec<u64>,
 }
 
+/// The number before the first of a life. A peer may answer late, when the node has begun a new
+/// life: that answer must not find a request of the same number.
+pub(super) fn first_number(incarnation: Incarnation) -> u64 {
+    incarnation.0 << 40
+}
+
 impl Forwards {
+    pub(super) fn new(incarnation: Incarnation) -> Self {
+        Self { next: first_number(incarnation), ..Self::default() }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.under_way.is_empty()
     }

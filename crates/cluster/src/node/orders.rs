@@ -4,9 +4,10 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use types::{LeaseEpoch, Monotonic, NodeId, Now, SessionId, ShardId};
+use types::{Incarnation, LeaseEpoch, Monotonic, NodeId, Now, SessionId, ShardId};
 
 use super::Node;
+use super::forwarding::first_number;
 use crate::io::Message;
 use crate::session::Waiter;
 
@@ -27,6 +28,10 @@ struct Order {
 }
 
 impl Orders {
+    pub(super) fn new(incarnation: Incarnation) -> Self {
+        Self { next: first_number(incarnation), under_way: Vec::new() }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.under_way.is_empty()
     }

@@ -92,7 +92,10 @@ impl Node {
         let Some(session) = self.world.sessions.get(id) else { return };
         let inside = session.transaction.is_some();
         match command.id() {
-            Some(CommandId::Multi) if inside => self.reply_error(id, error::NESTED_MULTI),
+            // As in Redis, the transaction that was begun goes on.
+            Some(CommandId::Multi) if inside => {
+                session.reply(|reply| reply.error(error::NESTED_MULTI));
+            }
             Some(CommandId::Multi) => {
                 session.transaction = Some(Transaction::default());
                 session.reply(|reply| reply.ok());
@@ -109,7 +112,6 @@ impl Node {
                     session.reply(|reply| reply.ok());
                 }
             }
-            // As in Redis, the transaction that was begun goes on.
             Some(CommandId::Watch) if inside => {
                 session.reply(|reply| reply.error(error::WATCH_IN_MULTI));
             }

@@ -57,6 +57,9 @@ impl Kind {
 /// The mark of an election that a holder has asked for, which fortified followers let pass.
 pub(super) const TRANSFER_MARK: &[u8] = b"CampaignTransfer";
 
+/// No term and no index of a real cluster comes near this; larger ones are damage.
+const COUNTER_MAX: u64 = 1 << 62;
+
 impl RaftMessage {
     /// What kind of message it is.
     pub(crate) fn kind(&self) -> Kind {
@@ -160,6 +163,9 @@ impl RaftMessage {
             &mut m.reject_hint,
         ] {
             *field = from.var()?;
+            if *field > COUNTER_MAX {
+                return Err(CodecError("a counter that a cluster can reach"));
+            }
         }
         if m.term == 0 || m.from == 0 {
             return Err(CodecError("a sender and a term"));

@@ -180,7 +180,9 @@ impl RaftGroup {
     }
 
     pub(crate) fn applied_index(&self) -> LogIndex {
-        LogIndex(self.engine.raft.raft_log.applied)
+        // Not the engine's own figure: that one follows a catch-up only when it is durable, and
+        // the data are the new ones at once.
+        self.applied().0
     }
 
     pub(crate) fn applied(&self) -> (LogIndex, Term) {

@@ -223,13 +223,14 @@ impl Shard {
                 self.places.changed(*slot, index);
             }
             Operation::Flush => {
+                let data = &self.data;
+                self.watches.touch_present(|key| data.contains(key));
                 for slot in self.range.iter() {
                     if self.reflects(slot, index) {
                         self.data.clear_slot(slot);
                         self.places.changed(slot, index);
                     }
                 }
-                self.watches.touch_all();
                 env.sessions.answer(waiter, |reply| reply.ok());
             }
             Operation::Watch { .. } | Operation::Unwatch | Operation::Survey(_) => {

@@ -381,10 +381,10 @@ impl Watches {
         }
     }
 
-    /// Everything has changed.
-    pub(super) fn touch_all(&mut self) {
+    /// All keys are about to be removed. Watching a key that isn't there is not disturbed by that.
+    pub(super) fn touch_present(&mut self, is_present: impl Fn(&[u8]) -> bool) {
         for watch in self.by_watcher.values_mut() {
-            watch.touched = true;
+            watch.touched |= watch.keys.iter().any(|key| is_present(key));
         }
     }
 
