@@ -128,11 +128,11 @@ impl Checker {
             self.report(at, "one lease for each epoch", text);
         }
         let before = self.leases.range((shard, LeaseEpoch(0))..(shard, epoch)).next_back();
-        if let Some(((_, older), (older_term, _))) = before {
-            if *older_term >= term {
-                let text = format!("lease {epoch} of {shard} has term {term}, but {older} a later");
-                self.report(at, "epochs grow with terms", text);
-            }
+        if let Some(((_, older), (older_term, _))) = before
+            && *older_term >= term
+        {
+            let text = format!("lease {epoch} of {shard} has term {term}, but {older} a later");
+            self.report(at, "epochs grow with terms", text);
         }
     }
 
@@ -145,15 +145,16 @@ impl Checker {
     pub(crate) fn look(&mut self, at: u64, node: usize, life: u64, views: &[ReplicaView]) {
         for view in views {
             let shard = view.shard;
-            if view.holds && self.watches_leases {
-                if let Some(other) = self.holders.insert(shard, node) {
-                    let text = format!(
-                        "{} and {} both hold the lease of {shard}",
-                        node_id(other),
-                        node_id(node)
-                    );
-                    self.report(at, "one holder", text);
-                }
+            if view.holds
+                && self.watches_leases
+                && let Some(other) = self.holders.insert(shard, node)
+            {
+                let text = format!(
+                    "{} and {} both hold the lease of {shard}",
+                    node_id(other),
+                    node_id(node)
+                );
+                self.report(at, "one holder", text);
             }
             if view.leader == Some(node_id(node)) {
                 let leader = *self.leaders.entry((shard, view.term)).or_insert(node);

@@ -42,6 +42,8 @@ struct Client {
     exchange: Option<Action>,
     /// The connection watches what nobody wants to exchange any more.
     tainted: bool,
+    /// Where a redirection sends it.
+    redirected: Option<usize>,
     waits: u64,
     since: u64,
 }
@@ -75,6 +77,7 @@ impl Clients {
             under_way: Vec::new(),
             exchange: None,
             tainted: false,
+            redirected: None,
             waits: 0,
             since: 0,
         };
@@ -174,7 +177,8 @@ impl Clients {
             self.leave(world, at);
         }
         if self.clients[at].connection.is_none() {
-            let home = self.random.index(world.len());
+            let redirected = self.clients[at].redirected.take();
+            let home = redirected.unwrap_or_else(|| self.random.index(world.len()));
             let connection = world.connect(home);
             let client = &mut self.clients[at];
             client.connection = Some(connection);
@@ -306,6 +310,7 @@ impl Clients {
         }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "most arms take the value apart")]
     fn finish(&mut self, now: u64, at: usize, expected: Expected, value: Value) {
         self.answered += 1;
         let (operation, value) = match expected {
@@ -315,10 +320,10 @@ impl Clients {
             Expected::Operation(operation) => (operation, value),
             Expected::Exchange(operation) => (operation, value),
             Expected::Watched(operation, key) => {
-                let seen = match &value {
-                    Value::Bulk(bytes) => Some(Some(bytes.clone())),
-                    Value::Null => Some(None),
-                    _ => None,
+                let seen = if let Value::Bulk(bytes) = &value {
+                    Some(Some(bytes.clone()))
+                } else {
+                    (value == Value::Null).then_some(None)
                 };
                 self.clients[at].tainted = seen.is_none();
                 self.clients[at].exchange = seen.map(|seen| {
@@ -328,6 +333,10 @@ impl Clients {
                 (operation, value)
             }
         };
+        if let Some(home) = redirection(&value) {
+            self.clients[at].redirected = Some(home);
+            self.clients[at].tainted = true;
+        }
         let client = &mut self.clients[at];
         let place = client.under_way.iter().position(|(number, _)| *number == operation);
         let action = place.map(|place| client.under_way.remove(place).1);
@@ -355,10 +364,10 @@ impl Clients {
 
     /// `OK`, `QUEUED`, or an error that a transaction will report again.
     fn check_prelude(&mut self, value: &Value) {
-        if let Value::Error(text) = value {
-            if refusal(text).is_none() {
-                self.oddity = Some(format!("a transaction was answered by {text}"));
-            }
+        if let Value::Error(text) = value
+            && refusal(text).is_none()
+        {
+            self.oddity = Some(format!("a transaction was answered by {text}"));
         }
     }
 
@@ -380,6 +389,14 @@ fn refusal(text: &str) -> Option<Status> {
         "UNCERTAIN" => Some(Status::Info),
         _ => None,
     }
+}
+
+/// The node that a client is sent to.
+fn redirection(value: &Value) -> Option<usize> {
+    let Value::Error(text) = value else { return None };
+    let address = text.strip_prefix("MOVED ")?.split(' ').nth(1)?;
+    let number: usize = address.strip_prefix("10.0.0.")?.split(':').next()?.parse().ok()?;
+    number.checked_sub(1)
 }
 
 /// How an operation ended, by its reply. An error that is no refusal is `Ok` without a reply.

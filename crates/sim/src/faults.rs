@@ -44,12 +44,14 @@ pub enum Fault {
     Storm,
     /// An operator moves a lease.
     Transfer,
+    /// An operator moves a lease to a node that the holder can't hear any more.
+    TransferCutOff,
     /// A process is told to end, and started again.
     GracefulStop,
 }
 
 /// All kinds.
-pub(crate) const FAULTS: [Fault; 17] = [
+pub(crate) const FAULTS: [Fault; 18] = [
     Fault::Kill,
     Fault::PowerLoss,
     Fault::TotalPowerLoss,
@@ -67,6 +69,7 @@ pub(crate) const FAULTS: [Fault; 17] = [
     // Twice, for it is what the project is about.
     Fault::Transfer,
     Fault::Transfer,
+    Fault::TransferCutOff,
     Fault::GracefulStop,
 ];
 
@@ -224,7 +227,12 @@ impl Injector {
                 profile.ordered &= self.random.permille(500);
                 self.later(world, 50 * MILLISECOND, 3 * SECOND, Cure::Calm);
             }
-            Fault::Transfer => self.transfer(world, node),
+            Fault::Transfer => {
+                let shard = self.random.between(1, self.shards);
+                let target = self.random.index(world.len());
+                self.transfer(world, node, shard, target);
+            }
+            Fault::TransferCutOff => self.transfer_cut_off(world),
             Fault::GracefulStop => world.stop(node),
         }
     }
@@ -274,13 +282,26 @@ impl Injector {
         self.later(world, 50 * MILLISECOND, 5 * SECOND, Cure::Open(cut));
     }
 
-    fn transfer(&mut self, world: &mut World, node: usize) {
-        let shard = self.random.between(1, self.shards);
-        let target = self.random.between(1, world.len() as u64);
+    fn transfer(&mut self, world: &mut World, node: usize, shard: u64, target: usize) {
         let connection = world.connect(node);
+        let target = target + 1;
         let words = ["LEASEHOLD", "TRANSFER", &shard.to_string(), &target.to_string()];
         world.send(connection, words.iter().map(|word| word.as_bytes().to_vec()).collect());
         self.operators.push(connection);
+    }
+
+    fn transfer_cut_off(&mut self, world: &mut World) {
+        let shard = self.random.between(1, self.shards);
+        let holds = |world: &mut World, node: usize| {
+            let views = world.replicas(node).unwrap_or_default();
+            views.iter().any(|view| u64::from(view.shard.0) == shard && view.holds)
+        };
+        let Some(holder) = (0..world.len()).find(|node| holds(world, *node)) else { return };
+        let target = self.random.index(world.len());
+        if target != holder {
+            self.block(world, vec![(target, holder)]);
+            self.transfer(world, holder, shard, target);
+        }
     }
 
     fn cure(&mut self, world: &mut World, cure: Cure) {

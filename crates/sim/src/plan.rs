@@ -118,18 +118,18 @@ impl Plan {
     /// is not broken by this.
     #[must_use]
     pub fn aimed_at(mut self, planting: Planting) -> Self {
-        use Fault::{Isolate, Kill, OneWay, PowerLoss, Split, TotalPowerLoss};
+        use Fault::{Isolate, Kill, PowerLoss, Split, TotalPowerLoss};
         let faults: &[Fault] = match planting {
             Planting::Nothing => return self,
             Planting::AnswerWithoutLease => &[Isolate, Split, Fault::Pause],
-            Planting::KeepLeaseOverTransfer => &[Fault::Transfer, OneWay],
+            Planting::KeepLeaseOverTransfer => &[Fault::TransferCutOff],
             Planting::ForgetPromises => &[Kill, Kill, PowerLoss, Isolate],
             Planting::EarlyPersisted => &[PowerLoss, TotalPowerLoss],
         };
         self.faults = faults.to_vec();
         self.fault_interval = match planting {
             Planting::EarlyPersisted => 1500 * MILLISECOND,
-            Planting::KeepLeaseOverTransfer => 100 * MILLISECOND,
+            Planting::KeepLeaseOverTransfer => 1000 * MILLISECOND,
             Planting::Nothing | Planting::AnswerWithoutLease | Planting::ForgetPromises => {
                 150 * MILLISECOND
             }

@@ -154,7 +154,7 @@ impl Run {
 
     fn look(&mut self) {
         self.looks += 1;
-        let compares = self.looks % LOOKS_PER_COMPARISON == 0;
+        let compares = self.looks.is_multiple_of(LOOKS_PER_COMPARISON);
         let slots: &[types::Slot] = if compares { &self.slots } else { &[] };
         self.world.inspect(slots);
         self.world.set_timer(self.world.now() + LOOK_INTERVAL, LOOK << 56);

@@ -141,6 +141,11 @@ fn setting(settings: &mut Settings, name: &str, value: &str) -> Result<()> {
                 _ => return fail(format!("`{value}` is no way to redirect")),
             }
         }
+        "planted" => match value {
+            "answer-without-lease" => settings.planted.answer_without_lease = true,
+            "keep-lease-over-transfer" => settings.planted.keep_lease_over_transfer = true,
+            _ => return fail(format!("there is no rule `{value}` to break")),
+        },
         _ => return fail(format!("there is no setting `{name}`")),
     }
     Ok(())

@@ -148,7 +148,7 @@ impl World {
                         let (at, text) = (node + 1, bytes.escape_ascii());
                         self.note(format_args!("n{at} -> c{connection} {text}"));
                     }
-                    self.to_client(ConnectionId(connection), Some(bytes));
+                    self.deliver_to_client(ConnectionId(connection), Some(bytes));
                 }
             }
             Output::Resume { session } => {
@@ -164,7 +164,7 @@ impl World {
                 let Some(process) = &mut self.machines[node].process else { return };
                 if let Some(&connection) = process.connections.get(&session) {
                     process.hang_up(now, connection);
-                    self.to_client(ConnectionId(connection), None);
+                    self.deliver_to_client(ConnectionId(connection), None);
                 }
                 self.make_turn_due(node);
             }
@@ -343,7 +343,7 @@ impl World {
             }
         }
         for connection in self.connections_to(node) {
-            self.to_client(connection, None);
+            self.deliver_to_client(connection, None);
         }
     }
 

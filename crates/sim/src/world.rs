@@ -439,23 +439,23 @@ impl World {
         if self.machines[node].process.is_none() {
             self.schedule(self.now + MILLISECOND, Event::Closed { connection });
         } else {
-            self.to_node(connection, Arrival::Connect { connection: connection.0 });
+            self.deliver_to_node(connection, Arrival::Connect { connection: connection.0 });
         }
         connection
     }
 
     /// A client sends a request.
     pub fn send(&mut self, connection: ConnectionId, args: Vec<Vec<u8>>) {
-        self.to_node(connection, Arrival::Request { connection: connection.0, args });
+        self.deliver_to_node(connection, Arrival::Request { connection: connection.0, args });
     }
 
     /// A client goes away. It hears nothing more.
     pub fn disconnect(&mut self, connection: ConnectionId) {
-        self.to_node(connection, Arrival::Hangup { connection: connection.0 });
+        self.deliver_to_node(connection, Arrival::Hangup { connection: connection.0 });
         self.clients.remove(&connection);
     }
 
-    fn to_node(&mut self, connection: ConnectionId, arrival: Arrival) {
+    fn deliver_to_node(&mut self, connection: ConnectionId, arrival: Arrival) {
         let delay = self.random.between(30_000, 150_000);
         let Some(end) = self.clients.get_mut(&connection) else { return };
         let at = (self.now + delay).max(end.last[0] + 1);
@@ -464,7 +464,7 @@ impl World {
         self.schedule(at, Event::Client { node, life, arrival });
     }
 
-    pub(crate) fn to_client(&mut self, connection: ConnectionId, bytes: Option<Vec<u8>>) {
+    pub(crate) fn deliver_to_client(&mut self, connection: ConnectionId, bytes: Option<Vec<u8>>) {
         let delay = self.random.between(30_000, 150_000);
         let Some(end) = self.clients.get_mut(&connection) else { return };
         let at = (self.now + delay).max(end.last[1] + 1);
