@@ -10,6 +10,7 @@
 //! - `run 500ms` lets time pass.
 //! - `set n1 a 1`, `get n1 a` or any other command of a client, at a node; `send n1 c1 get a`
 //!   sends without waiting on a connection with a name, `take c1` shows what has come back.
+//! - `traffic 1s` lets time pass and counts the messages between nodes.
 //! - `holder s1`, `replicas s1`, `events n1` (since it was last asked), `converge s1`.
 //! - `transfer n1 s1 n2`: an operator at n1 moves the lease of s1 to n2.
 //! - `crash n1` (power), `kill n1`, `restart n1`, `stop n1`, `pause n1`, `suspend n1` (with its
@@ -180,6 +181,13 @@ impl Stage {
                 self.until(end, |_| false)?;
                 Ok(String::new())
             }
+            ("traffic", [how_long]) => {
+                let before = self.world()?.counters().messages;
+                let end = self.world()?.now() + time(how_long)?;
+                self.until(end, |_| false)?;
+                let count = self.world()?.counters().messages - before;
+                Ok(format!("{count} messages between nodes\n"))
+            }
             ("holder", [shard]) => self.holder(number(shard, 's')?),
             ("replicas", [shard]) => self.replicas(number(shard, 's')?),
             ("converge", [shard]) => self.converge(number(shard, 's')?),
@@ -212,7 +220,16 @@ impl Stage {
         let mut nodes = 3;
         let mut base = Settings::new(NodeId(1), Vec::new());
         base.shards = 1;
+        // Named one by one, so that what scenarios show does not depend on the defaults.
         base.redirect = cluster::Redirect::Never;
+        base.beat_interval = Duration::from_millis(100);
+        base.support_duration = Duration::from_millis(900);
+        base.clock_drift_permille = 50;
+        base.clock_gap = Duration::from_millis(500);
+        base.park_time = Duration::from_millis(1500);
+        base.request_time = Duration::from_secs(5);
+        base.transfer_time = Duration::from_millis(500);
+        base.campaign_step = Duration::from_millis(150);
         for pair in pairs {
             match pair.split_once('=') {
                 Some(("nodes", count)) => nodes = count.parse().unwrap_or(3),
