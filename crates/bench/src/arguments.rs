@@ -1,6 +1,6 @@
 //! The command line of `leasehold bench`.
 
-use crate::options::{Error, Keys, Limit, Options};
+use crate::options::{Error, Keys, Limit, Options, Pin};
 use clap::Args;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -31,6 +31,10 @@ pub struct Arguments {
     /// the others as it is. Needs --cluster.
     #[arg(long)]
     pub pin: bool,
+    /// Let each client keep to the keys of one node, so that it has one connection, as a client
+    /// of a single server has. Needs --cluster.
+    #[arg(long, conflicts_with = "pin")]
+    pub pin_nodes: bool,
     /// Password to give on each connection.
     #[arg(long)]
     pub password: Option<String>,
@@ -40,6 +44,13 @@ pub struct Arguments {
     /// Requests that each client keeps in flight.
     #[arg(short = 'P', long, default_value_t = 1)]
     pub pipeline: usize,
+    /// Send the requests of a pipeline together, and the next ones when all are answered, as
+    /// redis-benchmark does.
+    #[arg(long)]
+    pub batch: bool,
+    /// Put a WAIT for this many replicas behind each SET; the two count as one request.
+    #[arg(long, default_value_t = 0)]
+    pub wait: u32,
     /// Threads that drive the clients.
     #[arg(long, default_value_t = 1)]
     pub threads: usize,
@@ -62,6 +73,9 @@ pub struct Arguments {
     /// Choose keys by a zipfian distribution with this exponent, such as 0.99.
     #[arg(long)]
     pub zipf: Option<f64>,
+    /// Take the keys one after the other; with as many requests as keys, each once.
+    #[arg(long, conflicts_with = "zipf")]
+    pub in_order: bool,
     /// Length of a key in bytes.
     #[arg(long, default_value_t = 16)]
     pub key_size: usize,
@@ -141,10 +155,12 @@ impl Arguments {
         let options = Options {
             allow_remote: self.allow_remote,
             cluster: self.cluster,
-            pin_clients: self.pin,
+            pin: self.pin(),
             password: self.password.clone(),
             clients: self.clients,
             pipeline: self.pipeline,
+            batch: self.batch,
+            wait: self.wait,
             threads: self.threads,
             rate: self.rate,
             limit: match self.requests {
@@ -155,7 +171,7 @@ impl Arguments {
                 Some(_) => Duration::ZERO,
                 None => seconds(self.warm_up)?,
             },
-            keys: self.zipf.map_or(Keys::Uniform, Keys::Zipfian),
+            keys: self.choice_of_keys(),
             key_count: self.keys,
             key_bytes: self.key_size,
             value_bytes: self.value_size.unwrap_or(if in_history { 0 } else { 100 }),
@@ -171,6 +187,22 @@ impl Arguments {
         };
         options.validate()?;
         Ok(options)
+    }
+
+    fn pin(&self) -> Pin {
+        match (self.pin, self.pin_nodes) {
+            (true, _) => Pin::Range,
+            (false, true) => Pin::Node,
+            (false, false) => Pin::Nothing,
+        }
+    }
+
+    fn choice_of_keys(&self) -> Keys {
+        match self.zipf {
+            Some(exponent) => Keys::Zipfian(exponent),
+            None if self.in_order => Keys::InOrder,
+            None => Keys::Uniform,
+        }
     }
 }
 
@@ -220,6 +252,9 @@ mod tests {
             ("-c 0", "clients must be"),
             ("-c 2 --threads 3", "threads must be"),
             ("--pin", "need a cluster"),
+            ("--pin-nodes", "need a cluster"),
+            ("--batch --rate 5", "do not go in batches"),
+            ("--wait 10", "9 replicas"),
             ("--seconds -1", "no time"),
         ] {
             let line = line.replace("--seconds -1", "--seconds=-1");

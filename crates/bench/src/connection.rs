@@ -23,15 +23,26 @@ pub(crate) enum Phase {
 /// What a reply will answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum InFlight {
-    Authentication { since: u64 },
-    Asking { since: u64 },
+    Authentication {
+        since: u64,
+    },
+    Asking {
+        since: u64,
+    },
+    /// A write whose `WAIT` follows. What it answers is kept, since the request ends with the
+    /// answer to the `WAIT`.
+    Write {
+        since: u64,
+    },
     Request(Request),
 }
 
 impl InFlight {
     fn since(&self) -> u64 {
         match self {
-            Self::Authentication { since } | Self::Asking { since } => *since,
+            Self::Authentication { since } | Self::Asking { since } | Self::Write { since } => {
+                *since
+            }
             Self::Request(request) => request.start,
         }
     }
@@ -50,6 +61,8 @@ pub(crate) struct Connection {
     /// The beginning of a reply that is not whole yet.
     unfinished: Vec<u8>,
     pub(crate) in_flight: VecDeque<InFlight>,
+    /// The error that a write was answered with whose `WAIT` is not answered yet.
+    pub(crate) refused_write: Option<Vec<u8>>,
     /// Requests that wait for the connection. They were never sent.
     pub(crate) waiting: VecDeque<Request>,
     back_off: Duration,
@@ -80,6 +93,7 @@ impl Connection {
             sent: 0,
             unfinished: Vec::new(),
             in_flight: VecDeque::new(),
+            refused_write: None,
             waiting: VecDeque::new(),
             back_off: BACK_OFF_FIRST,
             was_open: false,
@@ -106,6 +120,7 @@ impl Connection {
         self.out.clear();
         self.sent = 0;
         self.unfinished.clear();
+        self.refused_write = None;
         self.is_dirty = false;
     }
 

@@ -3,6 +3,7 @@
 use crate::keys::Names;
 use crate::workload::{Function, Request};
 use fastrand::Rng;
+use resp::encode_request;
 use std::io::Write;
 
 /// Writes requests of one run.
@@ -19,7 +20,12 @@ pub(crate) struct Encoder {
     value: Vec<u8>,
     value_bytes: usize,
     unique_values: bool,
+    /// The `WAIT` behind each `SET`, if there is one.
+    wait: Vec<u8>,
 }
+
+/// How long a `WAIT` waits, in milliseconds.
+const WAIT_MILLIS: &str = "1000";
 
 impl Encoder {
     pub(crate) fn new(
@@ -27,6 +33,7 @@ impl Encoder {
         counters: Names,
         value_bytes: usize,
         unique_values: bool,
+        wait: u32,
         seed: u64,
     ) -> Self {
         let head = |command: &str, arguments: usize, names: &Names| {
@@ -37,6 +44,10 @@ impl Encoder {
         let mut value = format!("\r\n${value_bytes}\r\n").into_bytes();
         value.extend((0..value_bytes).map(|_| random.u8(b'a'..=b'z')));
         value.extend_from_slice(b"\r\n");
+        let mut waits = Vec::new();
+        if wait > 0 {
+            encode_request(&["WAIT", &wait.to_string(), WAIT_MILLIS], &mut waits);
+        }
         Self {
             get: [head("GET", 2, &registers), head("GET", 2, &counters)],
             set: head("SET", 3, &registers),
@@ -46,6 +57,15 @@ impl Encoder {
             value,
             value_bytes,
             unique_values,
+            wait: waits,
+        }
+    }
+
+    /// Whether a request is followed by a `WAIT`, whose answer is the one that counts.
+    pub(crate) fn waits(&self, request: &Request) -> bool {
+        match request.function {
+            Function::Set => !self.wait.is_empty(),
+            Function::Get | Function::GetCounter | Function::Increment => false,
         }
     }
 
@@ -72,6 +92,11 @@ impl Encoder {
                 out.extend_from_slice(b"\r\n");
             }
         }
+    }
+
+    /// Appends the `WAIT` that stands behind each `SET`.
+    pub(crate) fn write_wait(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.wait);
     }
 
     /// Appends the key of a request.

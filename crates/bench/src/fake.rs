@@ -26,6 +26,8 @@ pub(crate) struct Behaviour {
     pub(crate) loses_every: u64,
     /// Answers every n-th request with this error, without applying it.
     pub(crate) refuses_every: Option<(u64, &'static str)>,
+    /// How many replicas have each write.
+    pub(crate) replicas: u32,
     /// Never answers the n-th request nor anything later on that connection.
     pub(crate) silent_at: u64,
 }
@@ -120,6 +122,10 @@ impl Server {
             }
             [b"CLUSTER", ..] => {
                 out.extend_from_slice(&behaviour.slots);
+                return true;
+            }
+            [b"WAIT", ..] => {
+                out.extend_from_slice(format!(":{}\r\n", behaviour.replicas).as_bytes());
                 return true;
             }
             [b"ASKING"] => {

@@ -9,23 +9,45 @@ pub(crate) const SLOT_COUNT: usize = types::SLOT_COUNT as usize;
 /// Chooses numbers below a bound.
 #[derive(Clone, Debug)]
 pub(crate) enum Chooser {
-    Uniform { count: u64 },
+    Uniform {
+        count: u64,
+    },
     Zipfian(Zipfian),
+    /// Several threads share the numbers: each begins at its own and goes on by their count.
+    InOrder {
+        next: u64,
+        step: u64,
+        count: u64,
+    },
 }
 
 impl Chooser {
-    pub(crate) fn new(keys: Keys, count: u64) -> Self {
+    pub(crate) fn new(keys: Keys, count: u64, threads: usize) -> Self {
         match keys {
             Keys::Uniform => Self::Uniform { count },
             Keys::Zipfian(exponent) => Self::Zipfian(Zipfian::new(count, exponent)),
+            Keys::InOrder => Self::InOrder { next: 0, step: threads as u64, count },
+        }
+    }
+
+    /// The same for one of the threads.
+    pub(crate) fn of_thread(&self, thread: usize) -> Self {
+        match self.clone() {
+            Self::InOrder { step, count, .. } => Self::InOrder { next: thread as u64, step, count },
+            other @ (Self::Uniform { .. } | Self::Zipfian(_)) => other,
         }
     }
 
     /// The next number, below the count.
-    pub(crate) fn next(&self, random: &mut Rng) -> u64 {
+    pub(crate) fn next(&mut self, random: &mut Rng) -> u64 {
         match self {
             Self::Uniform { count } => random.u64(..*count),
             Self::Zipfian(zipfian) => scrambled(zipfian.rank(random)) % zipfian.count,
+            Self::InOrder { next, step, count } => {
+                let number = *next % *count;
+                *next += *step;
+                number
+            }
         }
     }
 }
@@ -139,6 +161,19 @@ mod tests {
     }
 
     #[test]
+    fn threads_in_order_take_each_number_once() {
+        let chooser = Chooser::new(Keys::InOrder, 10, 3);
+        let mut random = Rng::with_seed(1);
+        let mut taken: Vec<u64> = Vec::new();
+        for (thread, share) in [(0, 4), (1, 3), (2, 3)] {
+            let mut chooser = chooser.of_thread(thread);
+            taken.extend((0..share).map(|_| chooser.next(&mut random)));
+        }
+        taken.sort_unstable();
+        assert_eq!(taken, (0..10).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn the_zipfian_has_the_frequencies_of_its_formula() {
         let zipfian = Zipfian::new(1_000, 0.99);
         let mut random = Rng::with_seed(7);
@@ -154,7 +189,7 @@ mod tests {
             assert!((0.7..1.4).contains(&ratio), "rank {rank}: {ratio}");
         }
         for count in [1, 2, 3] {
-            let chooser = Chooser::new(Keys::Zipfian(0.5), count);
+            let mut chooser = Chooser::new(Keys::Zipfian(0.5), count, 1);
             assert!((0..1_000).all(|_| chooser.next(&mut random) < count));
         }
     }

@@ -5,6 +5,9 @@
 //! redirections, and the longest time without any success, over all and for each range of slots.
 //! It can write down every operation as a history, which [`check`] judges.
 //!
+//! Beside it stand two yardsticks that [`run`] can't load: [`etcd()`], and the [`floor()`] under
+//! any write that a majority has on disk.
+//!
 //! Reading order: [`Options`], `workload` (what is asked), `worker` and `outcome` (who asks: the
 //! event loop), `connection`, `topology` (who is asked), `recorder` (what is noted), [`Report`].
 //!
@@ -16,8 +19,10 @@ mod check;
 mod connection;
 mod cpu;
 mod encode;
+mod etcd;
 #[cfg(test)]
 mod fake;
+mod floor;
 mod keys;
 mod options;
 mod outcome;
@@ -33,6 +38,8 @@ mod workload;
 
 pub use arguments::Arguments;
 pub use check::{Checked, check};
-pub use options::{Error, Keys, Limit, Options};
+pub use etcd::{EtcdLoad, EtcdReport, etcd};
+pub use floor::{FloorOptions, FloorReport, floor};
+pub use options::{Error, Keys, Limit, Options, Pin};
 pub use report::{Gap, Latency, Report};
 pub use run::run;

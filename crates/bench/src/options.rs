@@ -18,6 +18,8 @@ pub(crate) const KEYS_MAX: u64 = 1 << 32;
 pub(crate) const KEY_BYTES_MAX: usize = 64 << 10;
 /// Longest value, in bytes.
 pub(crate) const VALUE_BYTES_MAX: usize = 64 << 20;
+/// Most replicas that `WAIT` can ask for, so that its answer is short.
+pub(crate) const WAIT_MAX: u32 = 9;
 /// Longest run, warm-up included.
 pub(crate) const DURATION_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -29,12 +31,28 @@ pub enum Keys {
     /// YCSB's zipfian distribution with this exponent (0 to 1, both excluded; 0.99 by
     /// convention). The hot keys are spread over the slots.
     Zipfian(f64),
+    /// One after the other, and again from the first. With [`Limit::Requests`] of as many as
+    /// there are keys, each is used once.
+    InOrder,
+}
+
+/// Which keys a client uses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pin {
+    /// All.
+    Nothing,
+    /// Those of one slot range of the first topology, so that a stall of one range does not take
+    /// clients from the others. Needs `cluster`.
+    Range,
+    /// Those of one node of the first topology, so that a client has one connection, as a client
+    /// of a single server has. Needs `cluster`.
+    Node,
 }
 
 impl Keys {
     fn is_valid(self) -> bool {
         match self {
-            Self::Uniform => true,
+            Self::Uniform | Self::InOrder => true,
             Self::Zipfian(exponent) => exponent > 0.0 && exponent < 1.0,
         }
     }
@@ -59,15 +77,20 @@ pub struct Options {
     pub allow_remote: bool,
     /// Whether to send each request to the holder of its slot, by `CLUSTER SLOTS`.
     pub cluster: bool,
-    /// Whether each client keeps to one slot range of the first topology, so that a stall of one
-    /// range does not take clients from the others. Needs `cluster`.
-    pub pin_clients: bool,
+    /// Which keys a client uses.
+    pub pin: Pin,
     /// The password that each connection gives, if any.
     pub password: Option<String>,
     /// How many clients. Each has one connection, or with `cluster` one to each node it needs.
     pub clients: usize,
     /// How many requests each client may have in flight.
     pub pipeline: usize,
+    /// Whether a client sends `pipeline` requests together and the next ones when all of them are
+    /// answered, instead of one for each answer.
+    pub batch: bool,
+    /// How many replicas must have each `SET`, by a `WAIT` behind it; 0 to 9. The two are one
+    /// request, which fails if fewer have it. 0 means no `WAIT`.
+    pub wait: u32,
     /// How many threads drive the clients.
     pub threads: usize,
     /// Requests a second over all clients (an open loop: latency counts from the moment a
@@ -115,10 +138,12 @@ impl Options {
             addresses,
             allow_remote: false,
             cluster: false,
-            pin_clients: false,
+            pin: Pin::Nothing,
             password: None,
             clients: 50,
             pipeline: 1,
+            batch: false,
+            wait: 0,
             threads: 1,
             rate: None,
             limit: Limit::Duration(Duration::from_secs(10)),
@@ -180,8 +205,14 @@ impl Options {
             refuse("the zipfian exponent must lie between 0 and 1")
         } else if self.stall_ranges > 16384 {
             refuse("there are 16384 slots")
-        } else if self.pin_clients && (!self.cluster || self.weights[2] > 0) {
+        } else if self.pin != Pin::Nothing && (!self.cluster || self.weights[2] > 0) {
             refuse("pinned clients need a cluster, and a mix without INCR")
+        } else if self.pin != Pin::Nothing && self.keys == Keys::InOrder {
+            refuse("keys in order are all clients' together, so clients can't be pinned")
+        } else if self.batch && self.rate.is_some() {
+            refuse("requests that are due one by one do not go in batches")
+        } else if self.wait > WAIT_MAX {
+            refuse("WAIT can ask for 9 replicas")
         } else if self.timeout.is_zero() {
             refuse("the time-out must not be 0")
         } else {

@@ -15,6 +15,8 @@ use std::time::Duration;
 const PAUSE: Duration = Duration::from_millis(5);
 /// How often one request follows redirections.
 const REDIRECTIONS_MAX: u8 = 16;
+/// Why a write fails that too few replicas had in time.
+const SHORT_WAIT: &[u8] = b"WAIT came up short";
 /// Why a request fails that was redirected too often.
 const TOO_MANY_REDIRECTIONS: &[u8] = b"REDIRECTIONS without end";
 
@@ -99,14 +101,33 @@ impl Worker {
                 self.fatal = Some(Error::Server(text));
             }
             (Some(InFlight::Authentication { .. }), _) => {}
-            (Some(InFlight::Request(request)), Reply::Error(text)) => {
-                self.refused(id, request, text, now);
+            (Some(InFlight::Write { .. }), Reply::Error(text)) => {
+                connection.refused_write = Some(text.to_vec());
             }
-            (Some(InFlight::Request(request)), reply) => self.answered(id, &request, reply, now),
+            (Some(InFlight::Write { .. }), _) => {}
+            (Some(InFlight::Request(request)), reply) => {
+                match (connection.refused_write.take(), reply) {
+                    (Some(text), _) => self.refused(id, request, &text, now),
+                    // The write itself was answered well.
+                    (None, Reply::Error(text)) if self.encoder.waits(&request) => {
+                        self.failed(id, &request, Outcome::Unknown(text), now);
+                    }
+                    (None, Reply::Error(text)) => self.refused(id, request, text, now),
+                    (None, reply) => self.answered(id, &request, reply, now),
+                }
+            }
         }
     }
 
     fn answered(&mut self, id: usize, request: &Request, reply: &Reply<'_>, now: u64) {
+        if self.encoder.waits(request) {
+            let enough = i64::from(self.shared.options.wait);
+            return if matches!(reply, Reply::Integer(count) if *count >= enough) {
+                self.succeeded(id, request, &Reply::Simple(b"OK"), now);
+            } else {
+                self.failed(id, request, Outcome::Unknown(SHORT_WAIT), now);
+            };
+        }
         let fits = match request.function {
             Function::Get | Function::GetCounter => matches!(reply, Reply::Bulk(_)),
             Function::Set => matches!(reply, Reply::Simple(_)),
@@ -115,11 +136,15 @@ impl Worker {
         if !fits {
             return self.failed(id, request, Outcome::Unknown(b"PROTOCOL error"), now);
         }
+        self.succeeded(id, request, reply, now);
+    }
+
+    fn succeeded(&mut self, id: usize, request: &Request, reply: &Reply<'_>, now: u64) {
         let range = if self.shared.range_of_slot.is_empty() { 0 } else { self.route(request).1 };
         self.recorder.success(&self.shared.stalls, range, request.due, now);
         let node = self.node_name(id);
         self.recorder.operation(&self.encoder, request, Outcome::Answered(reply), now, node);
-        self.settle(request, request.process);
+        self.settle(request, request.process, None);
     }
 
     /// An error came back.
@@ -191,11 +216,8 @@ impl Worker {
         self.recorder.error(reason);
         let node = self.node_name(id);
         self.recorder.operation(&self.encoder, request, outcome, now, node);
-        self.settle(request, process);
+        self.settle(request, process, Some(now + PAUSE.as_nanos() as u64));
         self.read_again(request);
-        if let Some(client) = self.ready.pop_back() {
-            self.paused.push_back((now + PAUSE.as_nanos() as u64, client));
-        }
     }
 
     /// A connection broke or was given up. What is in flight has an unknown outcome; what waited

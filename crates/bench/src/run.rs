@@ -3,7 +3,7 @@
 use crate::cpu;
 use crate::encode::Encoder;
 use crate::keys::{Chooser, Names, SLOT_COUNT, slot};
-use crate::options::{Error, Limit, Options};
+use crate::options::{Error, Limit, Options, Pin};
 use crate::recorder::{HistoryLog, Interval, Measured, Recorder, Stalls};
 use crate::report::{Latency, Report};
 use crate::topology::{Topology, fetch};
@@ -74,8 +74,8 @@ pub fn run(options: Options) -> Result<Report, Error> {
     };
     let names = names(&options);
     let lists = match &topology {
-        Some(topology) if options.pin_clients => Some(lists(&options, &names[0], topology)?),
-        Some(_) | None => None,
+        Some(topology) => lists(&options, &names[0], topology)?,
+        None => None,
     };
     let warm_up = options.warm_up.as_nanos() as u64;
     let measure_to = match options.limit {
@@ -155,22 +155,32 @@ fn names(options: &Options) -> [Names; 2] {
         .map(|kind| Names::new(&format!("{kind}{run}"), options.key_count, options.key_bytes))
 }
 
-/// The keys of each slot range, for clients that keep to one.
-fn lists(options: &Options, names: &Names, topology: &Topology) -> Result<KeyLists, Error> {
+/// The keys of each slot range or node, for clients that keep to one.
+fn lists(options: &Options, names: &Names, topology: &Topology) -> Result<Option<KeyLists>, Error> {
+    let (group_of_slot, groups) = match options.pin {
+        Pin::Nothing => return Ok(None),
+        Pin::Range => (range_of_slot(&topology.ranges), topology.ranges.len()),
+        Pin::Node => (topology.slots.clone(), topology.nodes.len()),
+    };
     if options.key_count > LISTED_KEYS_MAX {
         return Err(Error::Refused("pinned clients can have at most 2^32 - 1 keys".into()));
     }
-    let range_of_slot = range_of_slot(&topology.ranges);
-    let mut lists = vec![Vec::new(); topology.ranges.len()];
+    let mut lists = vec![Vec::new(); groups];
     let mut name = Vec::new();
     for key in 0..options.key_count {
         name.clear();
         names.write(key, &mut name);
-        let range = range_of_slot.get(slot(&name)).map_or(0, |&range| usize::from(range));
-        lists[range].push(key as u32);
+        let group = group_of_slot.get(slot(&name)).map_or(0, |&group| usize::from(group));
+        // A slot that nobody holds is in no group.
+        if let Some(list) = lists.get_mut(group) {
+            list.push(key as u32);
+        }
     }
     lists.retain(|list| !list.is_empty());
-    Ok(Arc::new(lists))
+    if lists.is_empty() {
+        return Err(Error::Server("no node holds any key's slot".into()));
+    }
+    Ok(Some(Arc::new(lists)))
 }
 
 type LoadThread = JoinHandle<Result<Measured, Error>>;
@@ -183,12 +193,13 @@ fn spawn(
 ) -> Result<Vec<LoadThread>, Error> {
     let options = &shared.options;
     let [registers, counters] = names;
-    let chooser = Chooser::new(options.keys, options.key_count);
+    let chooser = Chooser::new(options.keys, options.key_count, options.threads);
     let encoder = Encoder::new(
         registers.clone(),
         counters.clone(),
         options.value_bytes,
         file.is_some(),
+        options.wait,
         options.seed,
     );
     let loaded = Arc::new(Barrier::new(options.threads));
@@ -198,7 +209,7 @@ fn spawn(
         let seed = options.seed.wrapping_mul(THREADS_SEEDED).wrapping_add(thread as u64);
         let assignment = Assignment {
             thread,
-            workload: Workload::new(options, chooser.clone(), lists.cloned(), seed),
+            workload: Workload::new(options, chooser.of_thread(thread), lists.cloned(), seed),
             encoder: encoder.clone(),
             recorder: Recorder::new(shared.stalls.places(), file.cloned().map(HistoryLog::new)),
             final_reads: if file.is_some() { final_reads(options, thread) } else { Vec::new() },

@@ -2,7 +2,7 @@
 //! that nothing depends on how fast the machine is.
 
 use crate::fake::{self, Behaviour, Data};
-use crate::options::{Error, Limit, Options};
+use crate::options::{Error, Keys, Limit, Options, Pin};
 use crate::{Report, check, run};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -150,6 +150,66 @@ fn refusals_are_failures_that_were_not_applied() {
 }
 
 #[test]
+fn a_write_with_wait_succeeds_only_if_enough_replicas_have_it() {
+    let data = Data::default();
+    for (replicas, wanted, succeed) in [(1, 1, 300), (2, 1, 300), (1, 2, 0)] {
+        let behaviour = Behaviour { replicas, ..Behaviour::default() };
+        let mut options = options(fake::start(behaviour, &data), 300);
+        (options.weights, options.wait, options.pipeline) = ([0, 1, 0], wanted, 4);
+        let report = good(options);
+        assert_eq!((report.operations, report.error_count()), (succeed, 300 - succeed));
+    }
+    // A write that was refused is not saved by its WAIT, and one that moved is followed.
+    let behaviour = Behaviour {
+        replicas: 1,
+        refuses_every: Some((10, "CLUSTERDOWN no quorum")),
+        ..Behaviour::default()
+    };
+    let moved = Some((8192, fake::start(behaviour.clone(), &data)));
+    let mut options = options(fake::start(Behaviour { moved, ..behaviour }, &data), 300);
+    (options.weights, options.wait) = ([0, 1, 0], 1);
+    let report = good(options);
+    assert!(report.operations < 300 && report.moved > 0, "{report}");
+    assert_eq!(report.operations + report.errors["CLUSTERDOWN"], 300, "{report}");
+}
+
+#[test]
+fn batches_in_order_write_each_key_once_whatever_fails() {
+    let data = Data::default();
+    let mut options = options(fake::start(Behaviour::default(), &data), 1_000);
+    (options.weights, options.keys, options.key_count) = ([0, 1, 0], Keys::InOrder, 1_000);
+    (options.batch, options.pipeline, options.threads) = (true, 7, 2);
+    assert_eq!(good(options).operations, 1_000);
+    assert_eq!(data.lock().expect("no thread panics with the lock").len(), 1_000);
+
+    let refuses_every = Some((9, "TRYAGAIN"));
+    let behaviour = Behaviour { refuses_every, ..Behaviour::default() };
+    let mut options = self::options(fake::start(behaviour, &data), 1_000);
+    (options.batch, options.pipeline) = (true, 7);
+    let report = good(options);
+    assert_eq!(report.operations + report.error_count(), 1_000, "{report}");
+}
+
+#[test]
+fn clients_pinned_to_nodes_have_one_connection_each() {
+    let data = Data::default();
+    let listeners: Vec<TcpListener> =
+        (0..2).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port is free")).collect();
+    let holders: Vec<SocketAddr> =
+        listeners.iter().map(|each| each.local_addr().expect("it is bound")).collect();
+    let upper = Behaviour { slots: fake::slots(&holders), ..Behaviour::default() };
+    // The lower server would redirect a key that isn't its own.
+    let lower = Behaviour { moved: Some((8192, holders[1])), ..upper.clone() };
+    for (listener, behaviour) in listeners.into_iter().zip([lower, upper]) {
+        fake::serve(listener, behaviour, &data);
+    }
+    let mut options = options(holders[0], 1_000);
+    (options.cluster, options.pin) = (true, Pin::Node);
+    let report = good(options);
+    assert_eq!((report.operations, report.moved, report.range_gaps.len()), (1_000, 0, 2));
+}
+
+#[test]
 fn pinned_clients_keep_every_range_busy() {
     let data = Data::default();
     let listeners: Vec<TcpListener> =
@@ -161,7 +221,7 @@ fn pinned_clients_keep_every_range_busy() {
         fake::serve(listener, Behaviour { slots, ..Behaviour::default() }, &data);
     }
     let mut options = options(holders[0], 1_000);
-    (options.cluster, options.pin_clients, options.keys) = (true, true, crate::Keys::Zipfian(0.9));
+    (options.cluster, options.pin, options.keys) = (true, Pin::Range, Keys::Zipfian(0.9));
     let report = good(options);
     assert_eq!((report.operations, report.moved), (1_000, 0));
     let slots: Vec<(u16, u16)> = report.range_gaps.iter().map(|gap| gap.slots).collect();

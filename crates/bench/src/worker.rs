@@ -48,6 +48,8 @@ pub(crate) struct Client {
     /// Processes of the history that are free: one for each ready token.
     pub(crate) processes: Vec<u64>,
     sequence: u64,
+    /// Tokens that wait until the whole batch is answered.
+    held: usize,
 }
 
 /// Where requests come from.
@@ -109,6 +111,7 @@ impl Worker {
                 connections: Vec::new(),
                 processes: (0..options.pipeline).map(|_| shared.new_process()).collect(),
                 sequence: 0,
+                held: 0,
             })
             .collect();
         let tokens = (0..clients.len() * options.pipeline)
@@ -300,11 +303,26 @@ impl Worker {
         false
     }
 
-    /// The outcome of a request is noted; its token is ready again.
-    pub(crate) fn settle(&mut self, request: &Request, process: u64) {
+    /// The outcome of a request is noted; its token is ready again, or at `rest_until`. With
+    /// batches, all tokens of the client are when the last of them is.
+    pub(crate) fn settle(&mut self, request: &Request, process: u64, rest_until: Option<u64>) {
         self.outstanding -= 1;
-        self.clients[request.client as usize].processes.push(process);
-        self.ready.push_back(request.client);
+        let client = &mut self.clients[request.client as usize];
+        client.processes.push(process);
+        let mut tokens = 1;
+        if self.shared.options.batch {
+            client.held += 1;
+            if client.held < self.shared.options.pipeline {
+                return;
+            }
+            tokens = std::mem::take(&mut client.held);
+        }
+        for _ in 0..tokens {
+            match rest_until {
+                Some(until) => self.paused.push_back((until, request.client)),
+                None => self.ready.push_back(request.client),
+            }
+        }
     }
 
     /// A read at the end that failed is to be done again.
@@ -354,6 +372,10 @@ impl Worker {
     pub(crate) fn send(&mut self, id: usize, request: Request) {
         let connection = &mut self.connections[id];
         self.encoder.write(&request, &mut connection.out);
+        if self.encoder.waits(&request) {
+            self.encoder.write_wait(&mut connection.out);
+            connection.in_flight.push_back(InFlight::Write { since: request.start });
+        }
         connection.in_flight.push_back(InFlight::Request(request));
         self.mark_dirty(id);
     }
@@ -427,7 +449,8 @@ impl Worker {
             self.paused.pop_front();
             self.ready.push_back(client);
         }
-        if self.shared.topology_version.load(Ordering::Relaxed) != self.topology_version {
+        let news = self.shared.topology_version.load(Ordering::Relaxed) != self.topology_version;
+        if news {
             self.adopt_topology();
         }
         let timeout = self.shared.options.timeout.as_nanos() as u64;
@@ -436,7 +459,12 @@ impl Worker {
             let connection = &self.connections[id];
             match connection.phase {
                 Phase::Closed { retry_at } => {
-                    if retry_at <= now && !connection.waiting.is_empty() {
+                    if connection.waiting.is_empty() {
+                        continue;
+                    }
+                    // Whoever waits for a dead node wants to know who holds its slots now.
+                    self.shared.refresh_wanted.store(true, Ordering::Relaxed);
+                    if retry_at <= now || news {
                         // The holder may have changed meanwhile.
                         for request in std::mem::take(&mut self.connections[id].waiting) {
                             self.dispatch(request, now);

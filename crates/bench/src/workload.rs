@@ -105,7 +105,7 @@ mod tests {
     fn functions_come_in_the_proportion_of_their_weights() {
         let mut options = Options::new(Vec::new());
         options.weights = [60, 30, 10];
-        let chooser = Chooser::new(options.keys, options.key_count);
+        let chooser = Chooser::new(options.keys, options.key_count, 1);
         let mut workload = Workload::new(&options, chooser, None, 3);
         let mut counts = [0u32; 4];
         for client in 0..100_000 {

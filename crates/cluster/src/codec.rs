@@ -6,14 +6,14 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use types::{
-    Incarnation, LeaseEpoch, LogIndex, NodeId, SessionId, ShardId, Slot, SlotRange, SupportEpoch,
-    Term,
+    DirectoryId, Incarnation, LeaseEpoch, LogIndex, NodeId, SessionId, ShardId, Slot, SlotRange,
+    SupportEpoch, Term,
 };
 
 pub use crate::bytes_codec::CodecError;
 use crate::bytes_codec::{Put, Take};
 use crate::entry::{put_nodes, take_nodes};
-use crate::io::{Fortification, ForwardOutcome, Message};
+use crate::io::{Fortification, ForwardOutcome, Introduction, Message, Origin};
 use crate::raft_group::RaftMessage;
 
 /// Version of the language between nodes. Nodes of different versions refuse each other.
@@ -22,11 +22,14 @@ pub const PEER_PROTOCOL_VERSION: u32 = 1;
 /// Appends the message to a buffer.
 pub fn encode(message: &Message, into: &mut Vec<u8>) {
     match message {
-        Message::Beat { epoch, incarnation, sequence } => {
+        Message::Beat { epoch, incarnation, sequence, introduction } => {
             into.put_u8(1);
             into.put_u64(epoch.0);
             into.put_u64(incarnation.0);
             into.put_u64(*sequence);
+            into.put_u32(introduction.directory.0);
+            introduction.origin.encode(into);
+            into.put_u32(introduction.known.0);
         }
         Message::Promise { sequence, epoch, incarnation, duration_micros } => {
             into.put_u8(2);
@@ -139,6 +142,11 @@ fn decode_fields(from: &mut Take<'_>) -> Result<Message, CodecError> {
             epoch: SupportEpoch(from.u64()?),
             incarnation: Incarnation(from.u64()?),
             sequence: from.u64()?,
+            introduction: Introduction {
+                directory: DirectoryId(from.u32()?),
+                origin: Origin::decode(from)?,
+                known: DirectoryId(from.u32()?),
+            },
         },
         2 => Message::Promise {
             sequence: from.u64()?,

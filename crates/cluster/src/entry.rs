@@ -168,6 +168,16 @@ pub(crate) enum OperationKind {
     Unwatch,
 }
 
+impl OperationKind {
+    /// Whether the reply is more than an acknowledgement.
+    pub(crate) fn replies(self) -> bool {
+        match self {
+            Self::Read | Self::Write | Self::WatchedGroup => true,
+            Self::Watch | Self::Unwatch => false,
+        }
+    }
+}
+
 /// Encodes a batch around operations that were encoded before.
 pub(crate) fn encode_batch(header: BatchHeader, operations: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(operations.len() + 25);

@@ -18,8 +18,8 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use types::{
-    Incarnation, LeaseEpoch, LogIndex, Monotonic, NodeId, SegmentId, SessionId, ShardId, Slot,
-    SlotRange, SupportEpoch, Term,
+    DirectoryId, Incarnation, LeaseEpoch, LogIndex, Monotonic, NodeId, SegmentId, SessionId,
+    ShardId, Slot, SlotRange, SupportEpoch, Term,
 };
 
 use crate::raft_group::RaftMessage;
@@ -147,6 +147,8 @@ pub enum Message {
         incarnation: Incarnation,
         /// Numbers the beats to this receiver.
         sequence: u64,
+        /// Who the sender is, for a receiver that may be new or have lost its memory.
+        introduction: Introduction,
     },
     /// The answer to a beat.
     Promise {
@@ -290,6 +292,30 @@ pub enum ForwardOutcome {
     Uncertain,
 }
 
+/// How a node came to be part of its cluster; see `founding`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Origin {
+    /// Its directory is empty and it does not know why: it takes part in nothing.
+    #[default]
+    Blank,
+    /// It was there when the cluster began.
+    Founder,
+    /// Its former directory is lost: it begins anew in the place of the node it was.
+    Replacement,
+}
+
+/// What a node says about itself with each beat.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Introduction {
+    /// The data directory that it runs on.
+    pub directory: DirectoryId,
+    /// What it is.
+    pub origin: Origin,
+    /// The receiver's directory: the one that a founder remembers from the founding, or else the
+    /// one that the sender has heard of last; 0 for none.
+    pub known: DirectoryId,
+}
+
 impl Message {
     /// Whether the message belongs on the priority path: leases depend on its punctuality.
     #[must_use]
@@ -307,6 +333,24 @@ pub enum Event {
         incarnation: Incarnation,
         /// Shards it has replicas of.
         shards: usize,
+    },
+    /// The data directory is empty: the node takes part in nothing until all the others have said
+    /// whether they know it.
+    Blank {
+        /// The members that have not answered.
+        awaited: Vec<NodeId>,
+    },
+    /// The cluster is new and this node is one of its founders.
+    Founded,
+    /// The cluster remembers another data directory of this node: its replicas are gone, and the
+    /// leaders of its shards make new ones here.
+    DirectoryLost,
+    /// The leader of a shard puts a new replica in the place of one whose directory was lost.
+    ReplicaLost {
+        /// The shard.
+        shard: ShardId,
+        /// The node that has lost it.
+        node: NodeId,
     },
     /// A peer's beats arrive again.
     SupportGiven {

@@ -19,6 +19,7 @@ extern crate alloc;
 mod bytes_codec;
 pub mod codec;
 mod entry;
+mod founding;
 mod frontend;
 mod io;
 mod node;
@@ -32,7 +33,8 @@ mod support;
 
 pub use frontend::ProcessStats;
 pub use io::{
-    Admission, ClientAddress, Event, Fortification, ForwardOutcome, Input, Message, Output, WriteId,
+    Admission, ClientAddress, Event, Fortification, ForwardOutcome, Input, Introduction, Message,
+    Origin, Output, WriteId,
 };
 pub use node::{Node, ReplicaView};
 pub use raft_group::{RaftMessage, ReplicaChange};

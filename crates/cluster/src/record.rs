@@ -12,7 +12,8 @@ use types::{LeaseEpoch, LogIndex, NodeId, ShardId, Slot, SlotRange, Term, UnixMi
 
 use crate::bytes_codec::{CodecError, Put, Take};
 use crate::entry::{put_nodes, take_nodes};
-use crate::raft_group::{HardVote, LogEntry, Replicas};
+use crate::founding::Remembered;
+use crate::raft_group::{HardVote, LogEntry, ReplicaId, Replicas};
 
 const ENTRY: u8 = 1;
 const VOTE: u8 = 2;
@@ -22,6 +23,7 @@ const STAGED_IMAGE: u8 = 5;
 const INSTALL: u8 = 6;
 const PROBE: u8 = 7;
 const REMOVED: u8 = 8;
+const ORIGIN: u8 = 9;
 
 /// One record of the log.
 #[derive(Clone, PartialEq, Debug)]
@@ -43,6 +45,8 @@ pub(crate) enum Record<'a> {
     Probe,
     /// The replica was removed from this node.
     Removed { shard: ShardId },
+    /// How the node came to be part of its cluster.
+    Origin { remembered: Remembered },
 }
 
 /// A shard's replicated state but for its slots.
@@ -92,6 +96,10 @@ impl Record<'_> {
             Record::Removed { shard } => {
                 into.put_u8(REMOVED);
                 into.put_u32(shard.0);
+            }
+            Record::Origin { remembered } => {
+                into.put_u8(ORIGIN);
+                remembered.encode(into);
             }
         }
     }
@@ -181,6 +189,9 @@ impl<'a> Records<'a> {
         if kind == PROBE {
             return Ok(Some(Record::Probe));
         }
+        if kind == ORIGIN {
+            return Ok(Some(Record::Origin { remembered: Remembered::decode(from)? }));
+        }
         let shard = ShardId(from.u32()?);
         Ok(Some(match kind {
             ENTRY => Record::Entry { shard, entry: LogEntry::decode(from)? },
@@ -231,7 +242,8 @@ impl fmt::Display for Record<'_> {
                 write!(f, "{shard} entry {} {} {what}", entry.index(), entry.term())
             }
             Record::Vote { shard, vote } => {
-                write!(f, "{shard} vote {} for n{} commit {}", vote.term, vote.vote, vote.commit)
+                let whom = ReplicaId::from_engine(vote.vote).map(|it| it.node).unwrap_or_default();
+                write!(f, "{shard} vote {} for {whom} commit {}", vote.term, vote.commit)
             }
             Record::Image { shard, slot, index, image } => {
                 write!(f, "{shard} image slot {slot} at {index}, {} bytes", image.len())
@@ -243,6 +255,7 @@ impl fmt::Display for Record<'_> {
             Record::Install { shard, state } => write!(f, "{shard} install {state}"),
             Record::Probe => write!(f, "probe"),
             Record::Removed { shard } => write!(f, "{shard} removed"),
+            Record::Origin { remembered } => write!(f, "origin {:?}", remembered.origin),
         }
     }
 }

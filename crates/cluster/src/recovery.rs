@@ -9,9 +9,11 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use types::{LogIndex, SegmentId, ShardId, Slot, Term, UnixMillis};
+use types::{DirectoryId, LogIndex, SegmentId, ShardId, Slot, Term, UnixMillis};
 
 use crate::bytes_codec::CodecError;
+use crate::founding::Remembered;
+use crate::io::Origin;
 use crate::raft_group::{HardVote, LogEntry, RecoveredLog, Replicas};
 use crate::record::{Lease, Record, Records, ShardState};
 use crate::settings::Settings;
@@ -26,6 +28,8 @@ pub(crate) struct RecoveredShard {
     pub(crate) entries: Vec<LogEntry>,
     pub(crate) images: BTreeMap<Slot, RecoveredImage>,
     staged: BTreeMap<Slot, RecoveredImage>,
+    /// Whether the log holds a state of it.
+    stated: bool,
     /// For each segment, the newest entry of the shard that begins in it.
     pub(crate) segments: BTreeMap<SegmentId, LogIndex>,
     /// The segment of the newest state and vote records.
@@ -44,6 +48,8 @@ pub(crate) struct RecoveredImage {
 pub struct Recovered {
     pub(crate) shards: BTreeMap<ShardId, RecoveredShard>,
     pub(crate) incarnation: types::Incarnation,
+    pub(crate) directory: DirectoryId,
+    pub(crate) remembered: Remembered,
     pub(crate) longest_promise: core::time::Duration,
 }
 
@@ -51,31 +57,15 @@ pub struct Recovered {
 pub struct Recovery {
     shards: BTreeMap<ShardId, RecoveredShard>,
     fresh: Vec<(ShardId, ShardState)>,
+    remembered: Remembered,
 }
 
 impl Recovery {
     /// Begins with the shards that a new cluster with these settings has on this node.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        let mut fresh = Vec::new();
-        for (at, (range, replicas)) in settings.initial_placement().into_iter().enumerate() {
-            if !replicas.contains(&settings.node) {
-                continue;
-            }
-            // Shards are few: a setting bounds them by `limits::SHARDS_MAX`.
-            let shard = ShardId(at as u32 + 1);
-            let state = ShardState {
-                range,
-                // A place before the first entry that a replica which joins later doesn't have,
-                // so that it is given the configuration by a catch-up.
-                applied: (LogIndex(1), Term(1)),
-                replicas: Replicas::of_voters(&replicas),
-                lease: Lease { succession: replicas, ..Lease::default() },
-                stamp: UnixMillis(0),
-            };
-            fresh.push((shard, state));
-        }
-        Self { shards: BTreeMap::new(), fresh }
+        let fresh = first_replicas(settings);
+        Self { shards: BTreeMap::new(), fresh, remembered: Remembered::default() }
     }
 
     /// Takes the next payload of the log.
@@ -94,6 +84,7 @@ impl Recovery {
     fn absorb_record(&mut self, segment: SegmentId, record: Record<'_>) -> Result<(), RecordError> {
         match record {
             Record::Probe => {}
+            Record::Origin { remembered } => self.remembered = remembered,
             Record::Removed { shard } => {
                 self.shards.remove(&shard);
                 self.fresh.retain(|(fresh, _)| *fresh != shard);
@@ -124,11 +115,13 @@ impl Recovery {
             Record::State { shard, state } => {
                 let found = self.shard_with(shard, &state, segment);
                 found.state = state;
+                found.stated = true;
                 found.state_segment = segment;
             }
             Record::Install { shard, state } => {
                 let found = self.shard_with(shard, &state, segment);
                 found.state = state;
+                found.stated = true;
                 found.state_segment = segment;
                 found.images = core::mem::take(&mut found.staged);
                 found.entries.clear();
@@ -170,23 +163,69 @@ impl Recovery {
     pub fn finish(
         mut self,
         incarnation: types::Incarnation,
+        directory: DirectoryId,
         longest_promise: core::time::Duration,
     ) -> Result<Recovered, RecordError> {
-        for (id, state) in core::mem::take(&mut self.fresh) {
-            let shard = RecoveredShard::new(state, SegmentId(0));
-            self.shards.entry(id).or_insert(shard);
+        match self.remembered.origin {
+            Origin::Founder => {
+                for (id, state) in core::mem::take(&mut self.fresh) {
+                    self.shards.entry(id).or_insert(RecoveredShard::first(state));
+                }
+            }
+            // The first configuration is not this directory's: without a state of its own a
+            // replica here knows nothing.
+            Origin::Blank | Origin::Replacement => {
+                for shard in self.shards.values_mut().filter(|shard| !shard.stated) {
+                    shard.forget_state();
+                }
+            }
         }
         for shard in self.shards.values_mut() {
             shard.trim()?;
         }
-        Ok(Recovered { shards: self.shards, incarnation, longest_promise })
+        let Self { shards, remembered, .. } = self;
+        Ok(Recovered { shards, incarnation, directory, remembered, longest_promise })
     }
+}
+
+/// The replicas that a founder has in a new cluster with these settings.
+pub(crate) fn first_replicas(settings: &Settings) -> Vec<(ShardId, ShardState)> {
+    let mut fresh = Vec::new();
+    for (at, (range, replicas)) in settings.initial_placement().into_iter().enumerate() {
+        if !replicas.contains(&settings.node) {
+            continue;
+        }
+        // Shards are few: a setting bounds them by `limits::SHARDS_MAX`.
+        let shard = ShardId(at as u32 + 1);
+        let state = ShardState {
+            range,
+            // A place before the first entry that a replica which joins later doesn't have,
+            // so that it is given the configuration by a catch-up.
+            applied: (LogIndex(1), Term(1)),
+            replicas: Replicas::of_voters(&replicas),
+            lease: Lease { succession: replicas, ..Lease::default() },
+            stamp: UnixMillis(0),
+        };
+        fresh.push((shard, state));
+    }
+    fresh
 }
 
 impl RecoveredShard {
     /// A replica that has nothing yet, of a shard with these slots.
     pub(crate) fn empty(range: types::SlotRange) -> Self {
         Self::new(ShardState { range, ..ShardState::unknown() }, SegmentId(0))
+    }
+
+    /// A founder's replica as it is when the cluster begins.
+    pub(crate) fn first(state: ShardState) -> Self {
+        Self::new(state, SegmentId(0))
+    }
+
+    /// The state was assumed, not read.
+    fn forget_state(&mut self) {
+        let range = self.state.range;
+        self.state = ShardState { range, ..ShardState::unknown() };
     }
 
     fn new(state: ShardState, segment: SegmentId) -> Self {
@@ -197,6 +236,7 @@ impl RecoveredShard {
             entries: Vec::new(),
             images: BTreeMap::new(),
             staged: BTreeMap::new(),
+            stated: false,
             segments: BTreeMap::new(),
             state_segment: segment,
             vote_segment: segment,

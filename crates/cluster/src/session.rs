@@ -8,14 +8,17 @@
 //! pipelined requests are concurrent, as they are across the nodes of a Redis Cluster.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
+use resp::command::Command;
 use resp::{CommandId, Protocol, Reply};
+use types::limits::REQUEST_BYTES_MAX;
 use types::{Monotonic, NodeId, SessionId, ShardId, Slot};
 
+use crate::frontend::{Asked, CommandStats, Shown, address_of, slow_log};
 use crate::io::{ClientAddress, ForwardOutcome, Message};
 
 /// Who waits for the outcome of a request.
@@ -25,10 +28,23 @@ pub(crate) enum Waiter {
     Client { session: SessionId, ticket: u64 },
     /// Another node, on behalf of one of its clients.
     Peer { node: NodeId, request: u64, resp3: bool },
-    /// A request that is put together from the answers of several shards.
-    Gather { gather: u64, part: usize },
+    /// A request that is put together from the answers of several shards, with its place in the
+    /// client's pipeline.
+    Gather { gather: u64, part: usize, ticket: u64 },
     /// Nobody: the node itself asked.
     Nobody,
+}
+
+impl Waiter {
+    /// The request's number among those of the same client, which grows in the order of sending;
+    /// for one that another node forwarded, that node's.
+    pub(crate) fn number(self) -> Option<u64> {
+        match self {
+            Self::Client { ticket, .. } | Self::Gather { ticket, .. } => Some(ticket),
+            Self::Peer { request, .. } => Some(request),
+            Self::Nobody => None,
+        }
+    }
 }
 
 /// One client connection.
@@ -38,6 +54,15 @@ pub(crate) struct Session {
     pub(crate) connected: Monotonic,
     pub(crate) last_request: Monotonic,
     pub(crate) last_command: &'static str,
+    /// The request that is being handled now, until it has a ticket.
+    pub(crate) asked: Option<Asked>,
+    /// The command that is refused now, if the request names one.
+    pub(crate) rejected: Option<&'static Command>,
+    /// The beginning of the error that was replied to the request that is being handled now.
+    error: Option<Box<[u8]>>,
+    /// The commands of the transaction that EXEC runs now, and of those on their way.
+    group: Option<Box<[CommandId]>>,
+    groups: Vec<(u64, Box<[CommandId]>)>,
     pub(crate) protocol: Protocol,
     pub(crate) authenticated: bool,
     pub(crate) name: Vec<u8>,
@@ -97,6 +122,7 @@ enum Slotted {
     Waiting {
         /// What CLIENT REPLY said when the request came.
         silent: bool,
+        asked: Option<Asked>,
     },
     Done(Box<[u8]>),
 }
@@ -109,6 +135,11 @@ impl Session {
             connected: now,
             last_request: now,
             last_command: "",
+            asked: None,
+            rejected: None,
+            error: None,
+            group: None,
+            groups: Vec::new(),
             protocol: Protocol::default(),
             authenticated,
             name: Vec::new(),
@@ -142,8 +173,17 @@ impl Session {
             self.mark_outstanding(shard);
         }
         let silent = self.reply_mode != ReplyMode::On;
-        self.queue.push_back(Slotted::Waiting { silent });
-        self.first_ticket + self.queue.len() as u64 - 1
+        self.queue.push_back(Slotted::Waiting { silent, asked: self.asked.take() });
+        let ticket = self.first_ticket + self.queue.len() as u64 - 1;
+        if let Some(group) = self.group.take() {
+            self.groups.push((ticket, group));
+        }
+        ticket
+    }
+
+    /// Notes which commands the EXEC that is being handled now runs.
+    pub(crate) fn note_group(&mut self, commands: &[QueuedCommand]) {
+        self.group = Some(commands.iter().map(|command| command.id).collect());
     }
 
     /// Notes that a request to `shard` is outstanding.
@@ -171,6 +211,9 @@ impl Session {
         if self.queue.is_empty() {
             let start = self.output.len();
             let result = write(&mut Reply::new(&mut self.output, self.protocol));
+            if self.output.get(start) == Some(&b'-') {
+                self.error = Some(head(self.output.get(start..).unwrap_or_default()));
+            }
             if self.reply_mode != ReplyMode::On {
                 self.output.truncate(start);
             }
@@ -178,6 +221,9 @@ impl Session {
         }
         let mut bytes = Vec::new();
         let result = write(&mut Reply::new(&mut bytes, self.protocol));
+        if bytes.first() == Some(&b'-') {
+            self.error = Some(head(&bytes));
+        }
         if self.reply_mode != ReplyMode::On {
             bytes.clear();
         }
@@ -187,29 +233,39 @@ impl Session {
     }
 
     /// Writes the reply that `ticket` waits for.
-    fn settle<T>(&mut self, ticket: u64, write: impl FnOnce(&mut Reply<'_>) -> T) -> Option<T> {
+    fn settle<T>(
+        &mut self,
+        ticket: u64,
+        stats: &mut CommandStats,
+        write: impl FnOnce(&mut Reply<'_>) -> T,
+    ) -> Option<T> {
         let at = usize::try_from(ticket.checked_sub(self.first_ticket)?).ok()?;
         match self.queue.get_mut(at)? {
             Slotted::Done(_) => None,
-            &mut Slotted::Waiting { silent } if at == 0 => {
+            &mut Slotted::Waiting { silent, asked } if at == 0 => {
                 let start = self.output.len();
                 let result = write(&mut Reply::new(&mut self.output, self.protocol));
+                let reply = self.output.get(start..).unwrap_or_default();
+                let slow = count(asked, ticket, &mut self.groups, stats, reply);
                 if silent {
                     self.output.truncate(start);
                 }
                 self.queue.pop_front();
                 self.first_ticket += 1;
                 self.release_front();
+                self.log_slow(slow, ticket, stats);
                 Some(result)
             }
-            waiting @ &mut Slotted::Waiting { silent } => {
+            waiting @ &mut Slotted::Waiting { silent, asked } => {
                 let mut bytes = Vec::new();
                 let result = write(&mut Reply::new(&mut bytes, self.protocol));
+                let slow = count(asked, ticket, &mut self.groups, stats, &bytes);
                 if silent {
                     bytes.clear();
                 }
                 self.queued_bytes += bytes.len();
                 *waiting = Slotted::Done(bytes.into());
+                self.log_slow(slow, ticket, stats);
                 Some(result)
             }
         }
@@ -227,10 +283,39 @@ impl Session {
         }
     }
 
+    /// Adds a request that was answered now to the slow log, if it is slow.
+    fn log_slow(&self, slow: Option<Asked>, ticket: u64, stats: &mut CommandStats) {
+        let Some(asked) = slow else { return };
+        let waiter = Waiter::Client { session: self.id, ticket };
+        stats.slow_log.add(stats.now(), asked, waiter, address_of(self), &self.name);
+    }
+
     /// Forgets a transaction that was begun.
     pub(crate) fn discard(&mut self) {
         self.transaction = None;
     }
+}
+
+/// Counts a request that is answered now. Returns it if it was slow.
+fn count(
+    asked: Option<Asked>,
+    ticket: u64,
+    groups: &mut Vec<(u64, Box<[CommandId]>)>,
+    stats: &mut CommandStats,
+    reply: &[u8],
+) -> Option<Asked> {
+    let asked = asked?;
+    stats.finish(asked, reply);
+    if let Some(at) = groups.iter().position(|(of, _)| *of == ticket) {
+        let (_, commands) = groups.swap_remove(at);
+        stats.finish_group(&commands, asked.at, reply);
+    }
+    stats.slow_log.is_slow(stats.now(), asked).then_some(asked)
+}
+
+/// The beginning of a reply: enough to tell an error's code.
+fn head(reply: &[u8]) -> Box<[u8]> {
+    reply.get(..64).unwrap_or(reply).into()
 }
 
 /// All sessions of a node, and the answers for requests that other nodes forwarded.
@@ -246,6 +331,9 @@ pub(crate) struct Sessions {
     pub(crate) messages: Vec<(NodeId, Message)>,
     /// Answers for requests that are put together from several.
     pub(crate) gathered: Vec<(u64, usize, Vec<u8>)>,
+    /// Bytes of this turn's answers to other nodes.
+    pub(crate) answered_bytes: BTreeMap<NodeId, usize>,
+    pub(crate) stats: CommandStats,
     scratch: Vec<u8>,
 }
 
@@ -260,6 +348,8 @@ impl Sessions {
             announced: Vec::new(),
             messages: Vec::new(),
             gathered: Vec::new(),
+            answered_bytes: BTreeMap::new(),
+            stats: CommandStats::new(),
             scratch: Vec::new(),
         }
     }
@@ -308,8 +398,7 @@ impl Sessions {
     }
 
     pub(crate) fn get(&mut self, id: SessionId) -> Option<&mut Session> {
-        let session = self.slots.get_mut(id.0 as u32 as usize)?.as_deref_mut()?;
-        (session.id == id).then_some(session)
+        find(&mut self.slots, id)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Session> {
@@ -338,7 +427,9 @@ impl Sessions {
             Waiter::Client { session, ticket } => {
                 let mut write = Some(write);
                 let mut run = |reply: &mut Reply<'_>| write.take().map(|write| write(reply));
-                let written = self.get(session).and_then(|s| s.settle(ticket, &mut run)).flatten();
+                let Self { slots, stats, .. } = self;
+                let found = find(slots, session);
+                let written = found.and_then(|s| s.settle(ticket, stats, &mut run)).flatten();
                 if let Some(written) = written {
                     self.announce(session);
                     return written;
@@ -350,11 +441,15 @@ impl Sessions {
                 let protocol = if resp3 { Protocol::Resp3 } else { Protocol::Resp2 };
                 let mut bytes = Vec::new();
                 let result = write(&mut Reply::new(&mut bytes, protocol));
+                if bytes.len() > REQUEST_BYTES_MAX {
+                    bytes = too_long_to_pass_on(bytes.len());
+                }
+                *self.answered_bytes.entry(node).or_default() += bytes.len();
                 let outcome = ForwardOutcome::Reply(Bytes::from(bytes));
                 self.messages.push((node, Message::ForwardReply { request, outcome }));
                 result
             }
-            Waiter::Gather { gather, part } => {
+            Waiter::Gather { gather, part, .. } => {
                 let mut bytes = Vec::new();
                 let result = write(&mut Reply::new(&mut bytes, Protocol::Resp2));
                 self.gathered.push((gather, part, bytes));
@@ -367,6 +462,36 @@ impl Sessions {
     fn discard_reply<T>(&mut self, write: impl FnOnce(&mut Reply<'_>) -> T) -> T {
         self.scratch.clear();
         write(&mut Reply::new(&mut self.scratch, Protocol::Resp2))
+    }
+
+    /// The request that is being handled now is handled: counts it, unless it waits with a ticket.
+    pub(crate) fn end_request(&mut self, id: SessionId, args: &[&[u8]]) {
+        let Self { slots, stats, .. } = self;
+        let Some(session) = find(slots, id) else { return };
+        let error = session.error.take();
+        let error = error.as_deref().unwrap_or_default();
+        let Some(asked) = session.asked.take() else {
+            if !error.is_empty() {
+                stats.count_error(error);
+                if let Some(command) = session.rejected.take() {
+                    stats.reject(command);
+                }
+            }
+            return;
+        };
+        stats.finish(asked, error);
+        for id in session.group.take().iter().flatten() {
+            stats.finish(Asked { command: id.command(), at: asked.at }, b"");
+        }
+        if stats.slow_log.looks_at(asked.command) {
+            let shown = slow_log::show_request(asked.command, args);
+            stats.slow_log.consider(asked, shown, address_of(session), &session.name);
+        }
+    }
+
+    /// Tells the slow log what was asked for by the request that was answered last.
+    pub(crate) fn describe_slow(&mut self, waiter: Waiter, operation: impl FnOnce() -> Shown) {
+        self.stats.slow_log.describe(waiter, operation);
     }
 
     /// Answers with an error.
@@ -419,6 +544,26 @@ impl Sessions {
     }
 }
 
+fn find(slots: &mut [Option<Box<Session>>], id: SessionId) -> Option<&mut Session> {
+    let session = slots.get_mut(id.0 as u32 as usize)?.as_deref_mut()?;
+    (session.id == id).then_some(session)
+}
+
+/// What is answered instead of a reply that fits in no message between nodes.
+fn too_long_to_pass_on(len: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let text = alloc::format!(
+        "ERR the request was executed, but its reply of {len} bytes is too long to be passed on by \
+         another node; connect to the node that holds the shard"
+    );
+    Reply::new(&mut bytes, Protocol::Resp2).error(&text);
+    bytes
+}
+
 /// The reply when a request's outcome can't be known.
 pub(crate) const UNCERTAIN: &str = "UNCERTAIN the node that served this request failed before it \
     could answer: the request may or may not have been executed";
+
+/// The reply to a read that would see what the same client asked for later.
+pub(crate) const OVERTAKEN: &str = "TRYAGAIN the node that served this read failed before it could \
+    answer, and later requests of this connection may have been executed; the read was not";

@@ -26,6 +26,7 @@ use core::time::Duration;
 
 use types::{Incarnation, Monotonic, NodeId, Now, SupportEpoch};
 
+use crate::founding::Founding;
 use crate::io::{Event, Fortification, Message};
 use crate::settings::Settings;
 
@@ -123,7 +124,13 @@ impl Support {
 
     /// The beats that are due, if any. `healthy` says that the node's log has completed a write
     /// recently: a node that can't make progress must not keep its leases (rule R29).
-    pub(crate) fn beat(&mut self, now: Monotonic, healthy: bool, out: &mut Vec<(NodeId, Message)>) {
+    pub(crate) fn beat(
+        &mut self,
+        now: Monotonic,
+        healthy: bool,
+        founding: &Founding,
+        out: &mut Vec<(NodeId, Message)>,
+    ) {
         if now < self.next_beat {
             return;
         }
@@ -141,6 +148,7 @@ impl Support {
                 epoch: pair.own_epoch,
                 incarnation: self.incarnation,
                 sequence: pair.sequence,
+                introduction: founding.introduction(node),
             };
             out.push((node, message));
         }

@@ -48,12 +48,25 @@ pub enum Outcome {
     Expired,
 }
 
-/// Which keys commands changed, for those who watch them.
+/// Which keys commands changed, for those who watch them, and how many they looked for.
 #[derive(Debug, Default)]
 pub struct Changes {
     recording: bool,
     any: bool,
+    lookups: Lookups,
     keys: Vec<Box<[u8]>>,
+}
+
+/// How many keys commands looked for. A write that looks for a key more than once counts it more
+/// than once; a read does not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Lookups {
+    /// Keys that were there.
+    pub hits: u32,
+    /// Keys that were not there, or had expired.
+    pub misses: u32,
+    /// Keys that were found expired and removed. Only in [`Mode::Apply`].
+    pub expired: u32,
 }
 
 impl Changes {
@@ -81,9 +94,15 @@ impl Changes {
         &self.keys
     }
 
+    /// The look-ups since the last call.
+    pub fn take_lookups(&mut self) -> Lookups {
+        core::mem::take(&mut self.lookups)
+    }
+
     /// Forgets everything, to be used again.
     pub fn clear(&mut self) {
         self.any = false;
+        self.lookups = Lookups::default();
         self.keys.clear();
     }
 
@@ -143,14 +162,20 @@ impl Data<'_> {
     fn place(&mut self, key: &[u8]) -> Result<Option<(u64, Place)>, Stop> {
         let hash = self.keyspace.hasher().hash(key);
         let slot = self.keyspace.slot(self.slot);
-        let Some(place) = slot.find(hash, key) else { return Ok(None) };
+        let Some(place) = slot.find(hash, key) else {
+            self.changes.lookups.misses += 1;
+            return Ok(None);
+        };
         let expiry = slot.get(place).expiry();
         if expiry.is_none_or(|expiry| expiry > self.context.now.0) {
+            self.changes.lookups.hits += 1;
             return Ok(Some((hash, place)));
         }
         match self.context.mode {
             Mode::Read => Err(Stop::Expired),
             Mode::Apply => {
+                self.changes.lookups.misses += 1;
+                self.changes.lookups.expired += 1;
                 self.change(|slot| slot.remove(hash, place));
                 self.changes.note(key);
                 Ok(None)

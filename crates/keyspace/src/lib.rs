@@ -42,7 +42,7 @@ mod string;
 mod table;
 
 pub use entry::Kind;
-pub use execution::{Changes, Context, Mode, Outcome};
+pub use execution::{Changes, Context, Lookups, Mode, Outcome};
 pub use image::ImageError;
 pub use keyspace::Keyspace;
 pub use scan::ScanCursor;

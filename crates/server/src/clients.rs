@@ -18,6 +18,7 @@ use mio::{Interest, Registry, Token};
 use resp::{Protocol, Reply, RequestLimits};
 use slab::Slab;
 use smallvec::SmallVec;
+use types::limits::{ARGUMENT_BYTES_MAX, REQUEST_BYTES_MAX};
 use types::{Monotonic, SessionId};
 
 use crate::client_connection::{ClientConnection, Phase, Work};
@@ -33,6 +34,9 @@ const FINISH_TIME: Duration = Duration::from_secs(30);
 /// How long a client may take to close its side after the last reply.
 const LINGER_TIME: Duration = Duration::from_secs(1);
 
+/// Room in a request for what is beside its longest argument, in bytes.
+const REQUEST_OVERHEAD: usize = 1 << 20;
+
 const DENIED: &str = "DENIED Leasehold is running in protected mode: no password is set, so only \
     clients on the same machine are served. Either set a password (setting `password`, then AUTH \
     it), or turn protected mode off (setting `protected_mode`) if the network keeps strangers out.";
@@ -40,10 +44,9 @@ const DENIED: &str = "DENIED Leasehold is running in protected mode: no password
 /// What the configuration says about clients.
 #[derive(Debug)]
 struct Rules {
+    /// As configured; arguments may be longer or shorter by now, see [`limits_now`].
     limits: RequestLimits,
-    output_bytes: usize,
-    connections: usize,
-    only_this_machine: bool,
+    protected_mode: bool,
     password_time: Duration,
     idle_time: Duration,
 }
@@ -87,9 +90,7 @@ impl Clients {
         };
         let rules = Rules {
             limits,
-            output_bytes: settings.session_output_bytes,
-            connections: settings.clients + LEAVING_MAX,
-            only_this_machine: config.protected_mode && !config.has_password(),
+            protected_mode: config.protected_mode,
             password_time: config.password_time,
             idle_time: config.client_idle_time,
         };
@@ -168,12 +169,13 @@ impl Clients {
     }
 
     fn add(&mut self, mut stream: TcpStream, address: SocketAddr, core: &mut Core) {
-        let full = self.connections.len() >= self.rules.connections;
+        let full = self.connections.len() >= core.node.clients_max() + LEAVING_MAX;
         if full || self.closed || prepare(&stream).is_err() {
             return;
         }
         let now = clock::now();
-        let admitted = if self.rules.only_this_machine && !is_local(&address) {
+        let protected = self.rules.protected_mode && !core.node.has_password();
+        let admitted = if protected && !is_local(&address) {
             Err(DENIED)
         } else {
             let host = address.ip().to_canonical().to_string();
@@ -207,6 +209,7 @@ impl Clients {
     /// Serves connections until the turn has done enough.
     pub(crate) fn serve(&mut self, core: &mut Core, buffer: &mut [u8]) {
         let mut work = Work::default();
+        let limits = limits_now(self.rules.limits, core.node.argument_bytes());
         for _ in 0..self.queue.len() {
             if work.is_enough() {
                 break;
@@ -214,7 +217,7 @@ impl Clients {
             let Some(index) = self.queue.pop_front() else { break };
             let Some(connection) = self.connections.get_mut(index) else { continue };
             connection.queued = false;
-            connection.serve(core, buffer, &self.rules.limits, &mut work);
+            connection.serve(core, buffer, &limits, &mut work);
             match connection.phase {
                 Phase::Open | Phase::Finishing | Phase::Lingering => self.enqueue(index),
                 Phase::HalfClosed => self.finish_if_answered(index, core),
@@ -280,11 +283,12 @@ impl Clients {
 
     /// Writes what there is to write, and drops the connections that have ended.
     pub(crate) fn flush(&mut self, core: &mut Core) {
+        let output_bytes = core.node.session_output_bytes();
         while let Some(index) = self.unwritten.pop() {
             let Some(connection) = self.connections.get_mut(index) else { continue };
             connection.unwritten = false;
             self.output_bytes += connection.write() as u64;
-            if connection.output.len() > self.rules.output_bytes {
+            if connection.output.len() > output_bytes {
                 let waiting = connection.output.len();
                 tracing::warn!(
                     client = ?connection.stream.peer_addr().ok(),
@@ -344,6 +348,39 @@ impl Clients {
     }
 }
 
+/// What a request may be now: the configured limits, but for the length of an argument, which
+/// CONFIG SET can change. A request always has room for one argument of that length, and always
+/// fits in a message to another node.
+fn limits_now(configured: RequestLimits, argument_bytes: usize) -> RequestLimits {
+    let argument_bytes = argument_bytes.min(ARGUMENT_BYTES_MAX);
+    let request_bytes = configured.request_bytes.max(argument_bytes + REQUEST_OVERHEAD);
+    let request_bytes = request_bytes.min(REQUEST_BYTES_MAX);
+    RequestLimits { argument_bytes, request_bytes, ..configured }
+}
+
 fn is_local(address: &SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_longer_argument_widens_the_request_but_never_beyond_a_message() {
+        let configured = RequestLimits {
+            argument_bytes: 64 << 20,
+            request_bytes: 128 << 20,
+            ..RequestLimits::LARGEST
+        };
+        assert_eq!(limits_now(configured, 64 << 20), configured);
+        let shorter = limits_now(configured, 1 << 20);
+        assert_eq!((shorter.argument_bytes, shorter.request_bytes), (1 << 20, 128 << 20));
+        let longer = limits_now(configured, 200 << 20);
+        assert_eq!((longer.argument_bytes, longer.request_bytes), (200 << 20, 201 << 20));
+        let largest = limits_now(configured, ARGUMENT_BYTES_MAX);
+        assert_eq!(largest.request_bytes, ARGUMENT_BYTES_MAX + REQUEST_OVERHEAD);
+        let wide = RequestLimits { request_bytes: 1 << 30, ..configured };
+        assert_eq!(limits_now(wide, 1 << 20).request_bytes, REQUEST_BYTES_MAX);
+    }
 }

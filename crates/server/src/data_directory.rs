@@ -12,8 +12,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use cluster::{Recovered, Recovery, Settings};
-use types::{Incarnation, NodeId};
+use types::{DirectoryId, Incarnation, NodeId, UnixMillis};
 use wal::{Log, MetaError, MetaFile, OpenError, Options, OsDisk, VisitError};
+
+use crate::clock;
 
 /// The version of the meta file's content and of the log's payloads.
 const VERSION: u64 = 1;
@@ -61,6 +63,8 @@ pub(crate) struct Identity {
     pub(crate) incarnation: Incarnation,
     /// The longest promise of support that it may have made, ever.
     pub(crate) longest_promise: Duration,
+    /// This directory, told from others that the node may have had.
+    pub(crate) directory: DirectoryId,
 }
 
 /// Takes the directory for this process, and reads it.
@@ -79,7 +83,11 @@ pub(crate) fn open(
     })?;
     let meta = MetaFile::new(disk.clone());
     let before = meta.read()?.map(|bytes| Identity::decode(&bytes)).transpose();
-    let identity = next_identity(before.map_err(DirectoryError)?, path, settings)?;
+    let before = match before.map_err(DirectoryError)? {
+        Some(before) => before,
+        None => Identity::of_new_directory(settings, random, clock::now().wall),
+    };
+    let mut identity = next_identity(before, path, settings)?;
     meta.write(identity.encode().as_bytes())?;
     let mut recovery = Recovery::new(settings);
     let options = Options {
@@ -97,32 +105,30 @@ pub(crate) fn open(
         torn = ?report.torn,
         "read the log"
     );
+    if report.commits == 0 {
+        // The log may have been there and be lost although the meta file is not.
+        identity.directory = directory_id(random);
+        meta.write(identity.encode().as_bytes())?;
+    }
     let recovered =
-        recovery.finish(identity.incarnation, identity.longest_promise).map_err(|error| {
-            DirectoryError(format!(
-                "the log in {} contradicts itself: {error:?}.\n\
-                 To fix it: keep the directory for a report and the node down; the other replicas \
-                 serve on. Do not start it with an empty directory: having forgotten what it \
-                 acknowledged, it could make the cluster lose writes.",
-                path.display()
-            ))
-        })?;
+        recovery.finish(identity.incarnation, identity.directory, identity.longest_promise);
+    let recovered = recovered.map_err(|error| {
+        DirectoryError(format!(
+            "the log in {} contradicts itself: {error:?}.\n\
+             To fix it: keep the directory for a report, and start the node with an empty one \
+             while the other nodes run: they give it its data back.",
+            path.display()
+        ))
+    })?;
     Ok(Opened { incarnation: identity.incarnation, log, recovered })
 }
 
 /// The identity of this start, if the directory is this node's.
 fn next_identity(
-    before: Option<Identity>,
+    before: Identity,
     path: &Path,
     settings: &Settings,
 ) -> Result<Identity, DirectoryError> {
-    let first = Identity {
-        cluster: settings.cluster.clone(),
-        node: settings.node,
-        incarnation: Incarnation(0),
-        longest_promise: Duration::ZERO,
-    };
-    let before = before.unwrap_or(first);
     if before.cluster != settings.cluster || before.node != settings.node {
         return Err(DirectoryError(format!(
             "the directory {} belongs to node {} of cluster `{}`, but this is node {} of cluster \
@@ -144,6 +150,18 @@ fn next_identity(
 }
 
 impl Identity {
+    /// The identity of a directory that is new. Its first start must count as later than those of
+    /// a directory that the node may have lost, so it counts from the clock's seconds.
+    fn of_new_directory(settings: &Settings, random: u64, now: UnixMillis) -> Self {
+        Self {
+            cluster: settings.cluster.clone(),
+            node: settings.node,
+            incarnation: Incarnation(now.0 / 1000),
+            longest_promise: Duration::ZERO,
+            directory: directory_id(random),
+        }
+    }
+
     /// Reads the identity of a directory without taking it.
     ///
     /// # Errors
@@ -155,11 +173,13 @@ impl Identity {
 
     fn encode(&self) -> String {
         format!(
-            "version={VERSION}\ncluster={}\nnode={}\nincarnation={}\nlongest_promise_micros={}\n",
+            "version={VERSION}\ncluster={}\nnode={}\nincarnation={}\n\
+             longest_promise_micros={}\ndirectory={}\n",
             self.cluster,
             self.node.0,
             self.incarnation.0,
-            self.longest_promise.as_micros()
+            self.longest_promise.as_micros(),
+            self.directory.0
         )
     }
 
@@ -183,13 +203,20 @@ impl Identity {
         let node = number("node").and_then(|it| u32::try_from(it).ok()).ok_or(malformed)?;
         let incarnation = number("incarnation").ok_or(malformed)?;
         let promise = number("longest_promise_micros").ok_or(malformed)?;
+        let directory = number("directory").and_then(|it| u32::try_from(it).ok());
         Ok(Self {
+            directory: DirectoryId(directory.ok_or(malformed)?),
             cluster,
             node: NodeId(node),
             incarnation: Incarnation(incarnation),
             longest_promise: Duration::from_micros(promise),
         })
     }
+}
+
+/// A number for a new directory; never 0, which stands for the founders' directories.
+fn directory_id(random: u64) -> DirectoryId {
+    DirectoryId((random >> 32) as u32 | 1)
 }
 
 /// A number for the cluster's name (FNV-1a, 64 bits), the same in every version for ever.
@@ -210,34 +237,39 @@ mod tests {
         Settings { cluster: cluster.into(), ..Settings::new(NodeId(node), vec![member]) }
     }
 
+    fn first(settings: &Settings) -> Identity {
+        let new = Identity::of_new_directory(settings, 7 << 32, UnixMillis(1_700_000_000_000));
+        next_identity(new, Path::new("d"), settings).expect("a new directory")
+    }
+
     #[test]
     fn every_start_has_a_greater_incarnation() {
         let settings = settings(1, "c");
-        let first = next_identity(None, Path::new("d"), &settings).expect("a new directory");
-        assert_eq!(first.incarnation, Incarnation(1));
+        let first = first(&settings);
+        assert_eq!(first.incarnation, Incarnation(1_700_000_001));
         let again = Identity::decode(first.encode().as_bytes()).expect("it was just encoded");
         assert_eq!(again, first);
-        let second = next_identity(Some(again), Path::new("d"), &settings).expect("the same node");
-        assert_eq!(second.incarnation, Incarnation(2));
+        let second = next_identity(again, Path::new("d"), &settings).expect("the same node");
+        assert_eq!(second.incarnation, Incarnation(1_700_000_002));
     }
 
     #[test]
     fn a_longer_promise_is_remembered_and_a_shorter_one_changes_nothing() {
         let mut settings = settings(1, "c");
         settings.support_duration = Duration::from_secs(9);
-        let first = next_identity(None, Path::new("d"), &settings).expect("a new directory");
+        let first = first(&settings);
         settings.support_duration = Duration::from_secs(1);
-        let second = next_identity(Some(first), Path::new("d"), &settings).expect("the same node");
+        let second = next_identity(first, Path::new("d"), &settings).expect("the same node");
         assert_eq!(second.longest_promise, Duration::from_secs(9));
     }
 
     #[test]
     fn the_directory_of_another_node_is_refused() {
         let path = Path::new("d");
-        let other = next_identity(None, path, &settings(1, "c")).expect("a new directory");
-        let error = next_identity(Some(other.clone()), path, &settings(2, "c")).unwrap_err();
+        let other = first(&settings(1, "c"));
+        let error = next_identity(other.clone(), path, &settings(2, "c")).unwrap_err();
         assert!(error.to_string().contains("belongs to node 1"), "{error}");
-        let error = next_identity(Some(other), path, &settings(1, "b")).unwrap_err();
+        let error = next_identity(other, path, &settings(1, "b")).unwrap_err();
         assert!(error.to_string().contains("cluster `c`"), "{error}");
     }
 

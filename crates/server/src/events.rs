@@ -12,6 +12,23 @@ pub(crate) fn log(event: &Event) {
         Event::Started { incarnation, shards } => {
             info!(incarnation = incarnation.0, shards, "the node has started");
         }
+        Event::Blank { awaited } => {
+            info!(
+                ?awaited,
+                "the data directory is empty: waiting until every other node has said whether \
+                the cluster is new or this node's data were lost"
+            );
+        }
+        Event::Founded => info!("the cluster is new: this node is one of its founders"),
+        Event::DirectoryLost => {
+            warn!(
+                "the cluster knows another data directory of this node: its replicas are made \
+                anew from the other nodes"
+            );
+        }
+        Event::ReplicaLost { shard, node } => {
+            warn!(%shard, %node, "a node has lost its data: it gets a new replica of the shard");
+        }
         Event::SupportGiven { peer, epoch } => {
             info!(%peer, support_epoch = epoch.0, "a node is alive");
         }

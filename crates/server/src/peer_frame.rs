@@ -225,6 +225,7 @@ fn read_u64(bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use cluster::Introduction;
     use types::SupportEpoch;
 
     use super::*;
@@ -240,7 +241,13 @@ mod tests {
     }
 
     fn beat(sequence: u64) -> Message {
-        Message::Beat { epoch: SupportEpoch(3), incarnation: Incarnation(1), sequence }
+        let introduction = Introduction::default();
+        Message::Beat {
+            epoch: SupportEpoch(3),
+            incarnation: Incarnation(1),
+            sequence,
+            introduction,
+        }
     }
 
     #[test]

@@ -241,7 +241,7 @@ impl PeerLink {
     }
 
     /// Adds a message to what is to be written, if the link is up. A link that holds too much
-    /// takes no more, and [`PeerLink::flush`] gives it up.
+    /// already takes no more, and [`PeerLink::flush`] gives it up.
     pub(crate) fn send(&mut self, message: &Message, rules: &LinkRules) {
         if !matches!(self.state, State::Up { .. }) {
             return;
@@ -253,16 +253,22 @@ impl PeerLink {
         }
     }
 
+    /// Bytes that wait to be written.
+    pub(crate) fn waiting(&self) -> usize {
+        self.output.len()
+    }
+
     /// Whether there is something to flush.
     pub(crate) fn has_output(&self) -> bool {
         !self.output.is_empty()
     }
 
     /// Writes what the socket takes.
-    pub(crate) fn flush(&mut self, rules: &LinkRules, now: Monotonic) -> Change {
+    pub(crate) fn flush(&mut self, now: Monotonic) -> Change {
         let change = self.write(now).unwrap_or(Change::None);
-        // A message that was left out would be missed for good on a connection that goes on.
-        if self.overflown || self.output.len() > rules.output_bytes {
+        // A message that was left out would be missed for good on a connection that goes on. One
+        // that is longer than all that may wait is none: it is alone.
+        if self.overflown {
             return self.fail(now, "it does not take its messages (peer_output_bytes)");
         }
         change

@@ -244,7 +244,7 @@ impl PeerTransport {
         for purpose in [Purpose::Priority, Purpose::Data] {
             for link in self.links.iter_mut().filter(|link| link.purpose == purpose) {
                 if link.has_output() {
-                    let change = link.flush(&self.rules, clock::monotonic());
+                    let change = link.flush(clock::monotonic());
                     tell(change, link, core);
                 }
             }
@@ -291,9 +291,13 @@ impl PeerTransport {
     }
 }
 
-/// Tells the core of a change. Only data links count: what was sent on the other is repeated.
+/// Tells the core of a change and of what waits to be written. Only data links count: what was
+/// sent on the other is repeated.
 fn tell(change: Change, link: &PeerLink, core: &mut Core) {
     let peer = link.peer.node;
+    if link.purpose == Purpose::Data {
+        core.node.note_backlog(peer, link.waiting());
+    }
     match (link.purpose, change) {
         (Purpose::Data, Change::Up) => core.step(Input::PeerUp { peer }),
         (Purpose::Data, Change::Down) => core.step(Input::PeerDown { peer }),

@@ -103,6 +103,10 @@ impl Checker {
             }
             Event::ReadServed { .. }
             | Event::Started { .. }
+            | Event::Blank { .. }
+            | Event::Founded
+            | Event::DirectoryLost
+            | Event::ReplicaLost { .. }
             | Event::SupportGiven { .. }
             | Event::SupportWithdrawn { .. }
             | Event::DiskStalled
@@ -200,6 +204,10 @@ impl Checker {
 fn event_name(event: &Event) -> &'static str {
     match event {
         Event::Started { .. } => "started",
+        Event::Blank { .. } => "blank",
+        Event::Founded => "founded",
+        Event::DirectoryLost => "directory lost",
+        Event::ReplicaLost { .. } => "replica lost",
         Event::SupportGiven { .. } => "support given",
         Event::SupportWithdrawn { .. } => "support withdrawn",
         Event::DiskStalled => "disk stalled",

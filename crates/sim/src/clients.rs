@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use history::{Call, Key, Operation, Reply, Status};
 use resp::{Decoder, Value};
 
+use crate::order::Sequences;
 use crate::random::Random;
 use crate::workload::{Action, Class, Expected, What, Workload, commands, watch};
 use crate::world::{ConnectionId, MILLISECOND, SECOND, World};
@@ -59,6 +60,7 @@ pub(crate) struct Clients {
     random: Random,
     names: u64,
     unique: u64,
+    pub(crate) sequences: Sequences,
     /// Replies that no command may give.
     pub(crate) oddity: Option<String>,
     /// Requests that were answered, whatever the answer.
@@ -91,6 +93,7 @@ impl Clients {
             random,
             names: 0,
             unique: 0,
+            sequences: Sequences::default(),
             oddity: None,
             answered: 0,
         }
@@ -225,6 +228,9 @@ impl Clients {
         } else {
             commands(&action, &key, &call, operation, life)
         };
+        if let (Class::Text, Some(connection)) = (action.class, client.connection) {
+            self.sequences.add(connection, key.clone(), operation);
+        }
         if action.class != Class::Expiring {
             self.history.push(Operation {
                 process: client.names[place],

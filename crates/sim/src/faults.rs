@@ -7,6 +7,7 @@
 //! its wall clock is right again when it goes on. A shorter stop is not among the faults: nothing
 //! inside such a machine can tell that time has passed.
 
+use crate::membership;
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::world::{ConnectionId, Event, MILLISECOND, SECOND, World};
@@ -40,6 +41,8 @@ pub enum Fault {
     DiskStall,
     /// A sync fails.
     DiskFailure,
+    /// A machine loses its disk with all that is on it, and comes back with an empty one.
+    DiskLost,
     /// The network is bad for a while.
     Storm,
     /// An operator moves a lease.
@@ -48,10 +51,12 @@ pub enum Fault {
     TransferCutOff,
     /// A process is told to end, and started again.
     GracefulStop,
+    /// An operator changes the replicas of a shard.
+    ReplicaChange,
 }
 
 /// All kinds.
-pub(crate) const FAULTS: [Fault; 18] = [
+pub(crate) const FAULTS: [Fault; 21] = [
     Fault::Kill,
     Fault::PowerLoss,
     Fault::TotalPowerLoss,
@@ -65,12 +70,16 @@ pub(crate) const FAULTS: [Fault; 18] = [
     Fault::Reset,
     Fault::DiskStall,
     Fault::DiskFailure,
+    Fault::DiskLost,
     Fault::Storm,
     // Twice, for it is what the project is about.
     Fault::Transfer,
     Fault::Transfer,
     Fault::TransferCutOff,
     Fault::GracefulStop,
+    // Twice, for a replica's way from learner to voter to leaver has many steps.
+    Fault::ReplicaChange,
+    Fault::ReplicaChange,
 ];
 
 /// Puts something right.
@@ -95,6 +104,7 @@ pub(crate) struct Injector {
     /// Connections of operators.
     operators: Vec<ConnectionId>,
     shards: u64,
+    disk_lost: bool,
     over: bool,
     /// How many faults there were.
     pub(crate) count: u64,
@@ -117,6 +127,7 @@ impl Injector {
             calm: world.network.profile.clone(),
             operators: Vec::new(),
             shards: u64::from(plan.settings[0].shards),
+            disk_lost: false,
             over: false,
             count: 0,
         }
@@ -219,6 +230,7 @@ impl Injector {
                 machine.stalled_until = machine.stalled_until.max(until);
             }
             Fault::DiskFailure => world.machines[node].failing = true,
+            Fault::DiskLost => self.lose_disk(world, node),
             Fault::Storm => {
                 let profile = &mut world.network.profile;
                 profile.loss_permille = self.random.pick(&[0, 20, 100, 300]);
@@ -234,6 +246,18 @@ impl Injector {
             }
             Fault::TransferCutOff => self.transfer_cut_off(world),
             Fault::GracefulStop => world.stop(node),
+            Fault::ReplicaChange => {
+                membership::change_replicas(world, &mut self.random, self.shards);
+            }
+        }
+    }
+
+    /// A machine comes back with an empty disk. Once in a run at most: two lost disks of three are
+    /// more than any store survives.
+    fn lose_disk(&mut self, world: &mut World, node: usize) {
+        if !self.disk_lost && world.len() > 2 {
+            self.disk_lost = true;
+            world.lose_disk(node);
         }
     }
 

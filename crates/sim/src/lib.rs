@@ -8,15 +8,18 @@
 //!
 //! Read `world` first (what there is and what happens when), then `machine` and `turn` (one
 //! process), `network`, `clock`; `clients` and `workload`; `plan` (what a run is to be), `faults`
-//! and `run`; `checks`.
+//! and `run`; `checks` and `order`.
 
 mod checks;
 mod clients;
 mod clock;
 mod faults;
 mod machine;
+mod membership;
 mod network;
+mod order;
 mod plan;
+mod planted;
 mod random;
 mod run;
 pub mod scenario;
@@ -30,6 +33,7 @@ pub use faults::Fault;
 pub use machine::DiskProfile;
 pub use network::NetworkProfile;
 pub use plan::{Plan, Planting};
+pub use planted::{Catches, PLANTINGS, runs_until_caught};
 pub use random::Random;
 pub use run::{Outcome, run};
 pub use trace::{Trace, TraceMode};

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use cluster::{Node, Recovered, Recovery, Settings, WriteId};
-use types::{Incarnation, NodeId, Now, SegmentId, SessionId};
+use types::{DirectoryId, Incarnation, NodeId, Now, SegmentId, SessionId};
 use wal::{Fault, Log, MemoryDisk, MetaFile, Options, Preparation, VisitError};
 
 use crate::clock::Clock;
@@ -126,7 +126,7 @@ impl Machine {
     /// Starts a process on what the disk holds.
     pub(crate) fn start(&mut self, now: Now) -> Result<(), StartError> {
         self.life += 1;
-        let (incarnation, longest_promise) = self.begin_life()?;
+        let (incarnation, directory, longest_promise) = self.begin_life()?;
         let mut recovery = Recovery::new(&self.settings);
         let options = Options {
             segment_bytes: self.settings.segment_bytes,
@@ -139,7 +139,7 @@ impl Machine {
         let (log, _) = Log::open(self.disk.clone(), options, &mut absorb)
             .map_err(|error| StartError(error.to_string()))?;
         let broken = |error: cluster::RecordError| StartError(format!("{error:?}"));
-        let recovered = recovery.finish(incarnation, longest_promise).map_err(broken)?;
+        let recovered = recovery.finish(incarnation, directory, longest_promise).map_err(broken)?;
         let node = self.make_node(recovered, now).map_err(broken)?;
         self.process = Some(Process {
             node,
@@ -165,10 +165,17 @@ impl Machine {
     }
 
     /// Raises the incarnation, durably, and says what the node may have promised before.
-    fn begin_life(&mut self) -> Result<(Incarnation, Duration), StartError> {
+    fn begin_life(&mut self) -> Result<(Incarnation, DirectoryId, Duration), StartError> {
         let meta = MetaFile::new(self.disk.clone());
         let broken = |error: wal::MetaError| StartError(error.to_string());
-        let before = meta.read().map_err(broken)?.unwrap_or_else(|| vec![0; 16]);
+        let before = meta.read().map_err(broken)?.unwrap_or_else(|| {
+            // A new directory's first start comes after all of the lost one's. A server takes the
+            // seconds of its clock; here clocks are set back at will.
+            let mut first = (self.life - 1).to_le_bytes().to_vec();
+            first.extend(0u64.to_le_bytes());
+            first.extend((self.random.draw() | 1).to_le_bytes());
+            first
+        });
         let number = |at: usize| {
             let mut bytes = [0; 8];
             bytes.copy_from_slice(&before[at..at + 8]);
@@ -179,8 +186,16 @@ impl Machine {
         let promise = promise.max(self.settings.support_duration);
         let mut content = incarnation.0.to_le_bytes().to_vec();
         content.extend((promise.as_nanos() as u64).to_le_bytes());
+        content.extend(number(16).to_le_bytes());
+        let directory = DirectoryId(number(16) as u32);
         meta.write(&content).map_err(broken)?;
-        Ok((incarnation, if self.forget_promises { Duration::ZERO } else { promise }))
+        let promise = if self.forget_promises { Duration::ZERO } else { promise };
+        Ok((incarnation, directory, promise))
+    }
+
+    /// The disk is lost and a new one put in its place. The process must not be running.
+    pub(crate) fn wipe(&mut self) {
+        self.disk = MemoryDisk::new(self.random.draw());
     }
 
     /// Time of the next commit, in nanoseconds.

@@ -1,18 +1,23 @@
 //! The simulator's command line.
 //!
 //! `sim --seed N [--trace]` does one run; `sim --seeds A..B` does many and ends with a summary.
-//! The exit code is 1 if a rule was broken.
+//! `sim --planted-report` breaks each rule that can be broken on purpose and says how many runs it
+//! takes to notice. The exit code is 1 if a rule was broken, or if a broken one went unnoticed.
 
 use std::process::ExitCode;
 use std::time::Instant;
 
-use sim::{Outcome, Plan, Planting, SECOND, TraceMode, run};
+use sim::{Catches, Outcome, PLANTINGS, Plan, Planting, SECOND, TraceMode, run};
 
 const USAGE: &str = "usage: sim --seed N | --seeds A..B  [--trace] [--no-faults] [--plan]
            [--planted RULE] [--aimed-at RULE]
+       sim --planted-report
     RULE: answer-without-lease|keep-lease-over-transfer|forget-promises|early-persisted";
 /// Lines of the trace that are shown with a broken rule.
 const LINES_SHOWN: usize = 60;
+/// From how many starts the report lets each broken rule be caught, and within how many runs.
+const STARTS: u64 = 20;
+const RUNS_PER_START: u64 = 100;
 
 struct Arguments {
     seeds: std::ops::Range<u64>,
@@ -25,13 +30,7 @@ struct Arguments {
 }
 
 fn planting(name: &str) -> Option<Planting> {
-    match name {
-        "answer-without-lease" => Some(Planting::AnswerWithoutLease),
-        "keep-lease-over-transfer" => Some(Planting::KeepLeaseOverTransfer),
-        "forget-promises" => Some(Planting::ForgetPromises),
-        "early-persisted" => Some(Planting::EarlyPersisted),
-        _ => None,
-    }
+    PLANTINGS.iter().find(|(known, _)| *known == name).map(|(_, planting)| *planting)
 }
 
 fn parse(words: &[String]) -> Option<Arguments> {
@@ -71,6 +70,9 @@ fn parse(words: &[String]) -> Option<Arguments> {
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a command-line program")]
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
+    if words == ["--planted-report"] {
+        return report_plantings();
+    }
     let Some(arguments) = parse(&words) else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
@@ -112,6 +114,27 @@ fn main() -> ExitCode {
         println!("seeds with broken rules: {:?}", sum.violations);
         ExitCode::FAILURE
     }
+}
+
+/// Says for each rule how many runs it takes until its breach is noticed.
+#[expect(clippy::print_stdout, reason = "this is a command-line program")]
+fn report_plantings() -> ExitCode {
+    println!("runs until it was noticed, from {STARTS} starts of {RUNS_PER_START} seeds each");
+    println!("{:<26} {:>6} {:>6} {:>6} {:>6}", "rule", "least", "median", "most", "missed");
+    let mut missed = 0;
+    for (name, planting) in PLANTINGS {
+        let catches = Catches::count(planting, STARTS, RUNS_PER_START);
+        let shown = |runs: Option<u64>| runs.map_or(String::from("-"), |runs| runs.to_string());
+        println!(
+            "{name:<26} {:>6} {:>6} {:>6} {:>6}",
+            shown(catches.runs.first().copied()),
+            shown(catches.median()),
+            shown(catches.runs.last().copied()),
+            catches.missed
+        );
+        missed += catches.missed;
+    }
+    if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Figures of many runs.

@@ -67,7 +67,7 @@ impl Plan {
     #[must_use]
     pub fn draw(seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let nodes = random.pick(&[1, 3, 3, 3, 3, 5, 5]);
+        let nodes = random.pick(&[1, 3, 3, 3, 4, 4, 5, 5]);
         let settings = draw_settings(&mut random, nodes);
         let drifts = random.permille(500);
         let rate_max = if drifts { DRIFT_MAX } else { 100 };
@@ -190,7 +190,7 @@ pub(crate) fn members(nodes: usize) -> Vec<Member> {
 fn draw_settings(random: &mut Random, nodes: usize) -> Vec<Settings> {
     let mut base = Settings::new(NodeId(1), members(nodes));
     base.shards = random.between(1, 8) as u16;
-    base.replicas = random.pick(&[3, 3, 5]);
+    base.replicas = random.pick(&[3, 3, 3, 5]);
     base.park_time = millis(random.between(300, 1500));
     base.request_time = millis(random.between(800, 5000));
     base.transfer_time = millis(random.between(100, 800));

@@ -167,12 +167,21 @@ impl Run {
 
     fn state_of_shards(&mut self) -> Vec<(types::ShardId, ShardState)> {
         let mut shards: BTreeMap<types::ShardId, ShardState> = BTreeMap::new();
+        let mut views = Vec::new();
         for node in 0..self.world.len() {
             for view in self.world.replicas(node).unwrap_or_default() {
                 let state = shards.entry(view.shard).or_default();
-                state.holders += usize::from(view.holds);
-                state.replicas += 1;
-                state.voters = view.voters.len();
+                if view.holds {
+                    state.holders += 1;
+                    state.members = view.voters.iter().chain(&view.learners).copied().collect();
+                }
+                views.push((self.world.node_id(node), view));
+            }
+        }
+        for (node, view) in views {
+            // A replica that was removed may lie around.
+            let state = shards.entry(view.shard).or_default();
+            if state.members.contains(&node) {
                 state.places.push((view.last_index.0, view.applied_index.0));
             }
         }
@@ -204,6 +213,9 @@ impl Run {
             let why = String::from("clients saw what a correct store does not show");
             ended.get_or_insert(Violation { rule: "linearizability", at, text: why });
         }
+        if let Some(text) = clients.sequences.find_disorder(&clients.history) {
+            ended.get_or_insert(Violation { rule: "order of a client", at: world.now(), text });
+        }
         let acknowledged =
             clients.history.iter().filter(|it| it.status == history::Status::Ok).count();
         Outcome {
@@ -228,8 +240,8 @@ impl Run {
 #[derive(Debug, Default)]
 struct ShardState {
     holders: usize,
-    replicas: usize,
-    voters: usize,
+    /// Nodes with a replica, as the holder knows them.
+    members: Vec<types::NodeId>,
     /// Newest and newest applied entry of each replica.
     places: Vec<(u64, u64)>,
 }
@@ -238,7 +250,7 @@ impl ShardState {
     fn is_well(&self) -> bool {
         let first = self.places.first();
         self.holders == 1
-            && self.replicas == self.voters
+            && self.places.len() == self.members.len()
             && self.places.iter().all(|it| it.0 == it.1 && Some(it) == first)
     }
 }

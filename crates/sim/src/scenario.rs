@@ -13,21 +13,23 @@
 //! - `traffic 1s` lets time pass and counts the messages between nodes.
 //! - `holder s1`, `replicas s1`, `events n1` (since it was last asked), `converge s1`.
 //! - `transfer n1 s1 n2`: an operator at n1 moves the lease of s1 to n2.
+//! - `change n1 s1 add n4`, `promote n4`, `remove n4`: n1, which holds s1, changes its replicas.
 //! - `crash n1` (power), `kill n1`, `restart n1`, `stop n1`, `pause n1`, `suspend n1` (with its
 //!   clocks), `resume n1`.
 //! - `block n1 n2` (one direction), `partition n1 | n2 n3`, `heal`, `reset n1 n2`.
 //! - `drop TimeoutNow` loses messages whose text has the word, `drop nothing` ends it.
 //! - `delay 5ms`, `duplicate 1000`, `reorder` (of messages that are no requests).
-//! - `stall-disk n1 2s`, `fail-disk n1`, `disk-time n1 20ms`, `clock-jump n1 +5s`,
+//! - `stall-disk n1 2s`, `fail-disk n1`, `lose-disk n1` (and its machine), `disk-time n1 20ms`,
+//!   `clock-jump n1 +5s`,
 //!   `clock-rate n1 10000` (parts per million).
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use cluster::Settings;
+use cluster::{ReplicaChange, Settings};
 use resp::{Decoder, Value};
-use types::NodeId;
+use types::{NodeId, ShardId};
 
 use crate::machine::DiskProfile;
 use crate::network::NetworkProfile;
@@ -37,6 +39,12 @@ use crate::world::{ConnectionId, Event, Happening, MILLISECOND, MachineProfile, 
 
 /// How long a command waits for what it asks for.
 const PATIENCE: u64 = 12 * SECOND;
+
+/// How long a change of replicas is given.
+const CHANGE_TIME: u64 = 500 * MILLISECOND;
+
+/// How often all replicas are looked at.
+const LOOK_INTERVAL: u64 = MILLISECOND;
 
 /// A connection with a name, and what has come back on it.
 struct Named {
@@ -197,6 +205,20 @@ impl Stage {
                 let (shard, target) = (shard.to_string(), target.to_string());
                 self.ask(node(name)?, &["LEASEHOLD", "TRANSFER", &shard, &target])
             }
+            ("change", [name, shard, change, target]) => {
+                let (at, shard) = (node(name)?, ShardId(number(shard, 's')?));
+                let target = NodeId(number(target, 'n')?);
+                let change = match *change {
+                    "add" => ReplicaChange::AddLearner(target),
+                    "promote" => ReplicaChange::Promote(target),
+                    "remove" => ReplicaChange::Remove(target),
+                    _ => return fail(format!("there is no change `{change}`")),
+                };
+                let refused = self.world()?.change_replicas(at, shard, change);
+                let end = self.world()?.now() + CHANGE_TIME;
+                self.until(end, |_| false)?;
+                Ok(refused.map_or_else(String::new, |text| format!("({text})\n")))
+            }
             ("send", [name, connection, words @ ..]) => {
                 self.send(node(name)?, connection, words)?;
                 Ok(String::new())
@@ -286,8 +308,11 @@ impl Stage {
                 world.now = end;
                 return Ok(done(self));
             }
+            let before = world.now();
             let happening = world.step();
-            world.inspect(&[]);
+            if world.now() / LOOK_INTERVAL > before / LOOK_INTERVAL {
+                world.inspect(&[]);
+            }
             self.note(happening);
         }
     }
@@ -434,6 +459,7 @@ impl Stage {
         match (verb, rest) {
             ("crash", [name]) => world.kill(node(name)?, true),
             ("kill", [name]) => world.kill(node(name)?, false),
+            ("lose-disk", [name]) => world.lose_disk(node(name)?),
             ("restart", [name]) => world.start(node(name)?),
             ("stop", [name]) => world.stop(node(name)?),
             ("pause", [name]) => world.pause(node(name)?, false),

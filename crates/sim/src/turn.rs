@@ -330,6 +330,13 @@ impl World {
         self.part(node);
     }
 
+    /// A machine dies, and its disk with it: it comes back with an empty one.
+    pub(crate) fn lose_disk(&mut self, node: usize) {
+        self.kill(node, true);
+        self.note(format_args!("n{} has an empty disk", node + 1));
+        self.machines[node].wipe();
+    }
+
     /// A process ends in good order.
     pub(crate) fn end(&mut self, node: usize) {
         self.machines[node].end();

@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use cluster::{Event as CoreEvent, Message, ReplicaView, Settings};
-use types::{LeaseEpoch, NodeId, Now, ShardId, Slot};
+use types::{LeaseEpoch, LogIndex, NodeId, Now, ShardId, Slot};
 
 use crate::checks::{Checker, Violation};
 use crate::clock::Clock;
@@ -409,7 +409,9 @@ impl World {
             let Some(process) = &mut machine.process else { continue };
             let views = process.node.replicas(now);
             self.checker.look(self.now, node, machine.life, &views);
-            for view in views.iter().filter(|view| !slots.is_empty() && !view.mixed) {
+            // A replica that has not begun knows nothing, not even its range.
+            let has_data = |view: &&ReplicaView| !view.mixed && view.applied_index > LogIndex(0);
+            for view in views.iter().filter(has_data).filter(|_| !slots.is_empty()) {
                 let digests = slots
                     .iter()
                     .filter(|slot| view.range.contains(**slot))

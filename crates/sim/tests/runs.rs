@@ -1,7 +1,7 @@
 //! Random runs: that they are the same every time, that no rule is broken, and that every rule
 //! that is broken on purpose is noticed.
 
-use sim::{Plan, Planting, TraceMode, run};
+use sim::{Plan, Planting, TraceMode, run, runs_until_caught};
 
 /// Runs in a test: enough to notice what is plainly wrong. `cargo xtask sim` does many.
 const SEEDS: u64 = 40;
@@ -39,9 +39,7 @@ fn a_run_without_faults_loses_nothing() {
 /// without it.
 fn must_show(planting: Planting, most: u64) {
     let plan = |seed| Plan::draw(seed).aimed_at(planting);
-    let seed = (0..most).find(|&seed| {
-        run(&plan(seed).with_planting(planting), TraceMode::Hash).violation.is_some()
-    });
+    let seed = runs_until_caught(planting, 0, most).map(|runs| runs - 1);
     let Some(seed) = seed else { panic!("{planting:?} does not show within {most} seeds") };
     let outcome = run(&plan(seed), TraceMode::Hash);
     assert!(outcome.violation.is_none(), "seed {seed}: {:?}", outcome.violation);

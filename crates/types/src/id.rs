@@ -58,6 +58,11 @@ counter!(
     Incarnation(u64), "inc"
 );
 counter!(
+    /// One data directory of a node, by a number that was drawn when it was made; 0 stands for the
+    /// one with which the node took part in founding the cluster.
+    DirectoryId(u32), "d"
+);
+counter!(
     /// What a node asks its peers to support. Grows over restarts and over every withdrawal.
     SupportEpoch(u64), "se"
 );
@@ -69,6 +74,11 @@ counter!(
     /// One segment file of a node's log. Segments are numbered in the order they were begun.
     SegmentId(u64), "g"
 );
+
+impl DirectoryId {
+    /// The directory with which a node took part in founding the cluster.
+    pub const FOUNDING: Self = Self(0);
+}
 
 impl SupportEpoch {
     /// Epochs that one incarnation can use before it must restart: 2^24 withdrawals.

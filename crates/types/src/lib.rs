@@ -12,7 +12,8 @@ mod slot;
 mod time;
 
 pub use id::{
-    Incarnation, LeaseEpoch, LogIndex, NodeId, SegmentId, SessionId, ShardId, SupportEpoch, Term,
+    DirectoryId, Incarnation, LeaseEpoch, LogIndex, NodeId, SegmentId, SessionId, ShardId,
+    SupportEpoch, Term,
 };
 pub use slot::{SLOT_COUNT, Slot, SlotRange};
 pub use time::{Monotonic, Now, UnixMillis};

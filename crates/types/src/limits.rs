@@ -28,6 +28,15 @@ pub const UNAUTHENTICATED_ARGUMENT_BYTES_MAX: usize = 16 << 10;
 pub const PEER_MESSAGE_BYTES_MAX: usize = ARGUMENT_BYTES_MAX + (64 << 20);
 /// Largest log record, in bytes.
 pub const RECORD_BYTES_MAX: usize = PEER_MESSAGE_BYTES_MAX + (16 << 20);
+/// Longest request, all its arguments together, in bytes: it must fit in a message between nodes,
+/// behind a full batch of others.
+pub const REQUEST_BYTES_MAX: usize = PEER_MESSAGE_BYTES_MAX - (8 << 20);
+/// Bytes of requests that may be under way to one other node, and of replies that may wait to be
+/// written to it. The setting `argument_bytes` lowers it, since `peer_output_bytes` is at least
+/// twice that. A single larger request or reply may be under way alone.
+pub const FORWARD_BYTES_MAX: usize = 64 << 20;
+/// What that setting can't lower it below: half of the smallest `peer_output_bytes`.
+pub const FORWARD_BYTES_MIN: usize = 8 << 20;
 /// Longest node name, cluster name or client name, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;
 /// Requests that one connection may have in flight before its socket is no longer read.
@@ -36,9 +45,13 @@ pub const SESSION_PIPELINE_MAX: usize = 4096;
 pub const TRANSACTION_COMMANDS_MAX: usize = 1 << 16;
 /// Longest glob pattern, in bytes. The matcher takes pattern x text steps at worst.
 pub const PATTERN_BYTES_MAX: usize = 64 << 10;
+/// Entries that the slow log keeps at most, whatever `slowlog-max-len` says.
+pub const SLOW_LOG_ENTRIES_MAX: usize = 1 << 16;
 
 const _: () = assert!(SHARDS_MAX <= crate::SLOT_COUNT as usize);
 const _: () = assert!(STRING_BYTES_MAX <= ARGUMENT_BYTES_MAX);
 const _: () = assert!(RECORD_BYTES_MAX > PEER_MESSAGE_BYTES_MAX);
+const _: () = assert!(REQUEST_BYTES_MAX >= ARGUMENT_BYTES_MAX + (1 << 20));
+const _: () = assert!(FORWARD_BYTES_MIN <= FORWARD_BYTES_MAX);
 const _: () = assert!(RECORD_BYTES_MAX < u32::MAX as usize);
 const _: () = assert!(UNAUTHENTICATED_ARGUMENT_BYTES_MAX <= ARGUMENT_BYTES_MAX);

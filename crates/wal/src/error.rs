@@ -285,9 +285,8 @@ impl fmt::Display for OpenError {
             Self::Corrupt { segment, offset, damage } => write!(
                 f,
                 "this node's log is damaged in segment {} at byte {offset}: {damage}; nothing \
-                 was deleted; the other replicas serve on. Do not start the node with an empty \
-                 directory: having forgotten what it acknowledged, it could make the cluster \
-                 lose writes. Restore the directory from a copy, or keep the node down",
+                 was deleted; the other replicas serve on. Move the directory away and start the \
+                 node with an empty one: its peers give it its data back",
                 segment.0
             ),
             Self::Visit { segment, offset, reason } => write!(
@@ -355,9 +354,8 @@ impl fmt::Display for MetaError {
             Self::TooLarge { bytes } => write!(f, "{bytes} bytes are too much for the meta file"),
             Self::Corrupt => write!(
                 f,
-                "this node's meta file is damaged; nothing was deleted. Do not start the node with \
-                 an empty directory: having forgotten what it acknowledged, it could make the \
-                 cluster lose writes. Restore the directory from a copy, or keep the node down"
+                "this node's meta file is damaged; nothing was deleted. Move the directory away and \
+                 start the node with an empty one: its peers give it its data back"
             ),
             Self::Version { found } => write!(
                 f,

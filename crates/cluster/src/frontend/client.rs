@@ -259,7 +259,8 @@ pub(super) fn help(reply: &mut Reply<'_>, container: &str) {
     }
 }
 
-fn address_of(session: &Session) -> String {
+/// The client's address and port, as Redis writes them.
+pub(crate) fn address_of(session: &Session) -> String {
     let (host, port) = (&session.address.host, session.address.port);
     // As Redis writes it: an IPv6 address is bracketed.
     if host.contains(':') {

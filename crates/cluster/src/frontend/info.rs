@@ -1,19 +1,20 @@
 //! INFO: the node's figures in Redis' words, and a section of our own.
 //!
-//! Only facts that are known are shown; a field that tools insist on and that means nothing here
-//! is zero. Times that commands took are not known to a core that reads no clock, so `usec` is
-//! zero in `commandstats`. Figures about data concern the shards that this node holds, figures
-//! about memory all its replicas.
+//! Only facts that are known are shown: what Redis measures and this node does not is left out, so
+//! that a zero is a zero. What `commandstats` means by the time of a command stands in
+//! `command_stats`. Figures about data concern the shards that this node holds, figures about
+//! memory all its replicas.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{Arguments, Write};
 
-use resp::CommandId;
 use types::{LeaseEpoch, Now};
 
-use super::{REDIS_VERSION, VERSION, topology};
+use super::counters::Before;
+use super::{ProcessStats, REDIS_VERSION, VERSION, topology};
 use crate::node::Node;
+use crate::settings::Settings;
 
 /// A section of INFO.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -108,6 +109,15 @@ impl Node {
         self.frontend.counters.count_rejected();
     }
 
+    /// CONFIG RESETSTAT.
+    pub(super) fn reset_counters(&mut self) {
+        let ProcessStats { input_bytes, output_bytes, .. } = self.frontend.process;
+        let connections = self.world.sessions.opened();
+        let before = Before { connections, input_bytes, output_bytes };
+        self.frontend.counters.reset(before);
+        self.world.sessions.stats.reset();
+    }
+
     /// The text of INFO for these sections; for the usual ones if none is named.
     pub(super) fn info(&mut self, now: Now, names: &[&[u8]]) -> String {
         let usual: &[&[u8]] = &[b"default"];
@@ -132,19 +142,28 @@ impl Node {
     fn info_section(&mut self, now: Now, section: Section, totals: &Totals, into: &mut String) {
         match section {
             Section::Server => self.info_server(now, into),
-            Section::Clients => self.info_clients(into),
+            Section::Clients => self.info_clients(now, into),
             Section::Memory => self.info_memory(totals, into),
             Section::Persistence => info_persistence(now, into),
             Section::Stats => self.info_stats(now, into),
             Section::Replication => self.info_replication(into),
             Section::Cpu => self.info_cpu(into),
-            Section::CommandStats => self.info_command_stats(into),
+            Section::CommandStats => {
+                for figures in self.world.sessions.stats.by_command(now.monotonic) {
+                    line(into, format_args!("{}", figures.line()));
+                }
+            }
+            Section::ErrorStats => {
+                for (code, count) in self.world.sessions.stats.by_code() {
+                    line(into, format_args!("errorstat_{code}:count={count}"));
+                }
+            }
             Section::Cluster => line(into, format_args!("cluster_enabled:1")),
             Section::Keyspace if totals.keys > 0 => {
                 let (keys, expires) = (totals.keys, totals.expiring_keys);
-                line(into, format_args!("db0:keys={keys},expires={expires},avg_ttl=0"));
+                line(into, format_args!("db0:keys={keys},expires={expires}"));
             }
-            Section::Keyspace | Section::Modules | Section::ErrorStats => {}
+            Section::Keyspace | Section::Modules => {}
             Section::Leasehold => self.info_leasehold(now, totals, into),
         }
     }
@@ -197,13 +216,15 @@ impl Node {
         line(into, format_args!("config_file:"));
     }
 
-    fn info_clients(&self, into: &mut String) {
+    fn info_clients(&self, now: Now, into: &mut String) {
+        let Settings { node: me, members, .. } = &self.world.settings;
+        let others = members.iter().map(|member| member.node).filter(|node| node != me);
+        let alive = others.filter(|node| self.world.support.is_alive(now.monotonic, *node));
         line(into, format_args!("connected_clients:{}", self.world.sessions.count()));
-        line(into, format_args!("cluster_connections:{}", self.world.settings.members.len() - 1));
+        line(into, format_args!("cluster_connections:{}", alive.count()));
         line(into, format_args!("maxclients:{}", self.world.settings.clients));
+        // No command blocks.
         line(into, format_args!("blocked_clients:0"));
-        line(into, format_args!("tracking_clients:0"));
-        line(into, format_args!("clients_in_timeout_table:0"));
     }
 
     fn info_memory(&self, totals: &Totals, into: &mut String) {
@@ -218,52 +239,37 @@ impl Node {
         amount(into, "used_memory_rss", resident);
         amount(into, "used_memory_peak", peak);
         line(into, format_args!("used_memory_overhead:{}", totals.log_bytes));
-        line(into, format_args!("used_memory_startup:0"));
         line(into, format_args!("used_memory_dataset:{}", totals.data_bytes));
-        amount(into, "used_memory_lua", 0);
-        amount(into, "used_memory_scripts", 0);
-        line(into, format_args!("number_of_cached_scripts:0"));
-        line(into, format_args!("number_of_functions:0"));
+        // No limit.
         amount(into, "maxmemory", 0);
         line(into, format_args!("maxmemory_policy:noeviction"));
         let hundredths = resident.saturating_mul(100).checked_div(used).unwrap_or(0);
         let (whole, part) = (hundredths / 100, hundredths % 100);
         line(into, format_args!("mem_fragmentation_ratio:{whole}.{part:02}"));
         line(into, format_args!("mem_fragmentation_bytes:{}", resident.saturating_sub(used)));
-        line(into, format_args!("active_defrag_running:0"));
-        line(into, format_args!("lazyfree_pending_objects:0"));
     }
 
     fn info_stats(&mut self, now: Now, into: &mut String) {
         let opened = self.world.sessions.opened();
-        let counters = &mut self.frontend.counters;
-        counters.rate.advance(now.monotonic);
-        let connections = opened.saturating_sub(counters.connections_before);
+        let counters = &self.frontend.counters;
+        let stats = &mut self.world.sessions.stats;
+        let before = counters.before;
         let process = &self.frontend.process;
+        let connections = opened.saturating_sub(before.connections);
+        let input = process.input_bytes.saturating_sub(before.input_bytes);
+        let output = process.output_bytes.saturating_sub(before.output_bytes);
+        let (hits, misses, expired) = stats.keys();
         line(into, format_args!("total_connections_received:{connections}"));
-        line(into, format_args!("total_commands_processed:{}", counters.commands));
-        line(into, format_args!("instantaneous_ops_per_sec:{}", counters.rate.per_second));
-        line(into, format_args!("total_net_input_bytes:{}", process.input_bytes));
-        line(into, format_args!("total_net_output_bytes:{}", process.output_bytes));
+        line(into, format_args!("total_commands_processed:{}", stats.processed()));
+        let per_second = stats.per_second(now.monotonic);
+        line(into, format_args!("instantaneous_ops_per_sec:{per_second}"));
+        line(into, format_args!("total_net_input_bytes:{input}"));
+        line(into, format_args!("total_net_output_bytes:{output}"));
         line(into, format_args!("rejected_connections:{}", counters.rejected_connections));
-        for name in [
-            "sync_full",
-            "sync_partial_ok",
-            "sync_partial_err",
-            "expired_keys",
-            "evicted_keys",
-            "evicted_clients",
-            "keyspace_hits",
-            "keyspace_misses",
-            "pubsub_channels",
-            "pubsub_patterns",
-            "latest_fork_usec",
-            "total_forks",
-            "slave_expires_tracked_keys",
-            "tracking_total_keys",
-        ] {
-            line(into, format_args!("{name}:0"));
-        }
+        line(into, format_args!("expired_keys:{expired}"));
+        line(into, format_args!("keyspace_hits:{hits}"));
+        line(into, format_args!("keyspace_misses:{misses}"));
+        line(into, format_args!("total_error_replies:{}", stats.errors()));
     }
 
     /// Shards replicate by their own logs, so in Redis' words every node is a master without
@@ -281,9 +287,6 @@ impl Node {
         line(into, format_args!("slave_repl_offset:{offset}"));
         line(into, format_args!("second_repl_offset:-1"));
         line(into, format_args!("repl_backlog_active:0"));
-        line(into, format_args!("repl_backlog_size:0"));
-        line(into, format_args!("repl_backlog_first_byte_offset:0"));
-        line(into, format_args!("repl_backlog_histlen:0"));
     }
 
     fn info_cpu(&self, into: &mut String) {
@@ -293,19 +296,6 @@ impl Node {
         {
             let (seconds, rest) = (micros / 1_000_000, micros % 1_000_000);
             line(into, format_args!("{name}:{seconds}.{rest:06}"));
-        }
-        line(into, format_args!("used_cpu_sys_children:0.000000"));
-        line(into, format_args!("used_cpu_user_children:0.000000"));
-    }
-
-    fn info_command_stats(&self, into: &mut String) {
-        for id in CommandId::ALL {
-            let calls = self.frontend.counters.calls.get(usize::from(id.code())).copied();
-            if let Some(calls) = calls.filter(|calls| *calls > 0) {
-                let name = id.command().name;
-                let zeros = "usec=0,usec_per_call=0.00,rejected_calls=0,failed_calls=0";
-                line(into, format_args!("cmdstat_{name}:calls={calls},{zeros}"));
-            }
         }
     }
 

@@ -6,17 +6,21 @@
 //! Redis 7.0.15, which is also the version that is reported to clients.
 //!
 //! Reading order: this file (who answers what), `connection`, `client`, `commands` (COMMAND),
-//! `config`, `server`, `info`, `cluster` with `topology` (CLUSTER), `leasehold` (LEASEHOLD).
+//! `config`, `server`, `command_stats` and `slow_log` (what is counted), `info`, `cluster` with `topology` (CLUSTER), `leasehold` (LEASEHOLD).
 
 mod client;
 mod cluster;
+mod command_stats;
 mod commands;
 mod config;
 mod connection;
 mod counters;
+#[cfg(test)]
+mod figures_tests;
 mod info;
 mod leasehold;
 mod server;
+pub(crate) mod slow_log;
 #[cfg(test)]
 mod tests;
 mod topology;
@@ -35,8 +39,11 @@ use types::{Monotonic, Now, SessionId};
 use crate::node::Node;
 use crate::session::Session;
 use crate::settings::Settings;
+pub(crate) use client::address_of;
+pub(crate) use command_stats::{Asked, CommandStats};
 use config::Remembered;
 use counters::Counters;
+pub(crate) use slow_log::Shown;
 use topology::SlotsCache;
 use topology_clients::TopologyClients;
 
@@ -112,7 +119,7 @@ impl Frontend {
     pub(crate) fn new(_settings: &Settings, seed: u64) -> Self {
         Self {
             seed,
-            counters: Counters::new(),
+            counters: Counters::default(),
             process: ProcessStats::default(),
             topology_clients: TopologyClients::default(),
             remembered: Remembered::default(),
@@ -120,10 +127,6 @@ impl Frontend {
             slots: SlotsCache::default(),
             scratch: Vec::new(),
         }
-    }
-
-    pub(crate) fn count_command(&mut self, now: Monotonic, command: &'static Command) {
-        self.counters.count(now, command);
     }
 
     /// The next of a sequence of numbers that depends on the node's seed only.
@@ -153,6 +156,24 @@ impl Node {
     #[must_use]
     pub fn argument_bytes(&self) -> usize {
         self.world.settings.argument_bytes
+    }
+
+    /// Most bytes of replies that may wait for one client now. CONFIG SET can change it.
+    #[must_use]
+    pub fn session_output_bytes(&self) -> usize {
+        self.world.settings.session_output_bytes
+    }
+
+    /// Most client connections now. CONFIG SET can change it.
+    #[must_use]
+    pub fn clients_max(&self) -> usize {
+        self.world.settings.clients
+    }
+
+    /// Whether clients must give a password now. CONFIG SET can change it.
+    #[must_use]
+    pub fn has_password(&self) -> bool {
+        !self.world.settings.password.is_empty()
     }
 
     /// Runs one of these commands for a client.

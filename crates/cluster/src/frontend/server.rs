@@ -2,6 +2,7 @@
 
 use resp::{CommandId, Reply, error, number};
 
+use super::slow_log::SlowLog;
 use super::{Call, Outcome, REDIS_VERSION, VERSION, client, not_here};
 use crate::node::Node;
 
@@ -64,9 +65,58 @@ impl Node {
                 | CommandId::SlowLogHelp
                 | CommandId::SlowLogLen
                 | CommandId::SlowLogReset,
-            ) => slow_log(call, reply),
+            ) => self.slow_log_command(call, reply),
             Some(_) | None => not_here(call),
         }
+    }
+
+    pub(super) fn slow_log(&self) -> &SlowLog {
+        &self.world.sessions.stats.slow_log
+    }
+
+    fn slow_log_command(&mut self, call: &Call<'_>, reply: &mut Reply<'_>) -> Outcome {
+        match call.command.id() {
+            Some(CommandId::SlowLogGet) => return self.slow_log_get(call, reply),
+            Some(CommandId::SlowLogLen) => reply.count(self.slow_log().entries().len()),
+            Some(CommandId::SlowLogReset) => {
+                self.world.sessions.stats.slow_log.clear();
+                reply.ok();
+            }
+            Some(_) | None => client::help(reply, "slowlog"),
+        }
+        Ok(())
+    }
+
+    /// SLOWLOG GET [count]: ten entries, or so many, or all for -1; the newest first.
+    fn slow_log_get(&self, call: &Call<'_>, reply: &mut Reply<'_>) -> Outcome {
+        let count = match call.rest(2) {
+            [] => 10,
+            [count] => number::parse_i64(count).unwrap_or(-2),
+            _ => {
+                return Err("ERR unknown subcommand or wrong number of arguments for 'GET'. Try \
+                    SLOWLOG HELP."
+                    .into());
+            }
+        };
+        if count < -1 {
+            return Err("ERR count should be greater than or equal to -1".into());
+        }
+        let entries = self.slow_log().entries();
+        let count = usize::try_from(count).unwrap_or(usize::MAX).min(entries.len());
+        reply.array(count);
+        for entry in entries.take(count) {
+            reply.array(6);
+            reply.integer(i64::try_from(entry.id).unwrap_or(i64::MAX));
+            reply.integer(i64::try_from(entry.at.0 / 1000).unwrap_or(i64::MAX));
+            reply.integer(i64::try_from(entry.time.as_micros()).unwrap_or(i64::MAX));
+            reply.array(entry.args.len());
+            for arg in &entry.args {
+                reply.bulk(arg);
+            }
+            reply.bulk(entry.address.as_bytes());
+            reply.bulk(&entry.client_name);
+        }
+        Ok(())
     }
 
     /// What stands for Redis' replication offset: how many log entries this node's replicas have
@@ -99,28 +149,5 @@ fn lolwut(call: &Call<'_>, reply: &mut Reply<'_>) -> Outcome {
         number::parse_i64(version).ok_or(error::NOT_AN_INTEGER)?;
     }
     reply.verbatim(&alloc::format!("Leasehold ver. {VERSION}, Redis ver. {REDIS_VERSION}\n"));
-    Ok(())
-}
-
-/// The slow log is always empty: the core reads no clock while it runs a command, so it can't
-/// know how long one took, and an invented figure would be worse than none.
-fn slow_log(call: &Call<'_>, reply: &mut Reply<'_>) -> Outcome {
-    match call.command.id() {
-        Some(CommandId::SlowLogGet) => {
-            if call.rest(2).len() > 1 {
-                return Err("ERR unknown subcommand or wrong number of arguments for 'GET'. Try \
-                    SLOWLOG HELP."
-                    .into());
-            }
-            let count = call.args.get(2).map(|count| number::parse_i64(count).unwrap_or(-2));
-            if count.is_some_and(|count| count < -1) {
-                return Err("ERR count should be greater than or equal to -1".into());
-            }
-            reply.array(0);
-        }
-        Some(CommandId::SlowLogLen) => reply.integer(0),
-        Some(CommandId::SlowLogReset) => reply.ok(),
-        Some(_) | None => client::help(reply, "slowlog"),
-    }
     Ok(())
 }

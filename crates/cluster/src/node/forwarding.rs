@@ -4,15 +4,17 @@
 //! message that arrives twice is executed once. When the connection breaks or the holder dies
 //! before it has answered, a read is tried elsewhere; a write's outcome can't be known.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
+use types::limits::{FORWARD_BYTES_MAX, FORWARD_BYTES_MIN};
 use types::{Incarnation, Monotonic, NodeId, Now, ShardId};
 
 use super::Node;
+use crate::frontend::slow_log::show_operation;
 use crate::io::{ForwardOutcome, Message};
-use crate::session::Waiter;
-use crate::shard::Request;
+use crate::session::{OVERTAKEN, Waiter};
+use crate::shard::{Request, Sent, Watcher};
 
 /// How many numbers below the largest one a receiver remembers. An older number is refused.
 const NUMBERS_REMEMBERED: u64 = 1 << 16;
@@ -22,8 +24,12 @@ const NUMBERS_REMEMBERED: u64 = 1 << 16;
 pub(super) struct Forwards {
     next: u64,
     under_way: BTreeMap<u64, Forward>,
-    /// For each shard, how many requests are at which node.
-    at: BTreeMap<(ShardId, NodeId), usize>,
+    /// For each shard, whose requests are at which node.
+    at: BTreeMap<(ShardId, NodeId), BTreeSet<Sent>>,
+    /// Bytes of requests at each node.
+    bytes: BTreeMap<NodeId, usize>,
+    /// Bytes that the driver has yet to write to each node, if any.
+    backlogs: BTreeMap<NodeId, usize>,
     seen: BTreeMap<NodeId, Seen>,
 }
 
@@ -64,13 +70,36 @@ impl Forwards {
 
     /// Whether requests for the shard are under way to another node than this one.
     pub(super) fn goes_elsewhere(&self, shard: ShardId, holder: NodeId) -> bool {
+        self.elsewhere(shard, Some(holder)).next().is_some()
+    }
+
+    /// Whether an earlier request of the same client to the shard is at another node than this.
+    pub(super) fn has_before(&self, shard: ShardId, sent: Sent, holder: Option<NodeId>) -> bool {
+        self.elsewhere(shard, holder)
+            .any(|requests| requests.range(sent.first()..sent).next().is_some())
+    }
+
+    fn elsewhere(
+        &self,
+        shard: ShardId,
+        holder: Option<NodeId>,
+    ) -> impl Iterator<Item = &BTreeSet<Sent>> {
         let range = (shard, NodeId(0))..=(shard, NodeId(u32::MAX));
-        self.at.range(range).any(|((_, node), _)| *node != holder)
+        let others = self.at.range(range).filter(move |((_, node), _)| Some(*node) != holder);
+        others.map(|(_, requests)| requests)
+    }
+
+    /// Bytes of requests under way to a node.
+    fn bytes_at(&self, node: NodeId) -> usize {
+        self.bytes.get(&node).copied().unwrap_or(0)
     }
 
     fn add(&mut self, forward: Forward) -> u64 {
         self.next += 1;
-        *self.at.entry((forward.shard, forward.to)).or_default() += 1;
+        *self.bytes.entry(forward.to).or_default() += forward.request.operation.len();
+        if let Some(sent) = forward.request.sent() {
+            self.at.entry((forward.shard, forward.to)).or_default().insert(sent);
+        }
         self.under_way.insert(self.next, forward);
         self.next
     }
@@ -78,9 +107,15 @@ impl Forwards {
     fn remove(&mut self, number: u64) -> Option<Forward> {
         let forward = self.under_way.remove(&number)?;
         let place = (forward.shard, forward.to);
-        if let Some(count) = self.at.get_mut(&place) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(bytes) = self.bytes.get_mut(&forward.to) {
+            *bytes -= forward.request.operation.len();
+            if *bytes == 0 {
+                self.bytes.remove(&forward.to);
+            }
+        }
+        if let (Some(sent), Some(requests)) = (forward.request.sent(), self.at.get_mut(&place)) {
+            requests.remove(&sent);
+            if requests.is_empty() {
                 self.at.remove(&place);
             }
         }
@@ -125,6 +160,11 @@ fn place(number: u64) -> (usize, u64) {
 impl Node {
     /// Sends a request to the node that holds its shard.
     pub(super) fn forward(&mut self, now: Now, shard: ShardId, request: Request, to: NodeId) {
+        let waiting = self.forwards.bytes_at(to);
+        let length = request.operation.len();
+        if waiting > 0 && waiting + length > self.forward_bytes() {
+            return self.refuse(&request, "on their way to", to, waiting);
+        }
         let resp3 = self.world.sessions.protocol(request.waiter) == resp::Protocol::Resp3;
         let deadline = now.monotonic + self.world.settings.request_time;
         let operation = request.operation.clone();
@@ -154,8 +194,8 @@ impl Node {
         if !seen.is_new(incarnation, request) {
             return;
         }
-        let Ok(writes) = crate::entry::only_operation(&operation).map(|parsed| parsed.writes())
-        else {
+        let parsed = crate::entry::only_operation(&operation);
+        let Ok((writes, kind)) = parsed.map(|parsed| (parsed.writes(), parsed.kind())) else {
             return;
         };
         if writes && self.disk_full {
@@ -170,6 +210,10 @@ impl Node {
             watcher: (from, session),
             deadline: now.monotonic + self.world.settings.park_time,
         };
+        let waiting = self.waiting_for(from);
+        if waiting >= self.forward_bytes() && kind.replies() {
+            return self.refuse(&request, "waiting to be answered to", from, waiting);
+        }
         if self.local(shard).is_some() {
             self.place(now, shard, request);
         } else if let Waiter::Peer { node, request, .. } = request.waiter {
@@ -196,6 +240,7 @@ impl Node {
             ForwardOutcome::Reply(bytes) => {
                 let waiter = forward.request.waiter;
                 self.world.sessions.answer(waiter, |reply| reply.encoded(&bytes));
+                self.describe_slow(waiter, &forward.request.operation);
             }
             // Not executed there. Our picture was old or theirs is; look again in a moment.
             ForwardOutcome::NotHolder(_) => {
@@ -203,6 +248,45 @@ impl Node {
             }
             ForwardOutcome::Uncertain => self.fail_forward(now, forward),
         }
+    }
+
+    /// The driver says how many bytes it has yet to write to another node. What waits bounds the
+    /// requests that are run for that node's clients.
+    pub fn note_backlog(&mut self, peer: NodeId, bytes: usize) {
+        if bytes == 0 {
+            self.forwards.backlogs.remove(&peer);
+        } else {
+            self.forwards.backlogs.insert(peer, bytes);
+        }
+    }
+
+    /// Bytes that wait for a node, those of this turn's answers included.
+    fn waiting_for(&self, node: NodeId) -> usize {
+        let backlog = self.forwards.backlogs.get(&node).copied().unwrap_or(0);
+        let answered = self.world.sessions.answered_bytes.get(&node).copied().unwrap_or(0);
+        backlog + answered
+    }
+
+    /// Bytes of requests that may be under way to a node, and of answers that may wait for one.
+    pub(super) fn forward_bytes(&self) -> usize {
+        self.world.settings.argument_bytes.clamp(FORWARD_BYTES_MIN, FORWARD_BYTES_MAX)
+    }
+
+    /// Refuses a request before it is run: too much is under way.
+    pub(super) fn refuse(&mut self, request: &Request, doing: &str, node: NodeId, bytes: usize) {
+        let text = alloc::format!(
+            "TRYAGAIN {bytes} bytes are {doing} node {node}, which is too much: the request was \
+             not executed; try again later, or connect to the node that holds the shard"
+        );
+        self.world.sessions.answer_error(request.waiter, &text);
+    }
+
+    /// Tells the slow log what was asked for by the request that was answered last.
+    pub(super) fn describe_slow(&mut self, waiter: Waiter, operation: &[u8]) {
+        self.world.sessions.describe_slow(waiter, || {
+            crate::entry::only_operation(operation)
+                .map_or_else(|_| Vec::new(), |operation| show_operation(&operation))
+        });
     }
 
     /// Requests at a node that died or that may have lost them.
@@ -214,10 +298,18 @@ impl Node {
             .filter(|(_, forward)| forward.to == peer)
             .map(|(number, _)| *number)
             .collect();
-        for number in lost {
-            if let Some(forward) = self.forwards.remove(number) {
-                self.fail_forward(now, forward);
+        // From the last to the first: what of each client may have been executed there.
+        let mut uncertain: BTreeSet<(ShardId, Watcher)> = BTreeSet::new();
+        for number in lost.into_iter().rev() {
+            let Some(forward) = self.forwards.remove(number) else { continue };
+            let client = (forward.shard, forward.request.watcher);
+            if forward.request.writes {
+                uncertain.insert(client);
+            } else if uncertain.contains(&client) {
+                self.world.sessions.answer_error(forward.request.waiter, OVERTAKEN);
+                continue;
             }
+            self.fail_forward(now, forward);
         }
     }
 
@@ -232,6 +324,7 @@ impl Node {
         for number in late {
             if let Some(forward) = self.forwards.remove(number) {
                 self.world.sessions.answer_uncertain(forward.request.waiter);
+                self.describe_slow(forward.request.waiter, &forward.request.operation);
             }
         }
     }

@@ -27,6 +27,8 @@ pub(super) struct Gathers {
 
 struct Gather {
     waiter: Waiter,
+    /// What the shards are asked, for the slow log.
+    operation: Bytes,
     kind: Kind,
     parts: Vec<Option<Vec<u8>>>,
     missing: usize,
@@ -120,7 +122,8 @@ impl Node {
         for shard in shards {
             ordered |= session.has_outstanding(*shard);
         }
-        let waiter = Waiter::Client { session: id, ticket: session.take_ticket(None) };
+        let ticket = session.take_ticket(None);
+        let waiter = Waiter::Client { session: id, ticket };
         for shard in shards {
             session.mark_outstanding(*shard);
         }
@@ -128,11 +131,12 @@ impl Node {
         self.gathers.next += 1;
         let parts = alloc::vec![None; shards.len()];
         let missing = shards.len();
-        self.gathers.under_way.insert(gather, Gather { waiter, kind, parts, missing });
         let operation = Bytes::from(operation);
+        let begun = Gather { waiter, operation: operation.clone(), kind, parts, missing };
+        self.gathers.under_way.insert(gather, begun);
         for (part, &shard) in shards.iter().enumerate() {
             let request = Request {
-                waiter: Waiter::Gather { gather, part },
+                waiter: Waiter::Gather { gather, part, ticket },
                 operation: operation.clone(),
                 writes,
                 ordered,
@@ -211,7 +215,9 @@ impl Node {
                 gather.missing -= 1;
             }
             if gather.missing == 0 {
+                let (waiter, operation) = (gather.waiter, gather.operation.clone());
                 self.finish(now, number);
+                self.describe_slow(waiter, &operation);
             }
         }
     }
@@ -256,7 +262,7 @@ impl Node {
         commands: &[QueuedCommand],
         data: &[u8],
     ) {
-        let Some((_, mut elements)) = array(data) else {
+        let Some((_, mut elements)) = split_array(data) else {
             return self.world.sessions.answer(waiter, |reply| reply.null_array());
         };
         let mut replies: Vec<Vec<u8>> = Vec::new();
@@ -324,7 +330,7 @@ fn integer(reply: &[u8]) -> Option<i64> {
 }
 
 /// An array's length and its elements, as bytes.
-fn array(reply: &[u8]) -> Option<(usize, &[u8])> {
+pub(crate) fn split_array(reply: &[u8]) -> Option<(usize, &[u8])> {
     let end = reply.iter().position(|&byte| byte == b'\n')?;
     let (line, elements) = reply.split_at(end + 1);
     let len = number::parse_i64(line.strip_prefix(b"*")?.strip_suffix(b"\r\n")?)?;
@@ -333,7 +339,7 @@ fn array(reply: &[u8]) -> Option<(usize, &[u8])> {
 
 /// Joins arrays into one.
 fn join(parts: &[Vec<u8>], reply: &mut Reply<'_>) {
-    let arrays: Vec<(usize, &[u8])> = parts.iter().filter_map(|part| array(part)).collect();
+    let arrays: Vec<(usize, &[u8])> = parts.iter().filter_map(|part| split_array(part)).collect();
     reply.array(arrays.iter().map(|(len, _)| len).sum());
     for (_, elements) in arrays {
         reply.encoded(elements);
@@ -341,7 +347,7 @@ fn join(parts: &[Vec<u8>], reply: &mut Reply<'_>) {
 }
 
 /// Splits the first value off a sequence of replies, which this program has written itself.
-fn split_value(bytes: &[u8]) -> (&[u8], &[u8]) {
+pub(crate) fn split_value(bytes: &[u8]) -> (&[u8], &[u8]) {
     bytes.split_at(value_len(bytes).min(bytes.len()))
 }
 

@@ -7,11 +7,13 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use types::{NodeId, Now, ShardId};
+use types::{DirectoryId, Incarnation, NodeId, Now, ShardId};
 
 use super::Node;
-use crate::raft_group::ReplicaChange;
-use crate::recovery::RecoveredShard;
+use crate::io::{Event, Introduction, Origin, WriteId};
+use crate::raft_group::{RaftMessage, ReplicaChange, ReplicaId};
+use crate::record::Record;
+use crate::recovery::{RecoveredShard, first_replicas};
 use crate::shard::Shard;
 
 impl Node {
@@ -30,7 +32,8 @@ impl Node {
         let node = match change {
             ReplicaChange::AddLearner(node)
             | ReplicaChange::Promote(node)
-            | ReplicaChange::Remove(node) => node,
+            | ReplicaChange::Remove(node)
+            | ReplicaChange::Replace(node) => node,
         };
         if !self.world.settings.members.iter().any(|member| member.node == node) {
             return Err(alloc::format!("ERR there is no node {node}"));
@@ -42,17 +45,94 @@ impl Node {
         result
     }
 
-    /// Makes an empty replica of a shard, because its leader writes to this node.
-    pub(super) fn make_replica(&mut self, now: Now, shard: ShardId) {
-        let Some(route) = self.routes.get(shard) else { return };
-        let recovered = RecoveredShard::empty(route.range);
+    /// Makes an empty replica of a shard, because its leader writes to this very directory.
+    pub(super) fn make_replica(&mut self, now: Now, shard: ShardId, message: &RaftMessage) {
+        let Some(range) = self.routes.get(shard).map(|route| route.range) else { return };
+        let Some(directory) = self.world.founding.own_directory() else { return };
+        let me = ReplicaId { node: self.world.settings.node, directory };
+        if message.to() == Some(me) && !self.take_back(shard) {
+            self.add_replica(now, shard, RecoveredShard::empty(range), directory);
+        }
+    }
+
+    fn add_replica(
+        &mut self,
+        now: Now,
+        shard: ShardId,
+        recovered: RecoveredShard,
+        directory: DirectoryId,
+    ) {
         let settings = &self.world.settings;
         let seed = self.frontend.random();
-        let Ok(replica) = Shard::new(shard, recovered, settings, seed, now) else { return };
+        let Ok(replica) = Shard::new(shard, recovered, settings, directory, seed, now) else {
+            return;
+        };
         self.shards.push(replica);
         let at = self.shards.len() - 1;
         self.routes.set_local(shard, Some(at));
         self.touch(at);
+    }
+
+    /// A peer says who it is.
+    pub(super) fn on_introduction(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        incarnation: Incarnation,
+        introduction: Introduction,
+    ) {
+        let before = self.world.founding.directory_of(from);
+        self.world.founding.hear(from, incarnation, introduction);
+        if self.world.founding.directory_of(from) != before {
+            self.each_shard_with(now, from, |shard, env| shard.greet(env));
+        }
+    }
+
+    /// A node with an empty directory writes down what it is, as soon as it knows.
+    pub(super) fn begin_taking_part(&mut self) {
+        if self.decided.is_some() {
+            return;
+        }
+        let Some(remembered) = self.world.founding.decide() else { return };
+        let record = Record::Origin { remembered: remembered.clone() };
+        record.encode(&mut self.world.effects.payload);
+        self.decided = Some((self.storage.next_write(), remembered));
+    }
+
+    /// What the node has found out about its beginning is durable: it takes part from now on.
+    pub(super) fn take_part(&mut self, now: Now, durable: WriteId) {
+        let Some((_, remembered)) = self.decided.take_if(|(write, _)| *write <= durable) else {
+            return;
+        };
+        let origin = remembered.origin;
+        self.world.founding.settle(remembered);
+        let event = match origin {
+            Origin::Blank => return,
+            Origin::Replacement => Event::DirectoryLost,
+            Origin::Founder => {
+                for (shard, state) in first_replicas(&self.world.settings) {
+                    let first = RecoveredShard::first(state);
+                    self.add_replica(now, shard, first, DirectoryId::FOUNDING);
+                }
+                Event::Founded
+            }
+        };
+        self.world.effects.events.push(event);
+    }
+
+    /// A replica that was removed from this node and is to come back goes on where it was: its
+    /// log and its votes are those of this replica still. Says whether there is one.
+    fn take_back(&mut self, shard: ShardId) -> bool {
+        let Some(at) = self.shards.iter().position(|found| found.id == shard) else { return false };
+        self.routes.set_local(shard, Some(at));
+        self.touch(at);
+        true
+    }
+
+    /// Whether the replica in this place of the list is one that was removed: it does nothing.
+    pub(super) fn is_forgotten(&self, at: usize) -> bool {
+        let shard = self.shards.get(at).map(|found| found.id);
+        shard.is_some_and(|shard| self.local(shard) != Some(at))
     }
 
     /// Requests for a shard whose replica was removed from this node go to its holder.
@@ -107,6 +187,9 @@ impl Shard {
                         "ERR without node {node} too few live voters of shard {id} would be left"
                     ));
                 }
+            }
+            ReplicaChange::Replace(_) => {
+                return Err(String::from("ERR lost replicas are replaced without being asked"));
             }
             ReplicaChange::AddLearner(_) | ReplicaChange::Promote(_) | ReplicaChange::Remove(_) => {
             }

@@ -17,23 +17,28 @@ mod storage;
 mod transactions;
 mod views;
 
-use alloc::collections::{BinaryHeap, VecDeque};
+use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::time::Duration;
 
 use types::{Incarnation, LeaseEpoch, Monotonic, NodeId, Now, SessionId, ShardId};
 
+use crate::founding::{Founding, Remembered};
 use crate::frontend::Frontend;
-use crate::io::{Admission, ClientAddress, Event, Fortification, Input, Message, Output};
+use crate::io::{
+    Admission, ClientAddress, Event, Fortification, Input, Message, Origin, Output, WriteId,
+};
 use crate::recovery::{RecordError, Recovered};
 use crate::session::Sessions;
 use crate::settings::Settings;
-use crate::shard::{Effects, Env, Request, Shard};
+use crate::shard::{Effects, Env, Shard};
 use crate::support::{ClockWatch, Support};
 use forwarding::Forwards;
 use gather::Gathers;
+pub(crate) use gather::{split_array, split_value};
 use orders::Orders;
+use placing::Homeless;
 use routes::{Route, Routes};
 use storage::Storage;
 pub use views::ReplicaView;
@@ -53,11 +58,11 @@ pub struct Node {
     gathers: Gathers,
     orders: Orders,
     storage: Storage,
-    /// Requests for shards without a local replica to park in, or that were just refused by the
-    /// node they were sent to.
-    homeless: VecDeque<(ShardId, Request)>,
+    homeless: Homeless,
     next_sweep: Monotonic,
     clock: ClockWatch,
+    /// What this node has found out about its beginning, and the write that makes it durable.
+    decided: Option<(WriteId, Remembered)>,
     dirty: Vec<usize>,
     timers: BinaryHeap<Reverse<(Monotonic, usize)>>,
     stopping: Option<Monotonic>,
@@ -71,6 +76,7 @@ pub(crate) struct World {
     pub(crate) settings: Settings,
     pub(crate) incarnation: Incarnation,
     pub(crate) support: Support,
+    pub(crate) founding: Founding,
     pub(crate) sessions: Sessions,
     pub(crate) effects: Effects,
     pub(crate) trace_reads: bool,
@@ -82,6 +88,7 @@ impl World {
             now,
             settings: &self.settings,
             support: &self.support,
+            founding: &self.founding,
             sessions: &mut self.sessions,
             effects: &mut self.effects,
             trace_reads: self.trace_reads,
@@ -104,20 +111,28 @@ impl Node {
         let incarnation = recovered.incarnation;
         let support =
             Support::new(&settings, incarnation, recovered.longest_promise, now.monotonic);
+        let others = settings.members.iter().map(|member| member.node);
+        let others = others.filter(|node| *node != settings.node);
+        let founding = Founding::new(recovered.directory, others, recovered.remembered);
+        let directory = founding.own_directory().unwrap_or_default();
         let mut shards = Vec::new();
         for (id, shard) in recovered.shards {
-            shards.push(Shard::new(id, shard, &settings, seed, now)?);
+            shards.push(Shard::new(id, shard, &settings, directory, seed, now)?);
         }
         let routes = Routes::new(initial_routes(&settings, &shards, now));
         let event = Event::Started { incarnation, shards: shards.len() };
         let mut effects = Effects::default();
         effects.events.push(event);
+        if founding.origin() == Origin::Blank {
+            effects.events.push(Event::Blank { awaited: founding.awaited() });
+        }
         let frontend = Frontend::new(&settings, seed);
         let mut node = Self {
             world: World {
                 settings,
                 incarnation,
                 support,
+                founding,
                 sessions: Sessions::new(),
                 effects,
                 trace_reads: false,
@@ -129,7 +144,8 @@ impl Node {
             gathers: Gathers::default(),
             orders: Orders::new(incarnation),
             storage: Storage::new(now.monotonic),
-            homeless: VecDeque::new(),
+            decided: None,
+            homeless: Homeless::default(),
             next_sweep: Monotonic::NEVER,
             clock: ClockWatch::default(),
             dirty: Vec::new(),
@@ -191,6 +207,7 @@ impl Node {
     /// Handles one input. Its outputs come with the next [`Node::settle`].
     pub fn step(&mut self, now: Now, input: Input) {
         self.watch_clock(now);
+        self.world.sessions.stats.set_now(now);
         match input {
             Input::Peer { from, message } => self.on_message(now, from, message),
             Input::PeerUp { peer } => self.on_peer_up(now, peer),
@@ -211,7 +228,9 @@ impl Node {
     /// added to `out`.
     pub fn settle(&mut self, now: Now, out: &mut Vec<Output>) {
         self.watch_clock(now);
+        self.world.sessions.stats.set_now(now);
         self.exchange_support(now);
+        self.begin_taking_part();
         self.run_timers(now);
         self.sweep(now);
         self.continue_stopping(now, out);
@@ -224,6 +243,7 @@ impl Node {
         }
         self.finish_gathers(now);
         self.note_reroutes(now);
+        self.world.sessions.stats.end_turn(now);
         self.emit(now, out);
     }
 
@@ -256,11 +276,19 @@ impl Node {
     fn advance_shards(&mut self, now: Now) {
         let dirty = core::mem::take(&mut self.dirty);
         self.world.effects.write = self.storage.next_write();
+        self.world.effects.gathering = self.storage.is_writing();
         for &at in &dirty {
+            let forgotten = self.is_forgotten(at);
             let Some(shard) = self.shards.get_mut(at) else { continue };
             shard.dirty = false;
+            if forgotten {
+                continue;
+            }
             let env = &mut self.world.env(now);
             shard.advance(env);
+            if shard.gathers(env) {
+                self.storage.note_gathering(at);
+            }
             let deadline = shard.next_deadline(env);
             if deadline != shard.scheduled {
                 shard.scheduled = deadline;
@@ -290,7 +318,8 @@ impl Node {
 
     fn on_message(&mut self, now: Now, from: NodeId, message: Message) {
         match message {
-            Message::Beat { epoch, incarnation, sequence } => {
+            Message::Beat { epoch, incarnation, sequence, introduction } => {
+                self.on_introduction(now, from, incarnation, introduction);
                 let support = &mut self.world.support;
                 let answer = support.on_beat(now.monotonic, from, epoch, incarnation, sequence);
                 let answer = answer.map(|answer| (from, answer));
@@ -304,7 +333,7 @@ impl Node {
             }
             Message::Raft { shard, message, fortified } => {
                 if self.local(shard).is_none() && message.is_from_leader() {
-                    self.make_replica(now, shard);
+                    self.make_replica(now, shard, &message);
                 }
                 self.with_shard(now, shard, |shard, env| {
                     shard.on_message(env, from, message, fortified);
@@ -415,7 +444,7 @@ impl Node {
             return;
         }
         self.next_sweep = Monotonic::NEVER;
-        for (shard, request) in core::mem::take(&mut self.homeless) {
+        for (shard, request) in self.homeless.take() {
             self.place(now, shard, request);
         }
         self.expire_forwards(now);
@@ -432,12 +461,13 @@ impl Node {
     }
 
     fn emit(&mut self, now: Now, out: &mut Vec<Output>) {
-        let payload = core::mem::take(&mut self.world.effects.payload);
-        if let Some(write) = self.storage.begin_write(now.monotonic, &payload) {
+        if let Some(write) = self.storage.begin_write(now.monotonic, &self.world.effects.payload) {
+            let payload = core::mem::take(&mut self.world.effects.payload);
             out.push(Output::Persist { write, payload });
         }
         out.extend(self.storage.take_release());
         let answers = core::mem::take(&mut self.world.sessions.messages);
+        self.world.sessions.answered_bytes.clear();
         let messages = core::mem::take(&mut self.world.effects.messages);
         for (to, message) in messages.into_iter().chain(answers) {
             out.push(Output::Send { to, message });
@@ -470,8 +500,9 @@ fn initial_routes(settings: &Settings, shards: &[Shard], now: Now) -> Vec<Route>
     for (at, (range, replicas)) in settings.initial_placement().into_iter().enumerate() {
         // Shards are few: a setting bounds them by `limits::SHARDS_MAX`.
         let id = ShardId(at as u32 + 1);
-        let local = shards.iter().position(|shard| shard.id == id);
-        let known = local.and_then(|at| shards.get(at));
+        let known = shards.iter().find(|shard| shard.id == id);
+        let stays = |shard: &Shard| shard.id == id && !shard.is_removed(settings.node);
+        let local = shards.iter().position(stays);
         routes.push(Route {
             shard: id,
             range: known.filter(|shard| shard.has_begun()).map_or(range, Shard::range),

@@ -4,7 +4,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use types::{Incarnation, LeaseEpoch, Monotonic, NodeId, Now, SessionId, ShardId};
+use types::{Incarnation, LeaseEpoch, Monotonic, NodeId, Now, SessionId, ShardId, Term};
 
 use super::Node;
 use super::forwarding::first_number;
@@ -23,9 +23,22 @@ struct Order {
     waiter: Waiter,
     shard: ShardId,
     target: NodeId,
-    epoch: LeaseEpoch,
+    given: Given,
     deadline: Monotonic,
 }
+
+/// What was known of the lease when an order was given, to tell later leases from it.
+#[derive(Clone, Copy)]
+enum Given {
+    /// A replica here knew the leader of this term, though perhaps not that leader's lease yet.
+    InTerm(Term),
+    /// Without a replica, by what the holder had announced.
+    AtEpoch(LeaseEpoch),
+}
+
+/// Stands for no epoch in an order: no lease has this one. An operator who names none means
+/// whichever lease there is when the order arrives; the epoch that this node knows may be older.
+const ANY_EPOCH: LeaseEpoch = LeaseEpoch(0);
 
 impl Orders {
     pub(super) fn new(incarnation: Incarnation) -> Self {
@@ -55,7 +68,10 @@ impl Node {
             let text = alloc::format!("ERR there is no node {target}; LEASEHOLD NODES lists them");
             return self.reply_error(id, &text);
         }
-        let epoch = route.epoch;
+        let given = match self.local(shard).and_then(|at| self.shards.get(at)) {
+            Some(local) => Given::InTerm(local.term()),
+            None => Given::AtEpoch(route.epoch),
+        };
         let Some(holder) = self.holder_of(shard) else {
             let text = alloc::format!("CLUSTERDOWN shard {shard} has no holder; try again");
             return self.reply_error(id, &text);
@@ -68,12 +84,12 @@ impl Node {
         self.orders.next += 1;
         let number = self.orders.next;
         let deadline = now.monotonic + self.world.settings.request_time;
-        let order = Order { number, waiter, shard, target, epoch, deadline };
+        let order = Order { number, waiter, shard, target, given, deadline };
         self.orders.under_way.push(order);
         self.schedule_sweep(now);
-        let message = Message::Transfer { request: number, shard, target, epoch };
+        let message = Message::Transfer { request: number, shard, target, epoch: ANY_EPOCH };
         if holder == self.world.settings.node {
-            self.on_transfer_order(now, (holder, number), shard, target, epoch);
+            self.on_transfer_order(now, (holder, number), shard, target, ANY_EPOCH);
         } else {
             self.world.effects.messages.push((holder, message));
         }
@@ -99,7 +115,8 @@ impl Node {
     ) {
         let mut result = Err(alloc::format!("ERR this node has no replica of shard {shard}"));
         self.with_shard(now, shard, |found, env| {
-            result = found.begin_transfer(env, target, Some(epoch));
+            let epoch = (epoch != ANY_EPOCH).then_some(epoch);
+            result = found.begin_transfer(env, target, epoch);
         });
         let error = result.err().unwrap_or_default();
         if from == self.world.settings.node {
@@ -123,8 +140,14 @@ impl Node {
     pub(super) fn note_lease_moved(&mut self, shard: ShardId) {
         let Some(route) = self.routes.get(shard) else { return };
         let (epoch, holder) = (route.epoch, route.holder);
+        let local = route.local.and_then(|at| self.shards.get(at));
+        let term = local.map(|local| local.lease().term);
+        let is_new = |given: Given| match given {
+            Given::InTerm(before) => term.is_some_and(|term| term > before),
+            Given::AtEpoch(before) => epoch > before,
+        };
         self.end_orders(|order| {
-            if order.shard != shard || epoch <= order.epoch {
+            if order.shard != shard || !is_new(order.given) {
                 return None;
             }
             if holder == Some(order.target) {

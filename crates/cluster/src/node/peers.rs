@@ -19,6 +19,16 @@ impl Node {
         holder: NodeId,
         replicas: &[NodeId],
     ) {
+        // The removal of a replica may have passed it by: it was cut off, or its node was down.
+        // A learner that is told so by mistake is taken back with its leader's next message.
+        let me = self.world.settings.node;
+        let behind = self
+            .local(shard)
+            .and_then(|at| self.shards.get(at))
+            .is_some_and(|found| found.lease().epoch < epoch || found.known_holder().is_none());
+        if behind && !replicas.contains(&me) {
+            self.routes.set_local(shard, None);
+        }
         if self.local(shard).is_none() {
             self.routes.update(shard, epoch, Some(holder), replicas, now.monotonic);
         }
@@ -33,7 +43,7 @@ impl Node {
         self.fail_forwards_to(now, peer);
     }
 
-    fn each_shard_with(
+    pub(super) fn each_shard_with(
         &mut self,
         now: Now,
         peer: NodeId,
@@ -53,7 +63,8 @@ impl Node {
         let healthy = self.check_disk(now);
         let world = &mut self.world;
         world.support.expire(now.monotonic, &mut world.effects.events);
-        world.support.beat(now.monotonic, healthy, &mut world.effects.messages);
+        let messages = &mut world.effects.messages;
+        world.support.beat(now.monotonic, healthy, &world.founding, messages);
         for change in world.support.take_changes() {
             match change {
                 SupportChange::Withdrawn(peer) => {

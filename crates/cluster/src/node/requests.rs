@@ -11,6 +11,7 @@ use types::{Monotonic, Now, SessionId, ShardId, Slot};
 
 use super::{Node, admission};
 use crate::entry;
+use crate::frontend::Asked;
 use crate::io::Admission;
 use crate::session::{ReplyMode, Session, Waiter};
 use crate::settings::Redirect;
@@ -36,6 +37,7 @@ impl Node {
         // A request may be the first thing that a machine sees after it was suspended.
         self.watch_clock(now);
         self.handle(now, id, args);
+        self.world.sessions.end_request(id, args);
         self.world.sessions.announce(id);
         let Some(session) = self.world.sessions.get(id) else { return Admission::Pause };
         match session.reply_mode {
@@ -56,15 +58,18 @@ impl Node {
         }
         let command = match resp::resolve(args) {
             Ok(command) => command,
-            Err((rejection, text)) => return reject(session, rejection, &text),
+            Err((rejection, text)) => return reject(session, rejection, &text, args),
         };
+        session.asked = Some(Asked { command, at: now.monotonic });
         session.last_request = now.monotonic;
         session.last_command = command.name;
-        self.frontend.count_command(now.monotonic, command);
         if !session.authenticated && !command.flags.contains(Flags::NO_AUTH) {
             return fail(session, error::NO_AUTH);
         }
         if session.transaction.is_some() && !runs_inside_multi(command) {
+            // It is counted when it runs, or as rejected now.
+            session.asked = None;
+            session.rejected = Some(command);
             return self.queue_command(id, command, args);
         }
         match command.handler {
@@ -137,7 +142,10 @@ impl Node {
         else {
             return false;
         };
-        if !found.admits_directly(limit) {
+        // An earlier request of the client may be on its way to a former holder.
+        let alone = !session.has_outstanding(shard)
+            || self.homeless.is_empty() && !self.forwards.goes_elsewhere(shard, me);
+        if !alone || !found.admits_directly(limit) {
             return false;
         }
         let ticket = session.take_ticket(Some(shard));
@@ -180,8 +188,11 @@ impl Node {
             }
             outcome
         };
-        if outcome == Outcome::Done && env.trace_reads {
-            found.trace_read(env);
+        if outcome == Outcome::Done {
+            env.sessions.stats.count_lookups(number, changes.take_lookups());
+            if env.trace_reads {
+                found.trace_read(env);
+            }
         }
         // A key that has expired is absent only once the log says so: the slow path sees to that.
         outcome == Outcome::Done
@@ -285,11 +296,25 @@ fn runs_inside_multi(command: &Command) -> bool {
     )
 }
 
-fn reject(session: &mut Session, _rejection: Rejection, text: &str) {
-    if !session.authenticated {
-        return fail(session, error::NO_AUTH);
+/// Refuses a request that names no command that can be run. As in Redis, a client that has yet to
+/// give the password learns that a command does not exist or that the number of arguments is
+/// wrong, but not that the command is one of those that only exist in Redis.
+fn reject(session: &mut Session, rejection: Rejection, text: &str, args: &[&[u8]]) {
+    session.rejected = named(args);
+    match rejection {
+        Rejection::Unsupported if !session.authenticated => fail(session, error::NO_AUTH),
+        Rejection::UnknownCommand
+        | Rejection::UnknownSubcommand
+        | Rejection::Unsupported
+        | Rejection::WrongArity => fail(session, text),
     }
-    fail(session, text);
+}
+
+/// The command that a request names, whatever its arguments.
+fn named(args: &[&[u8]]) -> Option<&'static Command> {
+    let command = resp::lookup(args.first()?)?;
+    let word = args.get(1).filter(|_| !command.subcommands.is_empty());
+    word.map_or(Some(command), |word| resp::command::lookup_subcommand(command, word))
 }
 
 fn fail(session: &mut Session, text: &str) {

@@ -1,7 +1,6 @@
 //! The node's log as the core sees it: writes under way, the disk's health, and segments on their
 //! way to being free.
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -20,10 +19,13 @@ const PROBE_AFTER: Duration = Duration::from_millis(300);
 /// What is on its way to the disk.
 pub(super) struct Storage {
     next: WriteId,
-    /// Writes that are not durable yet, when they were begun, and whose they are.
-    under_way: VecDeque<UnderWay>,
+    /// The write that is not durable yet, when it was begun, and whose it is. There is one at a
+    /// time: what comes meanwhile makes the next, so under load one sync serves more.
+    under_way: Option<UnderWay>,
     /// Shards that have added to the write in preparation.
     shards: Vec<usize>,
+    /// Shards whose clients' operations wait for the write to be durable.
+    gathering: Vec<usize>,
     last_durable: Monotonic,
     writes: WriteTimes,
     stalled: bool,
@@ -73,8 +75,9 @@ impl Storage {
     pub(super) fn new(now: Monotonic) -> Self {
         Self {
             next: WriteId(1),
-            under_way: VecDeque::new(),
+            under_way: None,
             shards: Vec::new(),
+            gathering: Vec::new(),
             last_durable: now,
             writes: WriteTimes::default(),
             stalled: false,
@@ -93,14 +96,29 @@ impl Storage {
         self.shards.push(at);
     }
 
+    /// Whether a write is on its way to a disk that answers.
+    pub(super) fn is_writing(&self) -> bool {
+        self.under_way.is_some() && !self.stalled
+    }
+
+    pub(super) fn note_gathering(&mut self, at: usize) {
+        self.gathering.push(at);
+    }
+
+    /// Begins the write that was prepared, unless there is nothing in it or another is under way.
     pub(super) fn begin_write(&mut self, now: Monotonic, payload: &[u8]) -> Option<WriteId> {
-        let shards = core::mem::take(&mut self.shards);
+        if self.under_way.is_some() {
+            return None;
+        }
+        let mut shards = core::mem::take(&mut self.shards);
         if payload.is_empty() {
             return None;
         }
+        shards.sort_unstable();
+        shards.dedup();
         let write = self.next;
         self.next = WriteId(write.0 + 1);
-        self.under_way.push_back(UnderWay { write, begun: now, shards });
+        self.under_way = Some(UnderWay { write, begun: now, shards });
         Some(write)
     }
 
@@ -131,7 +149,7 @@ impl Node {
             forwarded: self.forwards.len(),
             disk_stalled: self.storage.stalled,
             disk_writes: self.storage.writes.count,
-            disk_writes_under_way: self.storage.under_way.len(),
+            disk_writes_under_way: usize::from(self.storage.under_way.is_some()),
             disk_write_last: self.storage.writes.last,
             disk_write_mean: self.storage.writes.mean(),
         }
@@ -148,8 +166,7 @@ impl Node {
         let moved = segment != self.storage.newest;
         self.storage.newest = segment;
         self.storage.oldest = self.storage.oldest.max(oldest);
-        while self.storage.under_way.front().is_some_and(|first| first.write <= write) {
-            let Some(done) = self.storage.under_way.pop_front() else { break };
+        if let Some(done) = self.storage.under_way.take_if(|done| done.write <= write) {
             self.storage.writes.add(now.monotonic.since(done.begun));
             for at in done.shards {
                 if let Some(shard) = self.shards.get_mut(at) {
@@ -158,6 +175,8 @@ impl Node {
                 self.touch(at);
             }
         }
+        self.end_gathering();
+        self.take_part(now, write);
         if moved {
             for shard in &mut self.shards {
                 shard.log_moved_to(segment);
@@ -180,7 +199,7 @@ impl Node {
     pub(super) fn check_disk(&mut self, now: Now) -> bool {
         let patience = self.world.settings.support_duration / 2;
         let storage = &mut self.storage;
-        let oldest = storage.under_way.front().map(|first| first.begun);
+        let oldest = storage.under_way.as_ref().map(|write| write.begun);
         let stalled = oldest.is_some_and(|begun| now.monotonic.since(begun) > patience);
         if stalled && !storage.stalled {
             self.world.effects.events.push(Event::DiskStalled);
@@ -189,12 +208,24 @@ impl Node {
         if oldest.is_none() && now.monotonic.since(storage.last_durable) > PROBE_AFTER {
             Record::Probe.encode(&mut self.world.effects.payload);
         }
+        if stalled {
+            self.end_gathering();
+        }
         !stalled
+    }
+
+    /// What clients asked for meanwhile becomes entries with this turn.
+    fn end_gathering(&mut self) {
+        for at in core::mem::take(&mut self.storage.gathering) {
+            self.touch(at);
+        }
     }
 
     /// Empties the oldest segment when the log has grown beyond what it may be.
     pub(super) fn continue_reclaiming(&mut self, _now: Now) {
-        if self.storage.reclaiming.is_none() && !self.log_is_long() {
+        if self.storage.under_way.is_some()
+            || self.storage.reclaiming.is_none() && !self.log_is_long()
+        {
             return;
         }
         let target = self.storage.oldest;
@@ -216,8 +247,9 @@ impl Node {
             payload.len() >= budget || !shard.leave_segments(target, payload, budget)
         });
         if reclaiming.shards.is_empty() {
-            // Durable with this turn's write; if it is empty, with the one before.
-            Record::Probe.encode(payload);
+            // What the node itself must remember may lie there, too.
+            let remembered = self.world.founding.remembered();
+            Record::Origin { remembered }.encode(payload);
             reclaiming.last_write = Some(self.storage.next);
         }
     }

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use resp::command::{Command, Flags, Handler};
 use resp::{CommandId, error};
-use types::limits::TRANSACTION_COMMANDS_MAX;
+use types::limits::{REQUEST_BYTES_MAX, TRANSACTION_COMMANDS_MAX};
 use types::{Now, SessionId, ShardId};
 
 use super::Node;
@@ -18,6 +18,9 @@ use super::requests::slot_of_keys;
 use crate::entry;
 use crate::session::{QueuedCommand, Transaction, Waiter};
 use crate::shard::Request;
+
+/// Bytes that an argument takes beside its own, in a message or an entry.
+const ARGUMENT_OVERHEAD: usize = 8;
 
 impl Node {
     /// Adds a command to the transaction that the client has begun.
@@ -30,10 +33,10 @@ impl Node {
         if let Err(text) = self.check_queued(id, command, args) {
             return self.reply_error(id, text);
         }
-        let limit = self.world.settings.shard_queue_bytes;
+        let limit = self.world.settings.shard_queue_bytes.min(REQUEST_BYTES_MAX);
         let Some(session) = self.world.sessions.get(id) else { return };
         let Some(transaction) = &mut session.transaction else { return };
-        transaction.bytes += args.iter().map(|arg| arg.len()).sum::<usize>();
+        transaction.bytes += args.iter().map(|arg| arg.len() + ARGUMENT_OVERHEAD).sum::<usize>();
         let full = transaction.commands.len() >= TRANSACTION_COMMANDS_MAX;
         if full || transaction.bytes > limit {
             transaction.commands.clear();
@@ -154,6 +157,7 @@ impl Node {
         }
         if let Some(session) = self.world.sessions.get(id) {
             session.watching = None;
+            session.note_group(&transaction.commands);
         }
         if commands.len() == transaction.commands.len() {
             self.enqueue(now, id, shard, operation, true);
@@ -167,6 +171,7 @@ impl Node {
         let replies: Vec<Vec<u8>> =
             commands.iter().map(|command| self.reply_of(now, id, command)).collect();
         let Some(session) = self.world.sessions.get(id) else { return };
+        session.note_group(commands);
         session.reply(|reply| {
             reply.array(replies.len());
             for bytes in &replies {

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use types::{LeaseEpoch, LogIndex, NodeId, Now, SessionId, ShardId, Slot, SlotRange, Term};
 
 use super::Node;
-use crate::shard::ShardStatus;
+use crate::shard::{Shard, ShardStatus};
 
 /// One replica as the simulator's checkers see it.
 #[derive(Clone, Debug)]
@@ -44,7 +44,11 @@ impl Node {
     /// All replicas on this node.
     pub fn replicas(&mut self, now: Now) -> Vec<ReplicaView> {
         let support = &self.world.support;
-        self.shards.iter_mut().map(|shard| shard.view(now, support)).collect()
+        let routes = &self.routes;
+        let is_here =
+            |at: usize, shard: &Shard| routes.get(shard.id).is_some_and(|it| it.local == Some(at));
+        let here = self.shards.iter_mut().enumerate().filter(|(at, shard)| is_here(*at, shard));
+        here.map(|(_, shard)| shard.view(now, support)).collect()
     }
 
     /// A digest of one slot's data, equal on replicas with equal data; `None` without a replica.

@@ -151,9 +151,9 @@ impl RaftMessage {
         let mut m = Message::default();
         m.set_msg_type(kind.engine());
         m.reject = from.u8()? != 0;
+        m.from = from.var()?;
+        m.to = from.var()?;
         for field in [
-            &mut m.from,
-            &mut m.to,
             &mut m.term,
             &mut m.log_term,
             &mut m.index,

@@ -10,6 +10,7 @@
 
 mod change;
 mod message;
+mod replicas;
 mod storage;
 
 use alloc::collections::VecDeque;
@@ -17,17 +18,18 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use raft::eraftpb::{
-    ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, ConfState, Entry,
-    EntryType, HardState,
+    ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, Entry, EntryType,
+    HardState,
 };
 use raft::prelude::Message as EngineMessage;
 use raft::{Config, ProgressState, RawNode, SnapshotStatus, StateRole};
-use types::{LogIndex, NodeId, Term};
+use types::{DirectoryId, LogIndex, NodeId, Term};
 
 use crate::bytes_codec::{CodecError, Put, Take};
 use crate::io::WriteId;
 pub(crate) use message::Kind;
 pub use message::RaftMessage;
+pub(crate) use replicas::{ReplicaId, Replicas};
 use storage::LogStorage;
 
 /// Most bytes of entries in one message; a longer single entry travels alone.
@@ -42,10 +44,6 @@ pub(crate) struct HardVote {
     pub(crate) vote: u64,
     pub(crate) commit: LogIndex,
 }
-
-/// The voters and learners of a shard, as its log says.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub(crate) struct Replicas(ConfState);
 
 /// A log entry in our encoding, as it stands in log records.
 #[derive(Clone, PartialEq, Debug)]
@@ -82,6 +80,9 @@ pub enum ReplicaChange {
     Promote(NodeId),
     /// A replica leaves.
     Remove(NodeId),
+    /// A node has lost its data directory: the replica in the old one is removed, with its vote,
+    /// and a learner in the new one takes its place.
+    Replace(NodeId),
 }
 
 /// Slot images that replaced the log up to an index.
@@ -120,10 +121,10 @@ pub(crate) struct RaftGroup {
 }
 
 impl RaftGroup {
-    /// A replica on `node`.
-    pub(crate) fn new(node: NodeId, log: RecoveredLog) -> Self {
+    /// The replica `me`.
+    pub(crate) fn new(me: ReplicaId, log: RecoveredLog) -> Self {
         let mut storage = LogStorage::default();
-        storage.reset(log.applied.0.0, log.applied.1.0, log.replicas.0);
+        storage.reset(log.applied.0.0, log.applied.1.0, log.replicas.into_inner());
         let entries: Vec<Entry> = log.entries.into_iter().map(|entry| entry.0).collect();
         storage.append(&entries);
         // The commit index is not fsynced by itself, so it may lag behind what is applied; and
@@ -131,7 +132,7 @@ impl RaftGroup {
         let commit = log.vote.commit.0.clamp(storage.before.0, storage.last());
         storage.hard_state = hard_state(HardVote { commit: LogIndex(commit), ..log.vote });
         let config = Config {
-            id: u64::from(node.0),
+            id: me.to_engine(),
             // Never ticked. Equal bounds keep the engine's random numbers out of the picture.
             election_tick: 10,
             heartbeat_tick: 1,
@@ -168,7 +169,31 @@ impl RaftGroup {
     }
 
     pub(crate) fn leader(&self) -> Option<NodeId> {
-        node_id(self.engine.raft.leader_id)
+        ReplicaId::from_engine(self.engine.raft.leader_id).map(|replica| replica.node)
+    }
+
+    /// Who this replica is.
+    pub(crate) fn me(&self) -> ReplicaId {
+        ReplicaId::from_engine(self.engine.raft.id).expect("the engine was given an identity")
+    }
+
+    /// The directory that the replica on a node lies in, as far as the configuration knows.
+    fn directory_of(&self, node: NodeId) -> DirectoryId {
+        self.replicas().on(node).map_or(DirectoryId::FOUNDING, |replica| replica.directory)
+    }
+
+    /// The engine's number of the replica on a node: a shard has at most one there.
+    fn number_of(&self, node: NodeId) -> u64 {
+        let all = self.engine.raft.prs().iter().map(|(&number, _)| number);
+        let here = |&number: &u64| ReplicaId::from_engine(number).is_some_and(|it| it.node == node);
+        let mut found = all.filter(here);
+        match (found.next(), found.next()) {
+            (None, _) => raft::INVALID_ID,
+            (Some(only), None) => only,
+            (Some(_), Some(_)) => {
+                self.replicas().on(node).map_or(raft::INVALID_ID, ReplicaId::to_engine)
+            }
+        }
     }
 
     pub(crate) fn last_index(&self) -> LogIndex {
@@ -204,7 +229,7 @@ impl RaftGroup {
     }
 
     pub(crate) fn replicas(&self) -> Replicas {
-        Replicas(self.engine.raft.prs().conf().to_conf_state())
+        self.engine.raft.prs().conf().to_conf_state().into()
     }
 
     /// Calls `each` with the voters of the current configuration, and while it is joint, also of
@@ -227,12 +252,16 @@ impl RaftGroup {
         Some((self.last_index(), self.term()))
     }
 
-    /// Proposes a change of the replicas.
+    /// Proposes a change of the replicas. A replica that is new lies in `directory`.
     ///
     /// # Errors
     /// If this replica doesn't lead, or another change is under way: one at a time (a rule that
     /// systems break when changes and faults coincide).
-    pub(crate) fn propose_change(&mut self, change: ReplicaChange) -> Result<(), &'static str> {
+    pub(crate) fn propose_change(
+        &mut self,
+        change: ReplicaChange,
+        directory: DirectoryId,
+    ) -> Result<(), &'static str> {
         if !self.is_leader() {
             return Err("this node does not lead the shard");
         }
@@ -241,25 +270,37 @@ impl RaftGroup {
         {
             return Err("another change of this shard's replicas is under way");
         }
-        let id = NodeId(u32::try_from(raft.id).unwrap_or_default());
+        let me = self.me().node;
         if matches!(change, ReplicaChange::Remove(node) | ReplicaChange::AddLearner(node)
-            if node == id)
+            if node == me)
         {
             return Err(
                 "the holder's own vote can't be taken; move the lease to another node first",
             );
         }
-        let (kind, node) = match change {
-            ReplicaChange::AddLearner(node) => (ConfChangeType::AddLearnerNode, node),
-            ReplicaChange::Promote(node) => (ConfChangeType::AddNode, node),
-            ReplicaChange::Remove(node) => (ConfChangeType::RemoveNode, node),
+        let known = |node: NodeId| ReplicaId { node, directory: self.directory_of(node) };
+        let new = |node: NodeId| ReplicaId { node, directory };
+        let steps = match change {
+            ReplicaChange::AddLearner(node) => {
+                alloc::vec![(ConfChangeType::AddLearnerNode, new(node))]
+            }
+            ReplicaChange::Promote(node) => alloc::vec![(ConfChangeType::AddNode, known(node))],
+            ReplicaChange::Remove(node) => alloc::vec![(ConfChangeType::RemoveNode, known(node))],
+            ReplicaChange::Replace(node) => alloc::vec![
+                (ConfChangeType::RemoveNode, known(node)),
+                (ConfChangeType::AddLearnerNode, new(node)),
+            ],
         };
-        let mut single = ConfChangeSingle::default();
-        single.set_change_type(kind);
-        single.node_id = u64::from(node.0);
+        let step = |(kind, replica): (ConfChangeType, ReplicaId)| {
+            let mut single = ConfChangeSingle::default();
+            single.set_change_type(kind);
+            single.node_id = replica.to_engine();
+            single
+        };
         let mut proposal = ConfChangeV2::default();
         proposal.set_transition(ConfChangeTransition::Auto);
-        proposal.set_changes(alloc::vec![single].into());
+        let steps: Vec<ConfChangeSingle> = steps.into_iter().map(step).collect();
+        proposal.set_changes(steps.into());
         self.engine
             .propose_conf_change(Vec::new(), proposal)
             .map_err(|_| "the shard's log takes no entries at the moment")
@@ -269,7 +310,7 @@ impl RaftGroup {
     pub(crate) fn change_replicas(&mut self, change: &ReplicaChangeEntry) -> Option<Replicas> {
         let state = self.engine.apply_conf_change(&change.0).ok()?;
         self.engine.mut_store().conf_state = state.clone();
-        Some(Replicas(state))
+        Some(state.into())
     }
 
     /// Takes a message from another replica.
@@ -302,7 +343,8 @@ impl RaftGroup {
 
     /// Tells `target` to campaign at once. Until a new term begins this leader takes no proposals.
     pub(crate) fn transfer(&mut self, target: NodeId) {
-        self.engine.transfer_leader(u64::from(target.0));
+        let number = self.number_of(target);
+        self.engine.transfer_leader(number);
     }
 
     /// Asks a quorum whether this replica still leads. `number` must be fresh.
@@ -318,24 +360,26 @@ impl RaftGroup {
 
     /// Whatever was sent to `node` and not answered may be lost.
     pub(crate) fn unreachable(&mut self, node: NodeId) {
-        self.engine.report_unreachable(u64::from(node.0));
+        let number = self.number_of(node);
+        self.engine.report_unreachable(number);
     }
 
     /// The slot images for `node` arrived, or the attempt was given up.
     pub(crate) fn catch_up_ended(&mut self, node: NodeId, arrived: bool) {
         let status = if arrived { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
-        self.engine.report_snapshot(u64::from(node.0), status);
+        let number = self.number_of(node);
+        self.engine.report_snapshot(number, status);
     }
 
     /// How far `node` has the log and how far it knows it to be committed.
     pub(crate) fn progress(&self, node: NodeId) -> Option<(LogIndex, LogIndex)> {
-        let progress = self.engine.raft.prs().get(u64::from(node.0))?;
+        let progress = self.engine.raft.prs().get(self.number_of(node))?;
         Some((LogIndex(progress.matched), LogIndex(progress.committed_index)))
     }
 
     /// Whether `node` is fed from the log, not from slot images.
     pub(crate) fn is_fed_from_log(&self, node: NodeId) -> bool {
-        let progress = self.engine.raft.prs().get(u64::from(node.0));
+        let progress = self.engine.raft.prs().get(self.number_of(node));
         progress.is_some_and(|progress| progress.state != ProgressState::Snapshot)
     }
 
@@ -377,7 +421,7 @@ impl RaftGroup {
             out.installed = Some(Installed {
                 index: LogIndex(metadata.index),
                 term: Term(metadata.term),
-                replicas: Replicas(conf_state),
+                replicas: conf_state.into(),
                 data: snapshot.data.clone(),
             });
         }
@@ -430,42 +474,6 @@ impl RaftGroup {
     }
 }
 
-impl Replicas {
-    /// The configuration at the birth of a cluster.
-    pub(crate) fn of_voters(nodes: &[NodeId]) -> Self {
-        let mut voters: Vec<u64> = nodes.iter().map(|node| u64::from(node.0)).collect();
-        voters.sort_unstable();
-        Self(ConfState { voters, ..ConfState::default() })
-    }
-
-    /// All voters, the outgoing ones of a joint configuration included, in ascending order.
-    pub(crate) fn voters(&self) -> Vec<NodeId> {
-        ids(self.0.voters.iter().chain(&self.0.voters_outgoing))
-    }
-
-    /// All learners in ascending order.
-    pub(crate) fn learners(&self) -> Vec<NodeId> {
-        ids(self.0.learners.iter().chain(&self.0.learners_next))
-    }
-
-    /// Whether `node` may vote now and after the change that may be under way.
-    pub(crate) fn is_lasting_voter(&self, node: NodeId) -> bool {
-        self.0.voters.contains(&u64::from(node.0))
-    }
-
-    pub(crate) fn contains(&self, node: NodeId) -> bool {
-        self.voters().contains(&node) || self.learners().contains(&node)
-    }
-
-    pub(crate) fn encode(&self, into: &mut Vec<u8>) {
-        message::encode_conf_state(&self.0, into);
-    }
-
-    pub(crate) fn decode(from: &mut Take<'_>) -> Result<Self, CodecError> {
-        message::decode_conf_state(from).map(Self)
-    }
-}
-
 impl LogEntry {
     pub(crate) fn index(&self) -> LogIndex {
         LogIndex(self.0.index)
@@ -506,13 +514,13 @@ impl HardVote {
 
 impl RaftMessage {
     /// The receiver.
-    pub(crate) fn to(&self) -> Option<NodeId> {
-        node_id(self.0.to)
+    pub(crate) fn to(&self) -> Option<ReplicaId> {
+        ReplicaId::from_engine(self.0.to)
     }
 
     /// The sender.
-    pub(crate) fn from(&self) -> Option<NodeId> {
-        node_id(self.0.from)
+    pub(crate) fn from(&self) -> Option<ReplicaId> {
+        ReplicaId::from_engine(self.0.from)
     }
 
     /// On a catch-up's last message: where it began.
@@ -547,17 +555,6 @@ fn committed(mut entry: Entry) -> Committed {
         data: core::mem::take(&mut entry.data),
         change: change.map(ReplicaChangeEntry),
     }
-}
-
-fn ids<'a>(numbers: impl Iterator<Item = &'a u64>) -> Vec<NodeId> {
-    let mut nodes: Vec<NodeId> = numbers.filter_map(|&number| node_id(number)).collect();
-    nodes.sort_unstable();
-    nodes.dedup();
-    nodes
-}
-
-fn node_id(number: u64) -> Option<NodeId> {
-    u32::try_from(number).ok().filter(|&number| number != 0).map(NodeId)
 }
 
 fn hard_state(vote: HardVote) -> HardState {

@@ -13,7 +13,10 @@ use types::{LogIndex, Slot, Term, UnixMillis};
 
 use super::proposals::{Local, Pending};
 use super::{Env, MALFORMED, Request, Shard};
-use crate::entry::{self, BatchHeader, Command, Entry, Operation, Operations, Survey};
+use crate::entry::{
+    self, BatchHeader, Command, Entry, Operation, OperationKind, Operations, Survey,
+};
+use crate::frontend::slow_log::show_operation;
 use crate::io::Event;
 use crate::raft_group::Committed;
 use crate::session::Waiter;
@@ -101,7 +104,7 @@ impl Shard {
         let Some(replicas) = self.group.change_replicas(change) else { return };
         // The quorum is another one now (rule R23).
         self.recheck_lease();
-        self.fortified.retain(|known| replicas.contains(known.node));
+        self.fortified.retain(|known| replicas.contains(known.replica.node));
         self.succession_due = true;
         env.effects.rerouted.push(self.id);
         env.effects.events.push(Event::ReplicasChanged {
@@ -142,18 +145,11 @@ impl Shard {
                 seed: header.seed.wrapping_add(step),
                 mode: Mode::Apply,
             };
-            self.apply_operation(env, index, &operation, waiter, &context);
+            self.apply_operation(env, (index, pending.is_some()), &operation, waiter, &context);
         }
         // Reads behind the last operation.
-        let rest: Vec<Request> = locals
-            .filter_map(|local| match local {
-                Local::Read(request) => Some(request.clone()),
-                Local::Apply { .. } => None,
-            })
-            .collect();
-        for request in rest {
-            self.read_now(env, request);
-        }
+        let nobody = self.next_waiter(env, &mut locals);
+        debug_assert_eq!(nobody, Waiter::Nobody, "somebody waits for no operation");
     }
 
     /// Brings what the operations will touch into the processor's cache, all at once.
@@ -178,16 +174,31 @@ impl Shard {
         loop {
             match locals.next() {
                 Some(Local::Apply { waiter, .. }) => return *waiter,
-                Some(Local::Read(request)) => self.read_now(env, request.clone()),
+                Some(Local::Read(request)) => self.read_in_entry(env, request),
+                Some(Local::Late(request)) => self.read_now(env, request.clone()),
                 None => return Waiter::Nobody,
             }
         }
     }
 
+    /// A read that came before its entry was proposed, and so before that was committed: here, at
+    /// its place in the log, it is linearizable whatever has become of the lease. Behind the next
+    /// entry it would see what its client asked for later.
+    fn read_in_entry(&mut self, env: &mut Env<'_>, request: &Request) {
+        let operation = entry::only_operation(&request.operation);
+        let reads = operation.is_ok_and(|operation| operation.kind() == OperationKind::Read);
+        if reads && !self.is_serving(env) {
+            self.read_applied(env, request);
+        } else {
+            self.read_now(env, request.clone());
+        }
+    }
+
+    /// `ours` says whether this replica proposed the entry: then it counts what commands find.
     fn apply_operation(
         &mut self,
         env: &mut Env<'_>,
-        index: LogIndex,
+        (index, ours): (LogIndex, bool),
         operation: &Operation<'_>,
         waiter: Waiter,
         context: &Context,
@@ -207,6 +218,9 @@ impl Shard {
                 env.sessions.answer(waiter, |reply| {
                     apply_command(data, *slot, command, context, &mut changes, reply);
                 });
+                if ours {
+                    env.sessions.stats.count_lookups(command.id, changes.take_lookups());
+                }
                 self.places.changed(*slot, index);
             }
             Operation::Group { slot, commands, .. } => {
@@ -214,12 +228,17 @@ impl Shard {
                     return;
                 }
                 let data = &mut self.data;
+                let mut found = Vec::new();
                 env.sessions.answer(waiter, |reply| {
                     reply.array(commands.len());
                     for command in commands {
                         apply_command(data, *slot, command, context, &mut changes, reply);
+                        found.push((command.id, changes.take_lookups()));
                     }
                 });
+                for (id, lookups) in found.into_iter().filter(|_| ours) {
+                    env.sessions.stats.count_lookups(id, lookups);
+                }
                 self.places.changed(*slot, index);
             }
             Operation::Flush => {
@@ -237,6 +256,7 @@ impl Shard {
                 unreachable!("watches and questions are never proposed")
             }
         }
+        env.sessions.describe_slow(waiter, || show_operation(operation));
         if !self.watches.is_empty() {
             self.watches.touch(changes.keys());
         }
@@ -267,7 +287,12 @@ impl Shard {
                 let outcome =
                     run(&mut self.data, slot, &command, &context, &mut changes, &mut reply);
                 match outcome {
-                    Outcome::Done => env.sessions.answer(waiter, |reply| reply.encoded(&bytes)),
+                    Outcome::Done => {
+                        env.sessions.answer(waiter, |reply| reply.encoded(&bytes));
+                        env.sessions.stats.count_lookups(command.id, changes.take_lookups());
+                        let operation = Operation::Single { slot, command };
+                        env.sessions.describe_slow(waiter, || show_operation(&operation));
+                    }
                     Outcome::Expired => {
                         let args = command.args.clone();
                         self.read_after_reaping(&args, command.id, request.clone());

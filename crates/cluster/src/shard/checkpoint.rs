@@ -21,6 +21,9 @@ use crate::recovery::RecoveredShard;
 pub(super) struct Places {
     first: Slot,
     slots: Vec<SlotPlace>,
+    /// Whether a slot's place says when it was changed: asked for every operation, so it is kept
+    /// where all of it stays in the processor's cache.
+    touched: Vec<bool>,
     /// For each segment, the newest entry of the shard in it.
     entries: BTreeMap<SegmentId, LogIndex>,
     /// Each term's first entry, as far back as the state record.
@@ -54,6 +57,7 @@ impl Places {
         let mut places = Self {
             first: state.range.first(),
             slots: alloc::vec![SlotPlace::default(); state.range.len()],
+            touched: alloc::vec![false; state.range.len()],
             entries: recovered.segments.clone(),
             terms: alloc::vec![(state.applied.0, state.applied.1)],
             state: state.applied,
@@ -75,6 +79,7 @@ impl Places {
         self.first = state.range.first();
         let place = SlotPlace { image: Some(self.newest), changed: None };
         self.slots = alloc::vec![place; state.range.len()];
+        self.touched = alloc::vec![false; state.range.len()];
         self.entries.clear();
         self.terms = alloc::vec![state.applied];
         self.state = state.applied;
@@ -82,13 +87,15 @@ impl Places {
         self.history = alloc::vec![(state.applied.0, state.lease.clone(), state.replicas.clone())];
     }
 
-    fn slot(&mut self, slot: Slot) -> Option<&mut SlotPlace> {
-        self.slots.get_mut(usize::from(slot.number().checked_sub(self.first.number())?))
+    fn number(&self, slot: Slot) -> usize {
+        usize::from(slot.number().wrapping_sub(self.first.number()))
     }
 
-    pub(super) fn imaged(&mut self, slot: Slot, _index: LogIndex, segment: SegmentId) {
-        if let Some(place) = self.slot(slot) {
+    pub(super) fn imaged(&mut self, slot: Slot, segment: SegmentId) {
+        let at = self.number(slot);
+        if let (Some(place), Some(touched)) = (self.slots.get_mut(at), self.touched.get_mut(at)) {
             *place = SlotPlace { image: Some(segment), changed: None };
+            *touched = false;
         }
     }
 
@@ -120,14 +127,15 @@ impl Places {
 
     /// An applied entry changed a slot.
     pub(super) fn changed(&mut self, slot: Slot, index: LogIndex) {
-        let clean = self.slot(slot).is_some_and(|place| place.changed.is_none());
-        if !clean {
+        let at = self.number(slot);
+        if self.touched.get(at) != Some(&false) {
             return;
         }
         let found = self.entries.iter().find(|(_, newest)| **newest >= index);
         let segment = found.map_or(self.newest, |(segment, _)| *segment);
-        if let Some(place) = self.slot(slot) {
+        if let (Some(place), Some(touched)) = (self.slots.get_mut(at), self.touched.get_mut(at)) {
             place.changed = Some(segment);
+            *touched = true;
         }
     }
 
@@ -182,7 +190,7 @@ impl Shard {
             self.data.encode_slot(slot, &mut image);
             let index = self.floors.get(&slot).copied().unwrap_or_default().max(applied);
             Record::Image { shard: self.id, slot, index, image: &image }.encode(payload);
-            self.places.imaged(slot, index, self.places.newest);
+            self.places.imaged(slot, self.places.newest);
         }
         if self.places.vote_segment <= target {
             Record::Vote { shard: self.id, vote: self.group.vote() }.encode(payload);

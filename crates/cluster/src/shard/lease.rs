@@ -15,7 +15,7 @@ use types::{LeaseEpoch, Monotonic, NodeId};
 
 use super::{Env, Fortified, Promised, Shard};
 use crate::io::{Event, Fortification, Message};
-use crate::raft_group::{Kind, RaftMessage};
+use crate::raft_group::{Kind, RaftMessage, ReplicaId};
 use crate::settings::Settings;
 use crate::support::Support;
 
@@ -121,14 +121,15 @@ impl Shard {
 
     /// Until when a voter keeps from electing another leader, as this leader knows.
     fn promise_end(&self, voter: u64, support: &Support) -> Monotonic {
-        if voter == u64::from(self.me.0) {
+        let voter = ReplicaId::from_engine(voter);
+        if voter == Some(self.group.me()) {
             // Granting a vote ends this replica's leadership before the vote leaves the node.
             return Monotonic::NEVER;
         }
-        let promise = self.fortified.iter().find(|promise| u64::from(promise.node.0) == voter);
+        let promise = self.fortified.iter().find(|promise| Some(promise.replica) == voter);
         promise
             .filter(|promise| promise.term == self.group.term())
-            .map_or(Monotonic(0), |p| support.kept_until(p.node, p.fortification))
+            .map_or(Monotonic(0), |p| support.kept_until(p.replica.node, p.fortification))
     }
 
     /// Whether this leader has applied its own lease record of the current term (rule R13): it
@@ -150,7 +151,9 @@ impl Shard {
         message: RaftMessage,
         fortified: Option<Fortification>,
     ) {
-        if message.from() != Some(from) || message.to() != Some(self.me) {
+        // A message to the replica in a lost directory does not concern the one in the new.
+        let Some(sender) = message.from().filter(|sender| sender.node == from) else { return };
+        if message.to() != Some(self.group.me()) {
             return;
         }
         let kind = message.kind();
@@ -177,7 +180,7 @@ impl Shard {
         match kind {
             Kind::Append | Kind::Heartbeat => self.promise(env, from, term),
             Kind::AppendResponse | Kind::HeartbeatResponse => {
-                self.note_fortification(from, term, fortified);
+                self.note_fortification(sender, term, fortified);
             }
             Kind::Vote
             | Kind::VoteResponse
@@ -207,7 +210,7 @@ impl Shard {
     /// Notes what a follower has promised. An older epoch that arrives late says nothing new.
     fn note_fortification(
         &mut self,
-        node: NodeId,
+        replica: ReplicaId,
         term: types::Term,
         fortified: Option<Fortification>,
     ) {
@@ -215,14 +218,14 @@ impl Shard {
         if term != self.group.term() || !self.group.is_leader() {
             return;
         }
-        let found = self.fortified.iter_mut().find(|known| known.node == node);
+        let found = self.fortified.iter_mut().find(|known| known.replica == replica);
         match found {
             Some(known)
                 if known.term == term
                     && (known.fortification.incarnation, known.fortification.epoch)
                         > (fortification.incarnation, fortification.epoch) => {}
-            Some(known) => *known = Fortified { node, term, fortification },
-            None => self.fortified.push(Fortified { node, term, fortification }),
+            Some(known) => *known = Fortified { replica, term, fortification },
+            None => self.fortified.push(Fortified { replica, term, fortification }),
         }
     }
 
@@ -301,13 +304,14 @@ impl Shard {
             | Kind::PreVoteResponse => return None,
         }
         let promised = self.kept_promise(env.now.monotonic, env.support)?;
-        let fits = promised.term == message.term() && message.to() == Some(promised.leader);
+        let fits = promised.term == message.term()
+            && message.to().is_some_and(|to| to.node == promised.leader);
         fits.then_some(promised.fortification)
     }
 
     /// Sends a message of the group.
     pub(super) fn send(&mut self, env: &mut Env<'_>, message: RaftMessage) {
-        let Some(to) = message.to() else { return };
+        let Some(to) = message.to().map(|to| to.node) else { return };
         if message.kind() == Kind::Snapshot {
             return self.begin_catch_up(env, to, message);
         }

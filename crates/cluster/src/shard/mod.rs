@@ -2,16 +2,19 @@
 //! that wait for it.
 //!
 //! Reading order: `lease` (who may serve, vote and campaign), `proposals` (from a request to a log
-//! entry), `apply` (from a committed entry to data and replies), `reads` (when there is no lease
-//! to read under), `transfer` (handing the lease over), `catch_up` (replicas that the log can't
-//! help), `checkpoint` (making old log segments free), `turn` (what happens once a turn).
+//! entry), `apply` (from a committed entry to data and replies), `parking` (requests that wait for
+//! a holder), `reads` (when there is no lease to read under), `transfer` (handing the lease over),
+//! `catch_up` (replicas that the log can't help), `checkpoint` (making old log segments free),
+//! `turn` (what happens once a turn).
 
 mod apply;
 mod catch_up;
 mod checkpoint;
 mod lease;
+mod parking;
 mod proposals;
 mod reads;
+mod repair;
 mod transfer;
 mod turn;
 
@@ -21,14 +24,15 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use keyspace::Keyspace;
 use types::{
-    LogIndex, Monotonic, NodeId, Now, SegmentId, SessionId, ShardId, Slot, SlotRange, Term,
-    UnixMillis,
+    DirectoryId, LogIndex, Monotonic, NodeId, Now, SegmentId, SessionId, ShardId, Slot, SlotRange,
+    Term, UnixMillis,
 };
 
 use crate::bytes_codec::CodecError;
+use crate::founding::Founding;
 use crate::io::{Event, Fortification, Message, WriteId};
 use crate::node::ReplicaView;
-use crate::raft_group::RaftGroup;
+use crate::raft_group::{RaftGroup, ReplicaChange, ReplicaId};
 use crate::record::{Lease, ShardState};
 use crate::recovery::RecoveredShard;
 use crate::session::{Sessions, Waiter};
@@ -52,6 +56,13 @@ pub(crate) struct Request {
     pub(crate) deadline: Monotonic,
 }
 
+/// When a client sent a request: what it asks of one shard takes effect in this order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Sent {
+    client: Watcher,
+    number: u64,
+}
+
 /// The answer to a forwarded request that can't be read: the nodes' versions differ, or a bug.
 const MALFORMED: &str = "ERR malformed forwarded request";
 
@@ -67,6 +78,8 @@ pub(crate) struct Effects {
     pub(crate) payload: Vec<u8>,
     /// The number that the turn's write will have.
     pub(crate) write: WriteId,
+    /// A write is on its way to the disk: what clients ask for gathers until it is there.
+    pub(crate) gathering: bool,
     /// Requests that this replica can't serve: to be placed anew.
     pub(crate) displaced: Vec<(ShardId, Request)>,
     /// Shards whose holder or replicas changed.
@@ -78,6 +91,7 @@ pub(crate) struct Env<'a> {
     pub(crate) now: Now,
     pub(crate) settings: &'a Settings,
     pub(crate) support: &'a Support,
+    pub(crate) founding: &'a Founding,
     pub(crate) sessions: &'a mut Sessions,
     pub(crate) effects: &'a mut Effects,
     /// Whether every lease read is reported, for checkers.
@@ -152,7 +166,7 @@ pub(crate) struct Shard {
 /// What a follower has promised, as the leader knows it.
 #[derive(Clone, Copy, Debug)]
 struct Fortified {
-    node: NodeId,
+    replica: ReplicaId,
     term: Term,
     fortification: Fortification,
 }
@@ -202,6 +216,7 @@ impl Shard {
         id: ShardId,
         mut recovered: RecoveredShard,
         settings: &Settings,
+        directory: DirectoryId,
         seed: u64,
         now: Now,
     ) -> Result<Self, CodecError> {
@@ -216,7 +231,7 @@ impl Shard {
                 continue;
             }
             data.install_slot(*slot, &image.bytes).map_err(|_| CodecError("a slot image"))?;
-            places.imaged(*slot, image.index, image.segment);
+            places.imaged(*slot, image.segment);
             if image.index > state.applied.0 {
                 floors.insert(*slot, image.index);
             }
@@ -226,7 +241,7 @@ impl Shard {
             me: settings.node,
             range: state.range,
             data,
-            group: RaftGroup::new(settings.node, log),
+            group: RaftGroup::new(ReplicaId { node: settings.node, directory }, log),
             lease: state.lease,
             stamp: state.stamp,
             proposed_stamp: UnixMillis(0),
@@ -277,6 +292,10 @@ impl Shard {
         &self.lease
     }
 
+    pub(crate) fn term(&self) -> Term {
+        self.group.term()
+    }
+
     pub(crate) fn data(&self) -> &Keyspace {
         &self.data
     }
@@ -306,9 +325,16 @@ impl Shard {
     pub(crate) fn propose_change(
         &mut self,
         env: &Env<'_>,
-        change: crate::raft_group::ReplicaChange,
+        change: ReplicaChange,
     ) -> Result<(), &'static str> {
-        self.group.propose_change(change)?;
+        let directory = match change {
+            ReplicaChange::AddLearner(node) | ReplicaChange::Replace(node) => env
+                .founding
+                .directory_of(node)
+                .ok_or("the node does not take part in the cluster yet")?,
+            ReplicaChange::Promote(_) | ReplicaChange::Remove(_) => DirectoryId::FOUNDING,
+        };
+        self.group.propose_change(change, directory)?;
         self.unsettle(env);
         Ok(())
     }

@@ -14,7 +14,7 @@ use types::{LogIndex, Monotonic, Now, Slot, Term, UnixMillis};
 
 use super::{Env, MALFORMED, Request, Shard, Watcher};
 use crate::entry::{self, BatchHeader, OperationKind};
-use crate::session::Waiter;
+use crate::session::{OVERTAKEN, Waiter};
 
 /// Longest run of operations in one entry, in bytes; a longer single operation stands alone.
 const ENTRY_BYTES: usize = 256 << 10;
@@ -37,6 +37,8 @@ pub(super) enum Local {
     Apply { waiter: Waiter, watcher: Watcher, bytes: u32 },
     /// Not in the entry: a read that comes after what stands before it.
     Read(Request),
+    /// The same, but it came when the entry had been proposed already.
+    Late(Request),
 }
 
 /// A proposed entry.
@@ -70,6 +72,16 @@ impl Batch {
 
     pub(super) fn is_empty(&self) -> bool {
         self.locals.is_empty() && self.full.is_empty()
+    }
+
+    /// Whether there is enough for an entry that no other operation should join.
+    fn is_full(&self) -> bool {
+        !self.full.is_empty()
+    }
+
+    /// All that somebody waits for.
+    pub(super) fn locals(&self) -> impl Iterator<Item = &Local> {
+        self.full.iter().flat_map(|(_, locals)| locals).chain(&self.locals)
     }
 
     fn push(&mut self, waiter: Waiter, watcher: Watcher, start: usize) {
@@ -111,7 +123,10 @@ impl Shard {
 
     /// Whether a client's write can go straight into the batch.
     pub(crate) fn admits_directly(&self, limit: usize) -> bool {
-        self.held.is_empty() && self.parked.is_empty() && self.queue_bytes < limit
+        self.held.is_empty()
+            && self.parked.is_empty()
+            && self.reads.is_idle()
+            && self.queue_bytes < limit
     }
 
     /// Whether a client's read need not wait for anybody here.
@@ -201,8 +216,21 @@ impl Shard {
         self.held.extend(held);
     }
 
+    /// Whether the batch is still open although the turn ends: the disk is busy, and an entry
+    /// proposed now would wait for it. What is asked for until then joins the same entry, the same
+    /// messages and the same sync.
+    pub(crate) fn gathers(&self, env: &Env<'_>) -> bool {
+        env.effects.gathering
+            && !self.batch.is_empty()
+            && !self.batch.is_full()
+            && self.group.is_leader()
+    }
+
     /// Proposes what was asked for, as entries.
     pub(super) fn flush_batch(&mut self, env: &mut Env<'_>) {
+        if self.gathers(env) {
+            return;
+        }
         while let Some((operations, locals)) = self.batch.take() {
             if operations.is_empty() {
                 self.attach_reads(env, locals);
@@ -230,12 +258,15 @@ impl Shard {
     /// Reads that follow nothing of their own batch wait for the newest entry, or run now.
     fn attach_reads(&mut self, env: &mut Env<'_>, locals: Vec<Local>) {
         if let Some(last) = self.pending.back_mut() {
-            last.locals.extend(locals);
+            last.locals.extend(locals.into_iter().map(|local| match local {
+                Local::Read(request) => Local::Late(request),
+                Local::Apply { .. } | Local::Late(_) => local,
+            }));
             return;
         }
         for local in locals {
             match local {
-                Local::Read(request) => self.read_now(env, request),
+                Local::Read(request) | Local::Late(request) => self.read_now(env, request),
                 Local::Apply { .. } => {}
             }
         }
@@ -270,7 +301,7 @@ impl Shard {
                     };
                     env.effects.displaced.push((self.id, request));
                 }
-                Local::Read(request) => {
+                Local::Read(request) | Local::Late(request) => {
                     env.effects.displaced.push((self.id, request.clone()));
                 }
             }
@@ -280,10 +311,21 @@ impl Shard {
     /// The outcome of a proposed entry can't be learned here any more.
     pub(super) fn abandon(&mut self, env: &mut Env<'_>, pending: Pending) {
         self.queue_bytes -= pending.operations.len();
-        for local in pending.locals {
+        // From the last to the first: what of each client may yet be executed.
+        let mut uncertain = BTreeSet::new();
+        for local in pending.locals.into_iter().rev() {
             match local {
-                Local::Apply { waiter, .. } => env.sessions.answer_uncertain(waiter),
-                Local::Read(request) => env.effects.displaced.push((self.id, request)),
+                Local::Apply { waiter, watcher, .. } => {
+                    uncertain.insert(watcher);
+                    env.sessions.answer_uncertain(waiter);
+                }
+                Local::Read(request) | Local::Late(request) => {
+                    if uncertain.contains(&request.watcher) {
+                        env.sessions.answer_error(request.waiter, OVERTAKEN);
+                    } else {
+                        env.effects.displaced.push((self.id, request));
+                    }
+                }
             }
         }
     }
@@ -322,36 +364,6 @@ impl Shard {
     /// Whether this replica holds a valid lease now.
     pub(crate) fn is_serving(&mut self, env: &Env<'_>) -> bool {
         self.standing(env.now.monotonic, env.support) == super::Standing::Holder
-    }
-
-    /// Parks a request until a holder is known; refuses it when too much waits already.
-    pub(crate) fn park(&mut self, env: &mut Env<'_>, request: Request) {
-        if self.queue_bytes >= env.settings.shard_queue_bytes {
-            let text = alloc::format!(
-                "TRYAGAIN too many requests wait for shard {} ({} bytes); try again later",
-                self.id,
-                self.queue_bytes
-            );
-            env.sessions.answer_error(request.waiter, &text);
-            return;
-        }
-        self.queue_bytes += request.operation.len();
-        self.parked.push_back(request);
-    }
-
-    /// All parked requests, to be placed anew.
-    pub(super) fn take_parked(&mut self) -> VecDeque<Request> {
-        let parked = core::mem::take(&mut self.parked);
-        self.queue_bytes -= parked.iter().map(|request| request.operation.len()).sum::<usize>();
-        parked
-    }
-
-    /// The first end of a wait among parked requests and proposed entries.
-    pub(super) fn next_expiry_of_waits(&self) -> Monotonic {
-        let parked = self.parked.iter().map(|request| request.deadline).min();
-        let pending = self.pending.front().map(|pending| pending.deadline);
-        let parked = parked.unwrap_or(Monotonic::NEVER);
-        parked.min(pending.unwrap_or(Monotonic::NEVER))
     }
 }
 

@@ -26,6 +26,19 @@ pub(super) struct ReadRounds {
     confirmed: Vec<(LogIndex, Vec<Request>)>,
 }
 
+impl ReadRounds {
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.under_way.is_none() && self.confirmed.is_empty()
+    }
+
+    /// All reads that wait.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Request> {
+        let under_way = self.under_way.iter().flat_map(|round| &round.reads);
+        let confirmed = self.confirmed.iter().flat_map(|(_, reads)| reads);
+        confirmed.chain(under_way).chain(&self.waiting)
+    }
+}
+
 struct Round {
     number: u64,
     until: Monotonic,

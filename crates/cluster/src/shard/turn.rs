@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use types::{Monotonic, UnixMillis};
 
-use super::{Effects, Env, Shard, Standing};
+use super::{Effects, Env, Shard};
 use crate::entry::{self, LeaseReason, LeaseRecord};
 use crate::io::Event;
 use crate::record::{put_entry, put_vote};
@@ -40,7 +40,7 @@ impl Shard {
                 self.note_leadership(env);
             }
             self.serve_confirmed(env);
-            if !worked && self.batch.is_empty() {
+            if !worked && (self.batch.is_empty() || self.gathers(env)) {
                 break;
             }
         }
@@ -168,6 +168,7 @@ impl Shard {
         if !self.group.is_leader() {
             return;
         }
+        self.repair(env);
         self.group.ping();
         let (last, commit) = (self.group.last_index(), self.group.commit_index());
         let replicas = self.group.replicas();
@@ -178,36 +179,15 @@ impl Shard {
                 .progress(node)
                 .is_none_or(|(matched, committed)| matched < last || committed < commit);
             let promised = self.fortified.iter().any(|known| {
-                known.node == node
+                known.replica.node == node
                     && known.term == self.group.term()
                     && env.support.kept_until(node, known.fortification) > now
             });
-            (behind || !promised) && env.support.is_alive(now, node)
+            // What is not committed yet they will have to hear of when it is.
+            (behind || commit < last || !promised) && env.support.is_alive(now, node)
         });
         if unsettled {
             self.settle_at = now + SETTLE_AFTER;
-        }
-    }
-
-    /// Parked requests go on when there is somewhere to go, and end when their time is up.
-    fn place_parked(&mut self, env: &mut Env<'_>) {
-        if self.parked.is_empty() {
-            return;
-        }
-        let now = env.now.monotonic;
-        let standing = self.standing(now, env.support);
-        let waits = |writes: bool| match standing {
-            Standing::Changing | Standing::Leaderless => true,
-            Standing::Leader => writes,
-            Standing::Holder | Standing::Follower(_) => false,
-        };
-        for request in self.take_parked() {
-            if waits(request.writes) && now < request.deadline {
-                self.queue_bytes += request.operation.len();
-                self.parked.push_back(request);
-            } else {
-                env.effects.displaced.push((self.id, request));
-            }
         }
     }
 

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use cluster::{ClientAddress, Event, Input, Member, Node, Output, Recovery, Settings};
-use types::{Incarnation, Monotonic, NodeId, Now, SegmentId, SessionId, UnixMillis};
+use types::{DirectoryId, Incarnation, Monotonic, NodeId, Now, SegmentId, SessionId, UnixMillis};
 
 pub struct World {
     pub nodes: Vec<Node>,
@@ -30,7 +30,7 @@ impl World {
             let mut settings = Settings::new(NodeId(n), (1..=nodes).map(member).collect());
             settings.shards = shards;
             let recovered = Recovery::new(&settings)
-                .finish(Incarnation(1), Duration::ZERO)
+                .finish(Incarnation(1), DirectoryId(n), Duration::ZERO)
                 .expect("an empty log");
             Node::new(settings, recovered, 7, now).expect("an empty log")
         };

@@ -290,11 +290,6 @@ impl Config {
             ..Settings::new(node, self.members.clone())
         }
     }
-
-    /// Whether clients must give a password.
-    pub(crate) fn has_password(&self) -> bool {
-        !self.password.is_empty()
-    }
 }
 
 fn join_strings(items: &[toml::Value]) -> Option<String> {

@@ -179,3 +179,37 @@ fn a_client_that_reads_no_replies_is_cut_off_and_memory_stays_bounded() {
     println!("200 replies of 1 MB unread: cut off {cut_off}, {} MB resident", resident >> 20);
     assert!(resident < 512 << 20, "{resident} bytes are resident");
 }
+
+#[test]
+fn config_set_changes_what_a_request_may_be_at_once() {
+    let cluster = Plan::of(1).patient().start();
+    let mut client = cluster.client(1);
+    let value = vec![b'v'; 2 << 20];
+    assert_eq!(client.ask_args(&[b"SET", b"k", &value]), ok());
+    assert_eq!(client.ask("CONFIG SET proto-max-bulk-len 1mb"), ok());
+    let text = refusal(&cluster, b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2097152\r\n");
+    assert!(text.contains("invalid bulk length"), "{text}");
+    assert_eq!(client.ask("CONFIG SET proto-max-bulk-len 66mb"), ok());
+    let value = vec![b'v'; 65 << 20];
+    assert_eq!(client.ask_args(&[b"SET", b"k", &value]), ok());
+    assert_eq!(client.ask("STRLEN k"), Value::Integer(65 << 20));
+}
+
+#[test]
+fn config_set_changes_what_a_client_may_leave_unread_at_once() {
+    let cluster = Plan::of(1).patient().start();
+    let mut witness = cluster.client(1);
+    let value = vec![b'v'; 4 << 20];
+    assert_eq!(witness.ask_args(&[b"SET", b"large", &value]), ok());
+    let args = [&b"CONFIG"[..], b"SET", b"client-output-buffer-limit", b"normal 1mb 0 0"];
+    assert_eq!(witness.ask_args(&args), ok());
+    let mut glutton = cluster.client(1);
+    let mut request = Vec::new();
+    for _ in 0..20 {
+        resp::encode_request(&["GET", "large"], &mut request);
+    }
+    // The node may close before it has everything, which is its right.
+    let _ = glutton.try_send_bytes(&request);
+    let received = std::iter::from_fn(|| glutton.try_receive().ok().flatten()).count();
+    assert!(received < 20, "all {received} replies arrived");
+}

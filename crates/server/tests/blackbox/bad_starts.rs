@@ -130,7 +130,7 @@ fn a_damaged_log_is_never_read_over() {
         fs::write(&victim, bytes).expect("it can be written to");
         let finished = run(&mut node.command());
         let words =
-            ["damaged in segment", "nothing was deleted", "Do not start the node with an empty"];
+            ["damaged in segment", "nothing was deleted", "start the node with an empty one"];
         assert_refused(&finished, CONFIGURATION, &words);
         let finished = run(leasehold().arg("inspect").arg(&node.data));
         assert_eq!(finished.status.code(), Some(1), "{how}: {finished:#?}");

@@ -4,7 +4,7 @@ use std::fs;
 
 use resp::Value;
 
-use crate::support::{Cluster, Node, Plan, bulk, integer, ok};
+use crate::support::{Client, Cluster, Node, Plan, bulk, integer, ok, wait_until};
 
 fn kill_all(cluster: &mut Cluster) {
     for node in cluster.nodes_mut() {
@@ -36,6 +36,42 @@ fn a_cluster_killed_all_at_once_has_kept_every_acknowledged_write() {
             assert_eq!(client.ask("GET counter"), bulk(&(300 * (round + 1)).to_string()));
             assert_eq!(client.ask("DBSIZE"), integer(301));
         }
+    }
+}
+
+#[test]
+fn a_node_that_lost_its_directory_helps_nobody_to_forget_and_gets_its_data_back() {
+    let mut cluster = Plan::of(3).patient().start();
+    cluster[3].kill();
+    cluster.wait_until_without_leases(3);
+    let mut client = cluster.client(1);
+    for key in 0..200 {
+        assert_eq!(client.ask(&format!("SET key:{key} new")), ok());
+    }
+    // Only these two have the writes, and one of them loses them.
+    cluster[1].kill();
+    cluster[2].kill();
+    fs::remove_dir_all(&cluster[2].data).expect("the directory can be removed");
+    cluster[2].start();
+    cluster[3].start();
+    wait_until("node 3 listens", || Client::try_connect(cluster[3].address).is_ok());
+    let mut client = cluster.client(3);
+    let refused = client.ask("SET key:0 lost");
+    assert!(matches!(&refused, Value::Error(_)), "a majority without memory took {refused:?}");
+    cluster[1].start();
+    cluster.wait_for_holders();
+    let mut client = cluster.client(2);
+    for key in 0..200 {
+        assert_eq!(client.ask(&format!("GET key:{key}")), bulk("new"), "key:{key}");
+    }
+    // Node 2 counts again: with it and without node 1 everything is there.
+    cluster.wait_until_voters(2, 3);
+    cluster[1].kill();
+    cluster.wait_until_without_leases(1);
+    let mut client = cluster.client(2);
+    for key in 0..200 {
+        assert_eq!(client.ask(&format!("GET key:{key}")), bulk("new"), "key:{key}");
+        assert_eq!(client.ask(&format!("SET key:{key} newer")), ok());
     }
 }
 

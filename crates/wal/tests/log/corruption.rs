@@ -54,7 +54,7 @@ fn damage_in_the_middle_names_its_place_and_deletes_nothing() {
     let OpenError::Corrupt { segment, offset, damage } = error else { panic!("{error}") };
     assert_eq!((segment, offset), (SegmentId(1), 512));
     assert_eq!(damage, Damage::Commit { sequence: 1 });
-    assert!(error.to_string().contains("Do not start the node with an empty"), "{error}");
+    assert!(error.to_string().contains("start the node with an empty one"), "{error}");
     assert!(disk.flip_bit(name, 512 + 60, 0));
     assert_eq!(disk.content(name).unwrap(), before);
 }

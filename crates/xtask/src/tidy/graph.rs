@@ -23,7 +23,7 @@ struct Rule {
     pure: bool,
 }
 
-const RULES: [Rule; 11] = [
+const RULES: [Rule; 13] = [
     Rule { name: "types", folder: "types", ours: &[], others: &[], development: &[], pure: true },
     Rule {
         name: "resp",
@@ -48,6 +48,22 @@ const RULES: [Rule; 11] = [
         others: &["bytes", "foldhash", "hashbrown", "raft", "slog", "smallvec"],
         development: &[],
         pure: true,
+    },
+    Rule {
+        name: "placement",
+        folder: "placement",
+        ours: &["types"],
+        others: &[],
+        development: &[],
+        pure: true,
+    },
+    Rule {
+        name: "laboratory",
+        folder: "laboratory",
+        ours: &["types", "placement"],
+        others: &["serde_json"],
+        development: &[],
+        pure: false,
     },
     Rule {
         name: "wal",
@@ -115,7 +131,7 @@ const RULES: [Rule; 11] = [
         name: "xtask",
         folder: "xtask",
         ours: &[],
-        others: &["serde_json"],
+        others: &["serde_json", "signal-hook"],
         development: &[],
         pure: false,
     },

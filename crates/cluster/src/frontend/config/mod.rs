@@ -13,7 +13,7 @@ mod value;
 
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use resp::glob::{self, Case};
@@ -44,6 +44,10 @@ enum Source {
     Live(Live),
     /// A setting of the node that can't be changed while it runs.
     ReadOnly(Live),
+    /// `slowlog-log-slower-than`.
+    SlowLogLimit,
+    /// `slowlog-max-len`.
+    SlowLogLength,
 }
 
 /// The values of parameters that were set and have no effect, by their place in the table.
@@ -56,7 +60,7 @@ impl Node {
             Some(CommandId::ConfigGet) => self.config_get(call.rest(2), reply),
             Some(CommandId::ConfigSet) => self.config_set(call.rest(2), reply)?,
             Some(CommandId::ConfigResetStat) => {
-                self.frontend.counters.reset();
+                self.reset_counters();
                 reply.ok();
             }
             Some(CommandId::ConfigRewrite) => {
@@ -97,6 +101,8 @@ impl Node {
             },
             Source::Pinned(value, _) => value.into(),
             Source::Live(live) | Source::ReadOnly(live) => live.read(&self.world.settings).into(),
+            Source::SlowLogLimit => self.slow_log().limit().to_string().into(),
+            Source::SlowLogLength => self.slow_log().length().to_string().into(),
         }
     }
 
@@ -146,7 +152,11 @@ impl Node {
             Source::Remembered(_) => parsed,
             Source::Pinned(_, reason) if !same(&parsed) => parsed.and(Err(reason.into())),
             Source::ReadOnly(_) if !same(&parsed) => Err(IMMUTABLE.into()),
-            Source::Pinned(..) | Source::ReadOnly(_) | Source::Live(_) => parsed,
+            Source::Pinned(..)
+            | Source::ReadOnly(_)
+            | Source::Live(_)
+            | Source::SlowLogLimit
+            | Source::SlowLogLength => parsed,
         }
     }
 
@@ -157,6 +167,14 @@ impl Node {
                 self.frontend.remembered.0.insert(at, value);
             }
             Source::Pinned(..) | Source::ReadOnly(_) => {}
+            Source::SlowLogLimit => {
+                let micros = value.parse().unwrap_or(-1);
+                self.world.sessions.stats.slow_log.set_limit(micros);
+            }
+            Source::SlowLogLength => {
+                let length = value.parse().unwrap_or(usize::MAX);
+                self.world.sessions.stats.slow_log.set_length(length);
+            }
             Source::Live(live) => {
                 live.write(&mut self.world.settings, &value);
                 if self.world.settings.password.is_empty() {

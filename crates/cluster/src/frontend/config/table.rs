@@ -91,6 +91,10 @@ pub(super) static PARAMETERS: &[Parameter] = &[
     live(&["maxclients"], Live::Clients, between(1, u32::MAX as i64)),
     live(&["proto-max-bulk-len"], Live::ArgumentBytes, size(1 << 20, limits::ARGUMENT_BYTES_MAX)),
     live(&["client-output-buffer-limit"], Live::OutputLimits, Kind::BufferLimits),
+    Parameter { names: &["slowlog-log-slower-than"], kind: between(-1, LONG_MAX),
+        source: Source::SlowLogLimit },
+    Parameter { names: &["slowlog-max-len"], kind: between(0, LONG_MAX),
+        source: Source::SlowLogLength },
     read_only(&["port"], Live::Port),
     read_only(&["bind"], Live::Bind),
     read_only(&["cluster-node-timeout"], Live::NodeTimeout),
@@ -141,8 +145,6 @@ pub(super) static PARAMETERS: &[Parameter] = &[
     bytes(&["hll-sparse-max-bytes"], "3000"),
     bytes(&["stream-node-max-bytes"], "4096"),
     integer(&["stream-node-max-entries"], "100", (0, LONG_MAX)),
-    integer(&["slowlog-log-slower-than"], "10000", (-1, LONG_MAX)),
-    integer(&["slowlog-max-len"], "128", (0, LONG_MAX)),
     integer(&["latency-monitor-threshold"], "0", (0, LONG_MAX)),
     flag(&["latency-tracking"], "yes"),
     integer(&["lua-time-limit", "busy-reply-threshold"], "5000", (0, LONG_MAX)),
@@ -250,7 +252,10 @@ mod tests {
             }
             let default = match parameter.source {
                 Source::Remembered(default) | Source::Pinned(default, _) => default,
-                Source::Live(_) | Source::ReadOnly(_) => continue,
+                Source::Live(_)
+                | Source::ReadOnly(_)
+                | Source::SlowLogLimit
+                | Source::SlowLogLength => continue,
             };
             let parsed = parameter.kind.parse(default.as_bytes(), "");
             assert_eq!(parsed.as_deref(), Ok(default), "{}", parameter.names[0]);

@@ -167,6 +167,19 @@ impl Cluster {
         });
     }
 
+    /// Waits until a node itself knows of this many votes in every shard, its own among them.
+    pub(crate) fn wait_until_voters(&self, number: u32, count: usize) {
+        wait_until(&format!("node {number} is one of {count} voters of every shard"), || {
+            let shards = shards_of(&self[number]);
+            let votes = |shard: &Value| {
+                field(shard, "replica_here") == Some(1)
+                    && length(shard, "voters") == count
+                    && length(shard, "learners") == 0
+            };
+            !shards.is_empty() && shards.iter().all(votes)
+        });
+    }
+
     fn wait_for(&self, what: &str, is_true: impl Fn(&Holders) -> bool) {
         wait_until(what, || {
             let holders = self.holders();
@@ -212,6 +225,17 @@ fn field(shard: &Value, name: &str) -> Option<u32> {
     let mut pairs = items.chunks_exact(2);
     let pair = pairs.find(|pair| pair[0] == Value::Bulk(name.into()))?;
     if let Value::Integer(number) = pair[1] { u32::try_from(number).ok() } else { None }
+}
+
+/// How many items a list in a list of names and values has.
+fn length(shard: &Value, name: &str) -> usize {
+    let Value::Array(items) = shard else { return 0 };
+    let mut pairs = items.chunks_exact(2);
+    let pair = pairs.find(|pair| pair[0] == Value::Bulk(name.into()));
+    match pair.map(|pair| &pair[1]) {
+        Some(Value::Array(items)) => items.len(),
+        Some(_) | None => 0,
+    }
 }
 
 impl Index<u32> for Cluster {

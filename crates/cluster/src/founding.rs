@@ -1,0 +1,304 @@
+//! Founding a cluster, and coming back to it without one's memory.
+//!
+//! A node that starts with an empty data directory can't tell by itself whether the cluster is
+//! new, or whether the directory was lost. It must not guess: one that votes as if it had never
+//! voted can elect a leader that lacks acknowledged writes. (n1 and n2 acknowledge a write while n3
+//! is down; both are killed, n2's disk is replaced, n2 and n3 start: a majority that has never
+//! heard of the write.) So a blank node takes part in nothing until it has heard from *every*
+//! other member, with each beat:
+//!
+//! - **Founder.** All the others answer to this very directory, and none of them is a founder that
+//!   remembers another directory here: the cluster is new, nobody has voted without this node
+//!   knowing. It writes down which directories it has seen, and has the replicas that the settings
+//!   give it.
+//! - **Replacement.** A founder remembers another directory of this node: whatever the node was,
+//!   it is so no longer. It has no replicas until the leaders of the shards give it new ones in
+//!   the places of the old (see [`crate::raft_group::ReplicaId`] and `shard/repair.rs`).
+//!
+//! Why a founder is safe: had its node voted in a former directory, the vote would have counted
+//! with those of a majority, each of them a founder by then that remembers the former directory;
+//! one of them that has lost its memory as well makes two lost disks, and with three replicas
+//! that is what no protocol survives. What a blank peer says counts only if it names the directory
+//! it says it to, so that nothing old that arrives late can pass for an answer.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use types::{DirectoryId, Incarnation, NodeId};
+
+use crate::bytes_codec::{CodecError, Put, Take};
+use crate::io::{Introduction, Origin};
+
+/// What a node knows about its own beginning and that of its peers.
+pub(crate) struct Founding {
+    directory: DirectoryId,
+    origin: Origin,
+    /// The directories that a founder saw when it became one.
+    remembered: BTreeMap<NodeId, DirectoryId>,
+    peers: BTreeMap<NodeId, Peer>,
+}
+
+#[derive(Clone, Copy)]
+struct Peer {
+    incarnation: Incarnation,
+    introduction: Introduction,
+}
+
+/// The part that must outlive a restart.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Remembered {
+    pub(crate) origin: Origin,
+    pub(crate) directories: BTreeMap<NodeId, DirectoryId>,
+}
+
+impl Founding {
+    /// A node of a cluster with these other members, and what its log says.
+    pub(crate) fn new(
+        directory: DirectoryId,
+        others: impl Iterator<Item = NodeId>,
+        remembered: Remembered,
+    ) -> Self {
+        let blank = Peer { incarnation: Incarnation(0), introduction: Introduction::default() };
+        Self {
+            directory,
+            origin: remembered.origin,
+            remembered: remembered.directories,
+            peers: others.map(|node| (node, blank)).collect(),
+        }
+    }
+
+    pub(crate) fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// What to tell a peer about this node.
+    pub(crate) fn introduction(&self, to: NodeId) -> Introduction {
+        let heard = self.peers.get(&to).map(|peer| peer.introduction.directory);
+        let remembered = self.remembered.get(&to).copied();
+        let known = match self.origin {
+            Origin::Founder => remembered,
+            Origin::Blank | Origin::Replacement => heard,
+        };
+        Introduction {
+            directory: self.directory,
+            origin: self.origin,
+            known: known.unwrap_or_default(),
+        }
+    }
+
+    /// A peer has introduced itself.
+    pub(crate) fn hear(&mut self, from: NodeId, incarnation: Incarnation, said: Introduction) {
+        if let Some(peer) = self.peers.get_mut(&from)
+            && incarnation >= peer.incarnation
+        {
+            *peer = Peer { incarnation, introduction: said };
+        }
+    }
+
+    /// What a blank node is, once that is certain. It counts when it is durable, see
+    /// [`Founding::settle`].
+    pub(crate) fn decide(&self) -> Option<Remembered> {
+        if self.origin != Origin::Blank {
+            return None;
+        }
+        let said = || self.peers.values().map(|peer| peer.introduction);
+        let founders = || said().filter(|it| it.origin == Origin::Founder);
+        if founders().any(|it| it.known != self.directory) {
+            let directories = BTreeMap::new();
+            return Some(Remembered { origin: Origin::Replacement, directories });
+        }
+        let all_answer = said().all(|it| it.known == self.directory);
+        let lost_some = said().any(|it| it.origin == Origin::Replacement);
+        if !all_answer || lost_some && founders().next().is_none() {
+            return None;
+        }
+        let seen = self.peers.iter().map(|(node, peer)| (*node, peer.introduction.directory));
+        Some(Remembered { origin: Origin::Founder, directories: seen.collect() })
+    }
+
+    /// What [`Founding::decide`] said is durable.
+    pub(crate) fn settle(&mut self, decided: Remembered) {
+        self.origin = decided.origin;
+        self.remembered = decided.directories;
+    }
+
+    /// What must outlive a restart.
+    pub(crate) fn remembered(&self) -> Remembered {
+        Remembered { origin: self.origin, directories: self.remembered.clone() }
+    }
+
+    /// The directory by which this node's replicas go; `None` while it is blank.
+    pub(crate) fn own_directory(&self) -> Option<DirectoryId> {
+        in_replicas(self.origin, self.directory)
+    }
+
+    /// The directory by which a peer's replicas go now, as far as it has said.
+    pub(crate) fn directory_of(&self, peer: NodeId) -> Option<DirectoryId> {
+        let said = self.peers.get(&peer)?.introduction;
+        in_replicas(said.origin, said.directory)
+    }
+
+    /// The members that a blank node waits for.
+    pub(crate) fn awaited(&self) -> Vec<NodeId> {
+        let silent = |(_, peer): &(&NodeId, &Peer)| peer.introduction.known != self.directory;
+        self.peers.iter().filter(silent).map(|(node, _)| *node).collect()
+    }
+}
+
+/// Founders go by one and the same number, so that the first configuration is the same everywhere.
+fn in_replicas(origin: Origin, directory: DirectoryId) -> Option<DirectoryId> {
+    match origin {
+        Origin::Blank => None,
+        Origin::Founder => Some(DirectoryId::FOUNDING),
+        Origin::Replacement => Some(directory),
+    }
+}
+
+impl Remembered {
+    pub(crate) fn encode(&self, into: &mut Vec<u8>) {
+        self.origin.encode(into);
+        into.put_len(self.directories.len());
+        for (node, directory) in &self.directories {
+            into.put_u32(node.0);
+            into.put_u32(directory.0);
+        }
+    }
+
+    pub(crate) fn decode(from: &mut Take<'_>) -> Result<Self, CodecError> {
+        let origin = Origin::decode(from)?;
+        let count = from.len(types::limits::NODES_MAX)?;
+        let mut directories = BTreeMap::new();
+        for _ in 0..count {
+            directories.insert(NodeId(from.u32()?), DirectoryId(from.u32()?));
+        }
+        Ok(Self { origin, directories })
+    }
+}
+
+impl Origin {
+    pub(crate) fn encode(self, into: &mut Vec<u8>) {
+        into.put_u8(match self {
+            Self::Blank => 0,
+            Self::Founder => 1,
+            Self::Replacement => 2,
+        });
+    }
+
+    pub(crate) fn decode(from: &mut Take<'_>) -> Result<Self, CodecError> {
+        Ok(match from.u8()? {
+            0 => Self::Blank,
+            1 => Self::Founder,
+            2 => Self::Replacement,
+            3..=u8::MAX => return Err(CodecError("a known origin of a node")),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: Incarnation = Incarnation(1);
+    const NEW: Incarnation = Incarnation(9);
+
+    fn blank(node: u32, directory: u32) -> Founding {
+        let others = (1..=3).filter(move |other| *other != node).map(NodeId);
+        Founding::new(DirectoryId(directory), others, Remembered::default())
+    }
+
+    fn tell(from: (u32, &Founding), to: (u32, &mut Founding), incarnation: Incarnation) {
+        to.1.hear(NodeId(from.0), incarnation, from.1.introduction(NodeId(to.0)));
+    }
+
+    fn settle(node: &mut Founding) -> Origin {
+        if let Some(decided) = node.decide() {
+            node.settle(decided);
+        }
+        node.origin()
+    }
+
+    /// Everybody hears everybody, twice: the second time with an answer.
+    fn meet(nodes: &mut [Founding; 3], incarnations: [Incarnation; 3]) {
+        for _ in 0..2 {
+            for from in 0..3 {
+                for to in 0..3 {
+                    if from != to {
+                        let node = NodeId(from as u32 + 1);
+                        let said = nodes[from].introduction(NodeId(to as u32 + 1));
+                        nodes[to].hear(node, incarnations[from], said);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn blank_nodes_found_a_cluster_once_all_have_met() {
+        let mut nodes = [blank(1, 11), blank(2, 12), blank(3, 13)];
+        assert_eq!(settle(&mut nodes[0]), Origin::Blank, "nobody has answered");
+        meet(&mut nodes, [OLD; 3]);
+        for node in &mut nodes {
+            assert_eq!(settle(node), Origin::Founder);
+            assert_eq!(node.own_directory(), Some(DirectoryId::FOUNDING));
+        }
+    }
+
+    #[test]
+    fn one_missing_member_is_waited_for() {
+        let (mut one, mut two) = (blank(1, 11), blank(2, 12));
+        for _ in 0..2 {
+            tell((1, &one), (2, &mut two), OLD);
+            tell((2, &two), (1, &mut one), OLD);
+        }
+        assert_eq!(settle(&mut one), Origin::Blank);
+        assert_eq!(one.awaited(), [NodeId(3)]);
+    }
+
+    #[test]
+    fn a_node_that_lost_its_directory_is_a_replacement() {
+        let mut nodes = [blank(1, 11), blank(2, 12), blank(3, 13)];
+        meet(&mut nodes, [OLD; 3]);
+        nodes.iter_mut().for_each(|node| assert_eq!(settle(node), Origin::Founder));
+        nodes[1] = blank(2, 22);
+        meet(&mut nodes, [OLD, NEW, OLD]);
+        assert_eq!(settle(&mut nodes[1]), Origin::Replacement);
+        assert_eq!(nodes[0].directory_of(NodeId(2)), None, "it has not said so yet");
+        meet(&mut nodes, [OLD, NEW, OLD]);
+        assert_eq!(nodes[0].directory_of(NodeId(2)), Some(DirectoryId(22)));
+    }
+
+    #[test]
+    fn what_was_said_to_a_former_directory_founds_nothing() {
+        let mut nodes = [blank(1, 11), blank(2, 12), blank(3, 13)];
+        meet(&mut nodes, [OLD; 3]);
+        let late = [0, 2].map(|from: usize| nodes[from].introduction(NodeId(2)));
+        let mut again = blank(2, 22);
+        again.hear(NodeId(1), OLD, late[0]);
+        again.hear(NodeId(3), OLD, late[1]);
+        assert_eq!(settle(&mut again), Origin::Blank);
+    }
+
+    #[test]
+    fn a_directory_lost_before_its_node_was_a_founder_counts_as_lost() {
+        let mut nodes = [blank(1, 11), blank(2, 12), blank(3, 13)];
+        meet(&mut nodes, [OLD; 3]);
+        assert_eq!(settle(&mut nodes[0]), Origin::Founder);
+        nodes[1] = blank(2, 22);
+        meet(&mut nodes, [OLD, NEW, OLD]);
+        assert_eq!(settle(&mut nodes[1]), Origin::Replacement);
+        meet(&mut nodes, [OLD, NEW, OLD]);
+        assert_eq!(settle(&mut nodes[2]), Origin::Founder, "the first founder remembers it");
+    }
+
+    #[test]
+    fn it_is_remembered_over_a_restart() {
+        let mut nodes = [blank(1, 11), blank(2, 12), blank(3, 13)];
+        meet(&mut nodes, [OLD; 3]);
+        settle(&mut nodes[0]);
+        let mut bytes = Vec::new();
+        nodes[0].remembered().encode(&mut bytes);
+        let again = Remembered::decode(&mut Take::new(&bytes)).expect("it was just encoded");
+        assert_eq!(again, nodes[0].remembered());
+        assert_eq!(again.directories[&NodeId(3)], DirectoryId(13));
+    }
+}

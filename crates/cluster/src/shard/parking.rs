@@ -1,0 +1,149 @@
+//! Requests that wait for a holder, and the order in which a client's requests take effect.
+//!
+//! What a client asks of one shard takes effect in the order of sending, whatever becomes of the
+//! lease meanwhile. A request must therefore not be served, and not go to another node, while an
+//! earlier one of the same client still waits here: parked, in an entry that may yet be lost, or
+//! for a read round. Such a request is parked behind it. Where nothing waits that costs nothing.
+
+use alloc::collections::{BTreeMap, VecDeque};
+
+use types::Monotonic;
+
+use super::proposals::Local;
+use super::{Env, Request, Sent, Shard, Standing, Watcher};
+
+impl Request {
+    /// Its place among the requests of its client; `None` if no client waits for it.
+    pub(crate) fn sent(&self) -> Option<Sent> {
+        Some(Sent { client: self.watcher, number: self.waiter.number()? })
+    }
+
+    /// Whether both are of one client, and this one was sent first.
+    fn is_before(&self, other: &Self) -> bool {
+        self.watcher == other.watcher
+            && self.waiter.number().zip(other.waiter.number()).is_some_and(|(a, b)| a < b)
+    }
+}
+
+impl Local {
+    fn sent(&self) -> Option<Sent> {
+        match self {
+            Self::Apply { waiter, watcher, .. } => {
+                Some(Sent { client: *watcher, number: waiter.number()? })
+            }
+            Self::Read(request) | Self::Late(request) => request.sent(),
+        }
+    }
+}
+
+impl Sent {
+    /// The first place among the requests of the same client.
+    pub(crate) fn first(self) -> Self {
+        Self { number: 0, ..self }
+    }
+}
+
+/// For each client that waits, the number of the first request that it waits for.
+type Waiting = BTreeMap<Watcher, u64>;
+
+fn note(waiting: &mut Waiting, sent: Sent) {
+    let first = waiting.entry(sent.client).or_insert(sent.number);
+    *first = sent.number.min(*first);
+}
+
+fn follows(waiting: &Waiting, request: &Request) -> bool {
+    let (true, Some(sent)) = (request.ordered, request.sent()) else { return false };
+    waiting.get(&sent.client).is_some_and(|first| *first < sent.number)
+}
+
+impl Shard {
+    /// Parks a request until a holder is known; refuses it when too much waits already. Requests
+    /// of one client are parked in its order of sending, whenever each comes.
+    pub(crate) fn park(&mut self, env: &mut Env<'_>, request: Request) {
+        if self.queue_bytes >= env.settings.shard_queue_bytes {
+            let text = alloc::format!(
+                "TRYAGAIN too many requests wait for shard {} ({} bytes); try again later",
+                self.id,
+                self.queue_bytes
+            );
+            env.sessions.answer_error(request.waiter, &text);
+            return;
+        }
+        self.queue_bytes += request.operation.len();
+        let later = |other: &Request| request.ordered && request.is_before(other);
+        match self.parked.iter().position(later) {
+            Some(at) => self.parked.insert(at, request),
+            None => self.parked.push_back(request),
+        }
+    }
+
+    /// Whether an earlier request of the same client waits here, so that this one must wait, too.
+    pub(crate) fn must_wait(&self, request: &Request, standing: Standing) -> bool {
+        request.ordered
+            && (self.parked.iter().any(|earlier| earlier.is_before(request))
+                || follows(&self.unfinished(standing, request.writes), request))
+    }
+
+    /// What waits here, but not parked, and would be overtaken by a request that is placed now.
+    fn unfinished(&self, standing: Standing, writes: bool) -> Waiting {
+        let mut waiting = Waiting::new();
+        if writes || standing == Standing::Holder {
+            // The reads of a round run on the data as it is then; other reads join the next one.
+            self.reads.iter().filter_map(Request::sent).for_each(|sent| note(&mut waiting, sent));
+        }
+        if standing == Standing::Holder {
+            // What is admitted comes behind them.
+            return waiting;
+        }
+        let pending = self.pending.iter().flat_map(|pending| &pending.locals);
+        let proposed = self.batch.locals().chain(pending).filter_map(Local::sent);
+        let held = self.held.iter().filter_map(Request::sent);
+        proposed.chain(held).for_each(|sent| note(&mut waiting, sent));
+        waiting
+    }
+
+    /// Parked requests go on when there is somewhere to go, and end when their time is up.
+    pub(super) fn place_parked(&mut self, env: &mut Env<'_>) {
+        if self.parked.is_empty() {
+            return;
+        }
+        let now = env.now.monotonic;
+        let standing = self.standing(now, env.support);
+        let waits = |writes: bool| match standing {
+            Standing::Changing | Standing::Leaderless => true,
+            Standing::Leader => writes,
+            Standing::Holder | Standing::Follower(_) => false,
+        };
+        let before_reads = self.unfinished(standing, false);
+        let before_writes = self.unfinished(standing, true);
+        let mut kept = Waiting::new();
+        for request in self.take_parked() {
+            let unfinished = if request.writes { &before_writes } else { &before_reads };
+            let behind = follows(unfinished, &request) || follows(&kept, &request);
+            if (behind || waits(request.writes)) && now < request.deadline {
+                if let Some(sent) = request.sent() {
+                    note(&mut kept, sent);
+                }
+                self.queue_bytes += request.operation.len();
+                self.parked.push_back(request);
+            } else {
+                env.effects.displaced.push((self.id, request));
+            }
+        }
+    }
+
+    /// All parked requests, to be placed anew.
+    fn take_parked(&mut self) -> VecDeque<Request> {
+        let parked = core::mem::take(&mut self.parked);
+        self.queue_bytes -= parked.iter().map(|request| request.operation.len()).sum::<usize>();
+        parked
+    }
+
+    /// The first end of a wait among parked requests and proposed entries.
+    pub(super) fn next_expiry_of_waits(&self) -> Monotonic {
+        let parked = self.parked.iter().map(|request| request.deadline).min();
+        let pending = self.pending.front().map(|pending| pending.deadline);
+        let parked = parked.unwrap_or(Monotonic::NEVER);
+        parked.min(pending.unwrap_or(Monotonic::NEVER))
+    }
+}

@@ -1,0 +1,162 @@
+//! What a run has shown, for people: a report and curves in plain text.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::measure::{Recovery, Row, Totals};
+
+/// The result of one scenario under one policy.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Report {
+    /// The scenario.
+    pub scenario: String,
+    /// The policy.
+    pub policy: String,
+    /// Nodes at the beginning, and shards.
+    pub size: (u32, u16),
+    /// One row for each second.
+    pub rows: Vec<Row>,
+    /// Counts.
+    pub totals: Totals,
+    /// How fast the cluster recovered from each disturbance.
+    pub recoveries: Vec<Recovery>,
+    /// Decisions by reason.
+    pub reasons: BTreeMap<&'static str, u32>,
+    /// Orders that shards refused as stale.
+    pub refused_orders: u32,
+    /// Reports that managers refused.
+    pub refused_reports: u32,
+    /// Moves whose gain was measured, and those among them that gained something.
+    pub gains: (u32, u32),
+    /// If a node died at the end: the share of its load that would fall to one heir, for the node
+    /// where this is largest. With five heirs, 0.2 is the best.
+    pub worst_inheritance: f64,
+}
+
+impl Report {
+    /// The mean over all seconds of the fullest node against the mean.
+    #[must_use]
+    pub fn mean_imbalance(&self) -> f64 {
+        self.average(|row| if row.mean > 0.0 { row.most / row.mean } else { 1.0 })
+    }
+
+    /// The mean over all seconds of the fullest node against the bound.
+    #[must_use]
+    pub fn mean_excess(&self) -> f64 {
+        self.average(Row::excess)
+    }
+
+    fn average(&self, value: impl Fn(&Row) -> f64) -> f64 {
+        self.rows.iter().map(value).sum::<f64>() / self.rows.len().max(1) as f64
+    }
+
+    /// Moves in the seconds after `from`, up to and with `to`.
+    #[must_use]
+    pub fn moves_between(&self, from: u64, to: u64) -> u32 {
+        let span = self.rows.iter().filter(|row| row.second > from && row.second <= to);
+        span.map(|row| row.moves).sum()
+    }
+
+    /// The title line of [`Report::line`].
+    #[must_use]
+    pub fn heading() -> String {
+        format!(
+            "{:<14} {:>9} {:>8} {:>9} {:>6} {:>5} {:>9} {:>8}",
+            "policy", "overload", "max/mean", "max/bound", "moves", "flips", "failovers", "vacant"
+        )
+    }
+
+    /// The totals in one line, to compare policies.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let Totals { overload_seconds, vacant_seconds, moves, flips, failovers } = self.totals;
+        format!(
+            "{:<14} {:>7.0} s {:>8.2} {:>9.2} {:>6} {:>5} {:>9} {:>6.0} s",
+            self.policy,
+            overload_seconds,
+            self.mean_imbalance(),
+            self.mean_excess(),
+            moves,
+            flips,
+            failovers,
+            vacant_seconds
+        )
+    }
+
+    /// The curve of the fullest node (`#`), the bound (`-`) and the moves below it, in plain text.
+    #[must_use]
+    pub fn curves(&self, width: usize, height: usize) -> String {
+        let columns: Vec<&[Row]> =
+            self.rows.chunks(self.rows.len().div_ceil(width.max(1)).max(1)).collect();
+        let most = |rows: &[Row]| rows.iter().map(|row| row.most).fold(0.0, f64::max);
+        let bound =
+            |rows: &[Row]| rows.iter().map(|row| row.bound).sum::<f64>() / rows.len().max(1) as f64;
+        let top = self.rows.iter().map(|row| row.most).fold(0.1, f64::max);
+        let level = |value: f64| ((value / top * height as f64).round() as usize).max(1);
+        let mut text = String::new();
+        for line in (1..=height).rev() {
+            text.push_str(&format!("{:>5.2} |", top * line as f64 / height as f64));
+            for rows in &columns {
+                let (most, bound) = (level(most(rows)), level(bound(rows)));
+                text.push(match (line == bound, line <= most) {
+                    (true, _) => '-',
+                    (false, true) => '#',
+                    (false, false) => ' ',
+                });
+            }
+            trim(&mut text);
+        }
+        text.push_str("moves |");
+        for rows in &columns {
+            let moves: u32 = rows.iter().map(|row| row.moves).sum();
+            text.push(match moves {
+                0 => '.',
+                1..=9 => char::from_digit(moves, 10).unwrap_or('+'),
+                _ => '+',
+            });
+        }
+        trim(&mut text);
+        text
+    }
+}
+
+/// Ends a line without blanks.
+fn trim(text: &mut String) {
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+}
+
+fn seconds(after: Option<u64>) -> String {
+    after.map_or("not at all".into(), |after| format!("{after} s"))
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (nodes, shards) = self.size;
+        let length = self.rows.last().map_or(0, |row| row.second);
+        writeln!(f, "{} under {}", self.scenario, self.policy)?;
+        writeln!(f, "{nodes} nodes, {shards} shards, {length} s")?;
+        writeln!(f, "{}\n{}", Self::heading(), self.line())?;
+        for Recovery { at, event, worst, within_125, within_110 } in &self.recoveries {
+            let (near, nearer) = (seconds(*within_125), seconds(*within_110));
+            writeln!(
+                f,
+                "{at:>5} s {event:?}: at worst {worst:.2} x bound; within 1.25 after {near}, within \
+                 1.10 after {nearer}"
+            )?;
+        }
+        if !self.reasons.is_empty() {
+            let reasons: Vec<String> =
+                self.reasons.iter().map(|(name, count)| format!("{name} {count}")).collect();
+            writeln!(f, "decisions: {}", reasons.join(", "))?;
+            let (measured, positive) = self.gains;
+            writeln!(f, "moves with measured gain: {measured}, positive: {positive}")?;
+            writeln!(
+                f,
+                "refused: {} orders, {} reports",
+                self.refused_orders, self.refused_reports
+            )?;
+        }
+        writeln!(f, "fullest heir of a node inherits: {:.2} of its load", self.worst_inheritance)
+    }
+}
