@@ -202,7 +202,7 @@ impl Control {
             let shard = self.random.below(world.shards.len());
             let replicas = &world.shards[shard].replicas;
             let to = replicas[self.random.below(replicas.len())];
-            world.order(shard, to, LeaseEpoch(world.shards[shard].epoch), None);
+            world.order(shard, to, LeaseEpoch(world.shards[shard].epoch), None, true);
         }
     }
 
@@ -236,7 +236,10 @@ fn is_whole(now: Duration, seconds: u64) -> bool {
 fn carry_out(world: &mut World, decision: &Decision, by: usize) -> bool {
     let shard = decision.shard.0 as usize;
     match &decision.action {
-        Action::Lease { to, epoch, .. } => world.order(shard, *to, *epoch, Some((by, decision.id))),
+        Action::Lease { to, epoch, .. } => {
+            let free = decision.reason.is_for_gain();
+            world.order(shard, *to, *epoch, Some((by, decision.id)), free)
+        }
         Action::Succession { heirs, epoch } => {
             let shard = &mut world.shards[shard];
             let current = shard.epoch == epoch.0;
@@ -258,6 +261,6 @@ fn follow_oracle(world: &mut World, source: &Source) {
         return;
     }
     for (shard, to) in places {
-        world.order(shard, to, LeaseEpoch(world.shards[shard].epoch), None);
+        world.order(shard, to, LeaseEpoch(world.shards[shard].epoch), None, true);
     }
 }

@@ -50,6 +50,8 @@ pub(crate) struct Transfer {
     done_at: Duration,
     /// Which order this is, of whom.
     pub(crate) order: Option<(usize, placement::DecisionId)>,
+    /// Whether nobody forced the move, so that a return is a flip.
+    free: bool,
 }
 
 /// A shard.
@@ -188,7 +190,7 @@ impl World {
         }
     }
 
-    /// Begins to move a lease; refused if the order is about another lease, or can't be carried
+    /// Begins to move a lease, freely or because an operator forces it; refused if the order is about another lease, or can't be carried
     /// out.
     pub(crate) fn order(
         &mut self,
@@ -196,12 +198,13 @@ impl World {
         to: NodeId,
         epoch: LeaseEpoch,
         order: Option<(usize, placement::DecisionId)>,
+        free: bool,
     ) -> bool {
         let (now, alive) = (self.now, self.is_alive(to));
         let shard = &mut self.shards[shard];
         let fits = shard.epoch == epoch.0 && shard.transfer.is_none() && alive;
         if fits && shard.replicas.contains(&to) && shard.holder != Some(to) {
-            shard.transfer = Some(Transfer { to, done_at: now + TICK, order });
+            shard.transfer = Some(Transfer { to, done_at: now + TICK, order, free });
             return true;
         }
         false
@@ -289,9 +292,10 @@ impl World {
                     continue;
                 }
                 let left = shard.holder;
-                let flip = shard
-                    .before
-                    .is_some_and(|(node, at)| node == transfer.to && self.now - at < FLIP);
+                let flip = transfer.free
+                    && shard
+                        .before
+                        .is_some_and(|(node, at)| node == transfer.to && self.now - at < FLIP);
                 shard.take(transfer.to);
                 shard.before = left.map(|left| (left, self.now));
                 happened.moves += 1;

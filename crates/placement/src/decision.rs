@@ -83,6 +83,24 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Whether the move is the manager's own wish, for the sake of load or nearness. Only such moves
+    /// can be judged by what they gain.
+    #[must_use]
+    pub fn is_for_gain(self) -> bool {
+        match self {
+            Self::Urgent | Self::Overfull | Self::Hungry | Self::Proximity => true,
+            Self::FirstAssignment
+            | Self::HolderLost
+            | Self::Drain
+            | Self::Pin
+            | Self::Succession
+            | Self::Repair
+            | Self::Leaving
+            | Self::Relief
+            | Self::Spread => false,
+        }
+    }
+
     /// The reason in one word, for tables and records.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -123,7 +123,7 @@ policy! {
     full: f64 = 0.95, "share of a node", 0.5 to 1.0;
     /// The shards of a full node are taken for so many times what was measured, because only what
     /// was served could be measured.
-    stretch: f64 = 1.25, "times", 1.0 to 4.0;
+    stretch: f64 = 1.5, "times", 1.0 to 4.0;
     /// So many rounds in a row must show that a node is overfull or hungry.
     confirmations: u32 = 3, "rounds", 1.0 to 60.0;
 
@@ -132,8 +132,9 @@ policy! {
     overestimate: f64 = 1.1, "times", 1.0 to 2.0;
     /// Least total of a bid that moves a lease.
     gain_min: f64 = 0.02, "score", 0.0 to 10.0;
-    /// Least total of a bid that moves a lease, as a part of what the holder's load costs.
-    gain_share_min: f64 = 0.05, "share of the holder's cost", 0.0 to 1.0;
+    /// Least total of a bid that moves a lease, as a part of what the holder's load costs. With
+    /// 0.05, a node that has only small shards left to give is stuck far above the mean.
+    gain_share_min: f64 = 0.01, "share of the holder's cost", 0.0 to 1.0;
     /// What a move costs, as a part of the shard's load (Dicer: 0.25).
     churn: f64 = 0.25, "times the shard's load", 0.0 to 10.0;
     /// In which time the extra cost of a shard that has just moved fades.

@@ -229,7 +229,7 @@ impl fmt::Display for Explanation {
                 self.shard, self.epoch, self.held_for
             )?,
             None => {
-                write!(f, "{} is held by nobody; its last lease was {}", self.shard, self.epoch)?
+                write!(f, "{} is held by nobody; its last lease was {}", self.shard, self.epoch)?;
             }
         }
         match self.because {

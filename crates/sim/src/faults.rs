@@ -247,7 +247,9 @@ impl Injector {
             Fault::TransferCutOff => self.transfer_cut_off(world),
             Fault::GracefulStop => world.stop(node),
             Fault::ReplicaChange => {
-                membership::change_replicas(world, &mut self.random, self.shards);
+                // Two voters don't survive the loss of a disk.
+                let fewest = if self.faults.contains(&Fault::DiskLost) { 3 } else { 2 };
+                membership::change_replicas(world, &mut self.random, self.shards, fewest);
             }
         }
     }

@@ -8,14 +8,15 @@ use types::{NodeId, ShardId};
 use crate::random::Random;
 use crate::world::{World, node_id};
 
-/// Voters that random changes leave a shard at least and at most.
-const VOTERS: std::ops::RangeInclusive<usize> = 2..=5;
+/// Most voters that random changes leave a shard.
+const VOTERS_MAX: usize = 5;
 
-/// Changes the replicas of some shard, or tries to.
-pub(crate) fn change_replicas(world: &mut World, random: &mut Random, shards: u64) {
+/// Changes the replicas of some shard, or tries to. `fewest`: voters that must stay, by what may
+/// happen to their disks.
+pub(crate) fn change_replicas(world: &mut World, random: &mut Random, shards: u64, fewest: usize) {
     let shard = ShardId(random.between(1, shards) as u32);
     let Some((holder, view)) = find_holder(world, shard) else { return };
-    let Some(change) = draw(random, world.len(), holder, &view) else { return };
+    let Some(change) = draw(random, world.len(), fewest, holder, &view) else { return };
     world.change_replicas(holder, shard, change);
 }
 
@@ -31,6 +32,7 @@ fn find_holder(world: &mut World, shard: ShardId) -> Option<(usize, ReplicaView)
 fn draw(
     random: &mut Random,
     nodes: usize,
+    fewest: usize,
     holder: usize,
     view: &ReplicaView,
 ) -> Option<ReplicaChange> {
@@ -55,12 +57,12 @@ fn draw(
     if !view.learners.is_empty() {
         let learner = random.pick(&view.learners);
         let promote = ReplicaChange::Promote(learner);
-        if view.voters.len() < *VOTERS.end() {
+        if view.voters.len() < VOTERS_MAX {
             changes.extend([promote, promote, promote]);
         }
         changes.push(ReplicaChange::Remove(learner));
     }
-    if view.voters.len() > *VOTERS.start() && !leavers.is_empty() {
+    if view.voters.len() > fewest && !leavers.is_empty() {
         changes.push(ReplicaChange::Remove(random.pick(&leavers)));
     }
     (!changes.is_empty()).then(|| random.pick(&changes))

@@ -122,27 +122,29 @@ impl Node {
 
     /// A replica that was removed from this node and is to come back goes on where it was: its
     /// log and its votes are those of this replica still. Says whether there is one.
-    fn take_back(&mut self, shard: ShardId) -> bool {
+    pub(super) fn take_back(&mut self, shard: ShardId) -> bool {
         let Some(at) = self.shards.iter().position(|found| found.id == shard) else { return false };
         self.routes.set_local(shard, Some(at));
         self.touch(at);
         true
     }
 
-    /// Whether the replica in this place of the list is one that was removed: it does nothing.
+    /// Whether the replica in this place of the list is one that was removed: once no request waits
+    /// there any more it does nothing.
     pub(super) fn is_forgotten(&self, at: usize) -> bool {
         let shard = self.shards.get(at).map(|found| found.id);
         shard.is_some_and(|shard| self.local(shard) != Some(at))
     }
 
     /// Requests for a shard whose replica was removed from this node go to its holder.
-    pub(super) fn forget_removed(&mut self, shard: ShardId) {
+    pub(super) fn forget_removed(&mut self, now: Now, shard: ShardId) {
         let me = self.world.settings.node;
         let removed = self
             .local(shard)
             .and_then(|at| self.shards.get(at))
             .is_some_and(|found| found.is_removed(me));
         if removed {
+            self.with_shard(now, shard, Shard::leave);
             self.routes.set_local(shard, None);
         }
     }

@@ -281,7 +281,7 @@ impl Node {
             let forgotten = self.is_forgotten(at);
             let Some(shard) = self.shards.get_mut(at) else { continue };
             shard.dirty = false;
-            if forgotten {
+            if forgotten && shard.is_idle() {
                 continue;
             }
             let env = &mut self.world.env(now);
@@ -353,6 +353,9 @@ impl Node {
                 self.with_shard(now, shard, |shard, env| shard.on_release(env, from, term));
             }
             Message::SlotImage { shard, transfer, slot, index, image } => {
+                if self.local(shard).is_none() {
+                    self.take_back(shard);
+                }
                 self.with_shard(now, shard, |shard, env| {
                     shard.on_slot_image(env, from, transfer, slot, (index, image));
                 });

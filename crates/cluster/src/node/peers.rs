@@ -92,7 +92,7 @@ impl Node {
         for id in rerouted {
             self.update_route(now, id);
             self.note_lease_moved(id);
-            self.forget_removed(id);
+            self.forget_removed(now, id);
         }
     }
 

@@ -313,6 +313,20 @@ impl Shard {
         self.group.applied_index() > LogIndex(0) && !self.has_replica_on(me)
     }
 
+    /// A leader that the log has removed leads no longer. Those that have promised themselves to
+    /// it would wait for it as long as its node lives, so it tells them.
+    pub(crate) fn leave(&mut self, env: &mut Env<'_>) {
+        if !self.group.is_leader() {
+            return;
+        }
+        let term = self.group.term();
+        self.group.step_down();
+        self.recheck_lease();
+        for voter in self.voters() {
+            env.effects.messages.push((voter, Message::Release { shard: self.id, term }));
+        }
+    }
+
     /// Whether a replica has the log up to its end, or nearly so.
     pub(crate) fn is_caught_up(&self, node: NodeId) -> bool {
         self.group.is_fed_from_log(node) && transfer::lag(&self.group, node) <= transfer::LAG_MAX

@@ -77,6 +77,15 @@ impl Shard {
         }
     }
 
+    /// Whether no request waits here for anything.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.parked.is_empty()
+            && self.held.is_empty()
+            && self.batch.is_empty()
+            && self.pending.is_empty()
+            && self.reads.is_idle()
+    }
+
     /// Whether an earlier request of the same client waits here, so that this one must wait, too.
     pub(crate) fn must_wait(&self, request: &Request, standing: Standing) -> bool {
         request.ordered

@@ -288,9 +288,8 @@ impl Manager {
     fn measure_gains(&mut self, now: Monotonic) {
         let due = |record: &Decision| {
             let applied = matches!(record.outcome, Some(Outcome::Applied { .. }));
-            let lease = matches!(record.action, Action::Lease { from: Some(_), .. });
             applied
-                && lease
+                && record.reason.is_for_gain()
                 && record.realised_gain.is_none()
                 && now.since(record.at) >= GAIN_MEASURED_AFTER
                 && now.since(record.at) < GAIN_MEASURED_AFTER * 2

@@ -95,7 +95,8 @@ pub(super) fn run(round: &mut Round<'_>) {
         shed(round, node, Class::Urgent);
     }
     for node in fullest_first(round, of(Class::Overfull).copied().collect()) {
-        if round.findings[&node].overfull_rounds >= round.policy.confirmations {
+        let proven = round.findings[&node].overfull_rounds >= round.policy.confirmations;
+        if proven || round.is_pressing(node) {
             shed(round, node, Class::Overfull);
         }
     }
@@ -122,7 +123,7 @@ fn shed(round: &mut Round<'_>, node: NodeId, class: Class) {
             return;
         }
         let leaving = view.outbound.share_of(view.capacity);
-        if !urgent && leaving > round.policy.pending_share_max * view.used() {
+        if !round.is_pressing(node) && leaving > round.policy.pending_share_max * view.used() {
             return;
         }
         if !round.budget.allows(urgent) {

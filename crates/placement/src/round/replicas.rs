@@ -142,6 +142,10 @@ fn spread(round: &mut Round<'_>, copies: &mut Copies) {
     if !uneven || count(most) < count(least) + 2 {
         return;
     }
+    // A replica on a full node helps nobody, and may just have been moved away for relief.
+    if round.nodes.get(&least).is_none_or(|view| view.used() > round.mean) {
+        return;
+    }
     let movable = cluster.shards.iter().find(|(shard, state)| {
         let there = state.replicas.contains(&most) && !state.replicas.contains(&least);
         there && round.seats.get(shard) != Some(&most) && !copies.shards.contains(shard)
@@ -169,7 +173,19 @@ fn copy(
     }
     let mut bids = replica_bids(round, copies, shard, state, from);
     bids.retain(|bid| only.is_none_or(|only| only == bid.node));
+    let locality = |bid: &Bid| bid.terms.map_or(f64::NEG_INFINITY, |terms| terms.locality);
+    let farthest = bids.iter().map(locality).fold(f64::NEG_INFINITY, f64::max);
+    for bid in &mut bids {
+        if copies.targets.contains(&bid.node) && bid.terms.is_ok() {
+            bid.terms = Err(Unfit::Inbound);
+        }
+    }
+    round.rank(shard, &mut bids);
     let Some(best) = bids.first().filter(|bid| bid.terms.is_ok()) else { return };
+    // A place of which less would fail together is worth waiting for.
+    if locality(best) < farthest {
+        return;
+    }
     let to = best.node;
     copies.left -= 1;
     copies.targets.insert(to);
@@ -202,9 +218,6 @@ fn replica_bids(
         }
         if !view.accepts {
             return Err(Unfit::Draining);
-        }
-        if copies.targets.contains(&node) {
-            return Err(Unfit::Inbound);
         }
         if known.memory_used + state.stored > round.policy.memory_max * known.memory_capacity {
             return Err(Unfit::MemoryFull);

@@ -41,7 +41,7 @@ fn a_cluster_killed_all_at_once_has_kept_every_acknowledged_write() {
 
 #[test]
 fn a_node_that_lost_its_directory_helps_nobody_to_forget_and_gets_its_data_back() {
-    let mut cluster = Plan::of(3).patient().start();
+    let mut cluster = Plan::of(3).patient().with("park_time", "2s").start();
     cluster[3].kill();
     cluster.wait_until_without_leases(3);
     let mut client = cluster.client(1);

@@ -1,0 +1,235 @@
+//! Where leases go: first assignment, balance, drain, pins, failures.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::support::{Cluster, moves};
+use placement::{Action, Command, Duty, Locality, Origin, Outcome, Pin, Policy, Reason, Verdict};
+use types::{NodeId, ShardId};
+
+const BIG: [f64; 10] = [0.09; 10];
+
+#[test]
+fn first_assignment_spreads_over_all_nodes() {
+    let mut cluster = Cluster::new(Policy::default(), 3, &[0.01; 30]);
+    let decisions = cluster.second();
+    assert_eq!(moves(&decisions).len(), 30);
+    assert!(decisions.iter().all(|decision| decision.reason == Reason::FirstAssignment));
+    for (node, load) in cluster.loads() {
+        assert!((load - 0.1).abs() < 0.011, "{node} has {load}");
+    }
+}
+
+#[test]
+fn shards_do_not_all_flee_to_the_same_idle_node() {
+    let mut cluster = Cluster::placed(4, &BIG, |_| 1);
+    cluster.seconds(15);
+    for (node, load) in cluster.loads() {
+        assert!(load < 0.3, "{node} has {load}");
+    }
+    // And then there is peace.
+    assert_eq!(moves(&cluster.seconds(600)), []);
+}
+
+#[test]
+fn nobody_moves_when_nobody_is_near_overload() {
+    let mut cluster = Cluster::placed(3, &[0.02; 10], |_| 1);
+    assert_eq!(moves(&cluster.seconds(60)), []);
+    let why = cluster.manager.why(cluster.now(), ShardId(3)).expect("a known shard");
+    assert!(matches!(why.verdict, Verdict::HolderCalm { .. }), "{why}");
+}
+
+#[test]
+fn a_node_is_left_alone_until_it_has_reported_after_a_move() {
+    let mut cluster = Cluster::placed(2, &BIG, |_| 1);
+    cluster.obeys = false;
+    let first = (0..5).map(|_| cluster.second()).find(|all| !moves(all).is_empty());
+    // While the moves are under way nothing else is decided for the two nodes.
+    assert_eq!(moves(&cluster.second()), []);
+    let mut late = cluster.report(NodeId(2));
+    late.uptime += Duration::from_millis(500);
+    cluster.seconds += 1;
+    for decision in &first.expect("something moves") {
+        cluster.obey(decision);
+    }
+    // The report was taken before the moves.
+    let refused = cluster.manager.observe(cluster.now(), late).expect_err("too old");
+    assert!(refused.to_string().contains("before the last move"), "{refused}");
+    assert_eq!(moves(&cluster.manager.decide(cluster.now())), []);
+    cluster.obeys = true;
+    assert_ne!(moves(&cluster.seconds(3)), []);
+}
+
+#[test]
+fn a_shard_larger_than_a_fair_share_stays_and_the_rest_leaves() {
+    let mut loads = vec![0.02; 20];
+    loads[0] = 0.7;
+    let mut cluster = Cluster::placed(3, &loads, |number| number as u32 % 3 + 1);
+    cluster.seconds(30);
+    let home = cluster.shards[&ShardId(0)].holder.expect("held");
+    assert_eq!(home, NodeId(1));
+    assert!((cluster.loads()[&home] - 0.7).abs() < 1e-9, "{:?}", cluster.loads());
+    let why = cluster.manager.why(cluster.now(), ShardId(0)).expect("a known shard");
+    assert!(matches!(why.verdict, Verdict::TooLarge { .. }), "{why}");
+}
+
+#[test]
+fn a_drained_node_is_empty_after_one_round_and_its_leases_spread() {
+    let mut cluster = Cluster::placed(4, &[0.002; 900], |number| number as u32 % 3 + 1);
+    cluster.seconds(2);
+    cluster.command(Command::Duty(NodeId(1), Duty::NoLeases));
+    let decisions = cluster.second();
+    assert_eq!(moves(&decisions).len(), 300);
+    assert!(decisions.iter().all(|decision| decision.reason == Reason::Drain));
+    let loads = cluster.loads();
+    assert_eq!(loads[&NodeId(1)], 0.0);
+    assert!(loads.values().all(|load| *load < 0.7), "{loads:?}");
+    // Nothing comes back while the drain lasts.
+    let later = cluster.seconds(100);
+    assert!(moves(&later).iter().all(|(_, _, to)| *to != NodeId(1)));
+}
+
+#[test]
+fn pins_and_freeze_are_obeyed() {
+    let mut cluster = Cluster::placed(3, &BIG, |_| 1);
+    cluster.command(Command::Freeze(true));
+    assert_eq!(moves(&cluster.seconds(20)), []);
+    let why = cluster.manager.why(cluster.now(), ShardId(0)).expect("a known shard");
+    assert_eq!(why.verdict, Verdict::Frozen);
+    // The operator's own orders count all the same.
+    cluster.command(Command::Pin(ShardId(4), Some(Pin::Node(NodeId(3)))));
+    assert_eq!(moves(&cluster.second()), [(ShardId(4), Some(NodeId(1)), NodeId(3))]);
+    cluster.command(Command::Freeze(false));
+    let decisions = cluster.seconds(60);
+    assert!(moves(&decisions).iter().all(|(shard, _, _)| *shard != ShardId(4)));
+    assert_eq!(cluster.shards[&ShardId(4)].holder, Some(NodeId(3)));
+}
+
+#[test]
+fn the_heirs_of_a_node_share_its_load() {
+    let mut cluster = Cluster::placed(5, &[0.02; 100], |number| number as u32 % 5 + 1);
+    let decisions = cluster.seconds(10);
+    let mut heirs: BTreeMap<NodeId, usize> = BTreeMap::new();
+    for decision in &decisions {
+        if let Action::Succession { heirs: order, .. } = &decision.action {
+            assert_eq!(order.len(), 4);
+            if cluster.shards[&decision.shard].holder == Some(NodeId(1)) {
+                *heirs.entry(order[0]).or_default() += 1;
+            }
+        }
+    }
+    assert_eq!(heirs.values().copied().collect::<Vec<_>>(), [5, 5, 5, 5]);
+    // The orders stand as long as nothing changes.
+    let later = cluster.seconds(600);
+    assert_eq!(later, []);
+}
+
+#[test]
+fn what_heirs_leave_is_assigned() {
+    let mut cluster = Cluster::placed(3, &[0.05; 9], |number| number as u32 % 3 + 1);
+    cluster.seconds(5);
+    cluster.silent.push(NodeId(2));
+    for shard in cluster.shards.values_mut().filter(|shard| shard.holder == Some(NodeId(2))) {
+        shard.holder = None;
+    }
+    let decisions: Vec<_> = cluster.seconds(10);
+    let lost: Vec<_> =
+        decisions.iter().filter(|decision| decision.reason == Reason::HolderLost).collect();
+    assert_eq!(lost.len(), 3);
+    assert!(cluster.shards.values().all(|shard| shard.holder.is_some()));
+    assert!(lost.iter().any(|decision| decision.target() == Some(NodeId(1))));
+    assert!(lost.iter().any(|decision| decision.target() == Some(NodeId(3))));
+}
+
+#[test]
+fn a_failed_move_is_not_repeated_at_once() {
+    let mut cluster = Cluster::placed(2, &[0.3, 0.3, 0.3], |_| 1);
+    cluster.obeys = false;
+    let decisions = cluster.seconds(5);
+    let failed = decisions.iter().find(|decision| !moves(&[(*decision).clone()]).is_empty());
+    let failed = failed.expect("a move").clone();
+    let now = cluster.now();
+    cluster.manager.outcome(now, failed.id, Outcome::Failed).expect("a known decision");
+    // Telling it twice changes nothing.
+    cluster.manager.outcome(now, failed.id, Outcome::Stale).expect("a known decision");
+    let record = cluster.manager.record(failed.id).expect("remembered");
+    assert_eq!(record.outcome, Some(Outcome::Failed));
+    let later = cluster.seconds(50);
+    assert!(moves(&later).iter().all(|(shard, _, _)| *shard != failed.shard));
+    assert!(cluster.manager.outcome(now, placement::DecisionId(999), Outcome::Failed).is_err());
+}
+
+fn two_zones(policy: Policy) -> Cluster {
+    let mut cluster = Cluster::new(policy, 2, &[0.01; 4]);
+    for (node, zone) in [(1, "a"), (2, "b")] {
+        let locality = Locality { zone: zone.into(), ..Locality::default() };
+        cluster.join(NodeId(node), locality);
+        for origin in 1..=2 {
+            let millis = if node == origin { 1 } else { 40 };
+            let time = Duration::from_millis(millis);
+            cluster.round_trips.insert((NodeId(node), Origin(origin)), time);
+        }
+    }
+    for shard in cluster.shards.values_mut() {
+        (shard.holder, shard.epoch) = (Some(NodeId(1)), 1);
+        shard.origins = vec![(Origin(1), 10.0), (Origin(2), 90.0)];
+    }
+    cluster
+}
+
+#[test]
+fn leases_follow_their_clients_after_a_while() {
+    let mut cluster = two_zones(Policy::default());
+    assert_eq!(moves(&cluster.seconds(55)), []);
+    let decisions = cluster.seconds(30);
+    assert_eq!(moves(&decisions).len(), 4);
+    let near = |reason| matches!(reason, Reason::Proximity | Reason::Succession);
+    assert!(decisions.iter().all(|decision| near(decision.reason)));
+    assert_eq!(moves(&cluster.seconds(700)), []);
+}
+
+#[test]
+fn proximity_can_be_switched_off_and_is_off_in_one_zone() {
+    let mut cluster = two_zones(Policy { proximity_weight: 0.0, ..Policy::default() });
+    assert_eq!(moves(&cluster.seconds(200)), []);
+    let mut cluster = two_zones(Policy::default());
+    cluster.join(NodeId(2), Locality { zone: "a".into(), ..Locality::default() });
+    assert_eq!(moves(&cluster.seconds(200)), []);
+}
+
+#[test]
+fn a_plan_is_what_would_be_decided_and_changes_nothing() {
+    let mut cluster = Cluster::placed(4, &BIG, |_| 1);
+    cluster.obeys = false;
+    for _ in 0..5 {
+        let before = format!("{:?}", cluster.manager);
+        let plan = cluster.manager.plan(cluster.now());
+        assert_eq!(format!("{:?}", cluster.manager), before);
+        assert_eq!(plan, cluster.manager.decide(cluster.now()));
+        cluster.second();
+    }
+}
+
+#[test]
+fn an_explanation_is_readable() {
+    let mut cluster = Cluster::placed(3, &BIG, |_| 1);
+    cluster.seconds(20);
+    let why = cluster.manager.why(cluster.now(), ShardId(0)).expect("a known shard");
+    let text = why.to_string();
+    assert!(text.contains("s0 is held by n"), "{text}");
+    assert!(text.contains("It stays because"), "{text}");
+    assert!(text.contains("Heirs: n"), "{text}");
+    let moved = cluster.manager.records().find(|record| record.reason.is_for_gain());
+    let text = moved.expect("something moved").to_string();
+    assert!(text.contains(": the holder is near its limits; applied at e2"), "{text}");
+}
+
+#[test]
+fn what_a_move_has_gained_is_measured() {
+    let mut cluster = Cluster::placed(3, &BIG, |_| 1);
+    cluster.seconds(60);
+    let moved: Vec<_> =
+        cluster.manager.records().filter(|record| record.reason.is_for_gain()).collect();
+    assert!(!moved.is_empty());
+    assert!(moved.iter().all(|record| record.realised_gain.is_some_and(|gain| gain > 0.0)));
+}
