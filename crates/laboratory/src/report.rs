@@ -26,8 +26,10 @@ pub struct Report {
     pub refused_orders: u32,
     /// Reports that managers refused.
     pub refused_reports: u32,
-    /// Moves whose gain was measured, and those among them that gained something.
-    pub gains: (u32, u32),
+    /// Moves whose gain was measured half a minute later; those among them without which the two
+    /// nodes would be worse, and those without which they would be better. For the rest both nodes
+    /// are within the band either way.
+    pub gains: (u32, u32, u32),
     /// If a node died at the end: the share of its load that would fall to one heir, for the node
     /// where this is largest. With five heirs, 0.2 is the best.
     pub worst_inheritance: f64,
@@ -141,16 +143,16 @@ impl fmt::Display for Report {
             let (near, nearer) = (seconds(*within_125), seconds(*within_110));
             writeln!(
                 f,
-                "{at:>5} s {event:?}: at worst {worst:.2} x bound; within 1.25 after {near}, within \
-                 1.10 after {nearer}"
+                "{at:>5} s {event:?}: at worst {worst:.2} x bound; within 1.25 after {near}, \
+                 within 1.10 after {nearer}"
             )?;
         }
         if !self.reasons.is_empty() {
             let reasons: Vec<String> =
                 self.reasons.iter().map(|(name, count)| format!("{name} {count}")).collect();
             writeln!(f, "decisions: {}", reasons.join(", "))?;
-            let (measured, positive) = self.gains;
-            writeln!(f, "moves with measured gain: {measured}, positive: {positive}")?;
+            let (measured, positive, negative) = self.gains;
+            writeln!(f, "gains measured: {measured}, positive {positive}, negative {negative}")?;
             writeln!(
                 f,
                 "refused: {} orders, {} reports",

@@ -107,7 +107,7 @@ impl Run<'_> {
 
     fn report(self, policy: String) -> Report {
         let mut reasons = BTreeMap::new();
-        let (mut measured, mut positive) = (0, 0);
+        let (mut measured, mut positive, mut negative) = (0, 0, 0);
         for decision in self.control.decisions() {
             let applied = matches!(decision.outcome, Some(Outcome::Applied { .. }));
             let lease = matches!(decision.action, Action::Lease { .. });
@@ -117,6 +117,7 @@ impl Run<'_> {
             if let Some(gain) = decision.realised_gain {
                 measured += 1;
                 positive += u32::from(gain > 0.0);
+                negative += u32::from(gain < 0.0);
             }
         }
         Report {
@@ -128,7 +129,7 @@ impl Run<'_> {
             reasons,
             refused_orders: self.control.refused_orders,
             refused_reports: self.control.refused_reports,
-            gains: (measured, positive),
+            gains: (measured, positive, negative),
             worst_inheritance: worst_inheritance(&self.world, &self.source),
             rows: self.measures.rows,
         }

@@ -190,8 +190,8 @@ impl World {
         }
     }
 
-    /// Begins to move a lease, freely or because an operator forces it; refused if the order is about another lease, or can't be carried
-    /// out.
+    /// Begins to move a lease, freely or because an operator forces it; refused if the order is
+    /// about another lease, or can't be carried out.
     pub(crate) fn order(
         &mut self,
         shard: usize,

@@ -16,7 +16,7 @@ const CHANGE_SHARE_MIN: f64 = 0.1;
 
 /// The averages of one number.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
-pub struct Average {
+pub(crate) struct Average {
     fast: f64,
     level: f64,
     /// Mean distance of the samples from the level: what noise is.
@@ -54,23 +54,11 @@ impl Average {
         self.deviation += slow * ((sample - self.level).abs() - self.deviation);
         self.level += slow * (sample - self.level);
     }
-
-    /// The fast average.
-    #[must_use]
-    pub fn fast(&self) -> f64 {
-        self.fast
-    }
-
-    /// The slow average, which jumps to the fast one when the load has really changed.
-    #[must_use]
-    pub fn level(&self) -> f64 {
-        self.level
-    }
 }
 
 /// The averages of what a shard takes.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
-pub struct LoadAverage {
+pub(crate) struct LoadAverage {
     cpu: Average,
     network: Average,
     log: Average,
@@ -94,15 +82,13 @@ impl LoadAverage {
     }
 
     /// What the shard takes: the answer to "is a move worth it".
-    #[must_use]
-    pub fn level(&self) -> Resources {
+    pub(crate) fn level(&self) -> Resources {
         let Self { cpu, network, log, .. } = self;
         Resources { cpu: cpu.level, network: network.level, log: log.level }
     }
 
     /// The larger of what the shard takes and took of late: the answer to "can a node take it".
-    #[must_use]
-    pub fn peak(&self) -> Resources {
+    pub(crate) fn peak(&self) -> Resources {
         let Self { cpu, network, log, .. } = self;
         self.level().or_more(Resources { cpu: cpu.fast, network: network.fast, log: log.fast })
     }

@@ -83,8 +83,8 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Whether the move is the manager's own wish, for the sake of load or nearness. Only such moves
-    /// can be judged by what they gain.
+    /// Whether the move is the manager's own wish, for the sake of load or nearness. Only such a
+    /// move can be judged by what it gains.
     #[must_use]
     pub fn is_for_gain(self) -> bool {
         match self {

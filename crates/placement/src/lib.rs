@@ -45,6 +45,7 @@ mod budget;
 mod cluster;
 mod command;
 mod decision;
+mod json;
 mod locality;
 mod manager;
 mod policy;
@@ -53,7 +54,6 @@ mod resources;
 mod round;
 mod why;
 
-pub use average::{Average, LoadAverage};
 pub use bid::{Band, Bid, Terms, Unfit};
 pub use cluster::{HISTORY_LEN, HISTORY_STEP, Sample};
 pub use command::{Command, Duty, Generation, Pin, RefusedCommand};

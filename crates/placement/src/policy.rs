@@ -124,7 +124,8 @@ policy! {
     /// The shards of a full node are taken for so many times what was measured, because only what
     /// was served could be measured.
     stretch: f64 = 1.5, "times", 1.0 to 4.0;
-    /// So many rounds in a row must show that a node is overfull or hungry.
+    /// So many rounds in a row must show that a node is overfull or hungry. Beyond `uneven`, and
+    /// for urgent nodes, one is enough.
     confirmations: u32 = 3, "rounds", 1.0 to 60.0;
 
     /// A shard's load is taken for so many times what was measured when a target is judged

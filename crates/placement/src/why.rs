@@ -239,7 +239,7 @@ impl fmt::Display for Explanation {
         if let Some(class) = self.class {
             writeln!(f, "Its holder is {class}; the shard takes {:.3} of it.", self.share)?;
         }
-        writeln!(f, "It stays because {}.", self.verdict)?;
+        writeln!(f, "Move: {}.", self.verdict)?;
         for bid in &self.bids {
             writeln!(f, "  {bid}")?;
         }

@@ -123,10 +123,9 @@ impl Manager {
         id: DecisionId,
         outcome: Outcome,
     ) -> Result<(), UnknownDecision> {
-        if self.record(id).is_none() {
-            return Err(UnknownDecision(id));
-        }
-        self.settle(now, id, outcome);
+        let Some(record) = self.record(id) else { return Err(UnknownDecision(id)) };
+        let shard = record.shard;
+        self.settle(now, shard, id, outcome);
         Ok(())
     }
 
@@ -209,18 +208,21 @@ impl Manager {
         decision
     }
 
-    /// Ends a decision that is under way; does nothing for one that has ended.
-    fn settle(&mut self, now: Monotonic, id: DecisionId, outcome: Outcome) {
-        let Some(at) = self.position(id) else { return };
-        let record = &mut self.records[at];
-        if record.outcome.is_some() {
-            return;
+    /// Ends a decision that is under way; does nothing for one that has ended. Its record may have
+    /// been forgotten in the meantime.
+    fn settle(&mut self, now: Monotonic, shard: ShardId, id: DecisionId, outcome: Outcome) {
+        if let Some(at) = self.position(id) {
+            let _ = self.records[at].outcome.get_or_insert(outcome);
         }
-        record.outcome = Some(outcome);
-        let (shard, lease) = (record.shard, matches!(record.action, Action::Lease { .. }));
         let Some(state) = self.cluster.shards.get_mut(&shard) else { return };
-        let place = if lease { &mut state.pending } else { &mut state.replica_pending };
-        let Some(pending) = place.take_if(|pending| pending.decision == id) else { return };
+        let is_it = |pending: &mut Pending| pending.decision == id;
+        let (pending, lease) = match state.pending.take_if(is_it) {
+            Some(pending) => (pending, true),
+            None => match state.replica_pending.take_if(is_it) {
+                Some(pending) => (pending, false),
+                None => return,
+            },
+        };
         match outcome {
             Outcome::Applied { epoch } if lease => {
                 state.failed = None;
@@ -241,8 +243,7 @@ impl Manager {
                 }
                 self.cluster.touch(now, [pending.from, Some(pending.to)]);
             }
-            Outcome::Applied { .. } => {}
-            Outcome::Stale => {}
+            Outcome::Applied { .. } | Outcome::Stale => {}
             Outcome::Failed | Outcome::TimedOut => state.failed = Some((now, pending.to)),
         }
     }
@@ -251,15 +252,14 @@ impl Manager {
     fn expire(&mut self, now: Monotonic) {
         let (lease, replica) = (self.policy.move_timeout, self.policy.replica_timeout);
         let mut late = Vec::new();
-        for state in self.cluster.shards.values() {
-            let is_late = |pending: &Option<Pending>, limit| {
-                pending.filter(|pending| now.since(pending.since) >= limit)
-            };
-            late.extend(is_late(&state.pending, lease).map(|pending| pending.decision));
-            late.extend(is_late(&state.replica_pending, replica).map(|pending| pending.decision));
+        for (shard, state) in &self.cluster.shards {
+            for (pending, limit) in [(state.pending, lease), (state.replica_pending, replica)] {
+                let is_late = |pending: &Pending| now.since(pending.since) >= limit;
+                late.extend(pending.filter(is_late).map(|pending| (*shard, pending.decision)));
+            }
         }
-        for id in late {
-            self.settle(now, id, Outcome::TimedOut);
+        for (shard, id) in late {
+            self.settle(now, shard, id, Outcome::TimedOut);
         }
         let mut silent = Vec::new();
         for (node, state) in &self.cluster.nodes {

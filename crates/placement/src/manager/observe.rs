@@ -188,7 +188,7 @@ impl Manager {
         let state = &self.cluster.shards[&held.shard];
         if let Some(pending) = state.pending.filter(|pending| pending.to == node) {
             let outcome = Outcome::Applied { epoch: held.epoch };
-            self.settle(taken_at, pending.decision, outcome);
+            self.settle(taken_at, held.shard, pending.decision, outcome);
             return;
         }
         let policy = &self.policy;

@@ -320,13 +320,16 @@ impl<'a> Round<'a> {
     }
 
     /// How much worse two nodes would be if a shard that moved were still at `from`. `None` if it
-    /// has moved on, or a node is gone.
+    /// has moved on, or could not have stayed because a node is gone or drained.
     pub(crate) fn gain_of_staying(&self, shard: ShardId, from: NodeId, to: NodeId) -> Option<f64> {
         if self.seats.get(&shard) != Some(&to) {
             return None;
         }
         let load = self.level_of(self.cluster.shards.get(&shard)?);
         let (left, right) = (self.nodes.get(&from)?, self.nodes.get(&to)?);
+        if !left.accepts || !right.accepts {
+            return None;
+        }
         let penalty =
             |load: Resources, view: &NodeView| self.band.penalty(load.share_of(view.capacity));
         let stayed = penalty(left.level + load, left) + penalty(right.level - load, right);
