@@ -6,14 +6,14 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use types::{
-    DirectoryId, Incarnation, LeaseEpoch, LogIndex, NodeId, SessionId, ShardId, Slot, SlotRange,
-    SupportEpoch, Term,
+    Incarnation, LeaseEpoch, LogIndex, NodeId, SessionId, ShardId, Slot, SlotRange, SupportEpoch,
+    Term,
 };
 
 pub use crate::bytes_codec::CodecError;
 use crate::bytes_codec::{Put, Take};
 use crate::entry::{put_nodes, take_nodes};
-use crate::io::{Fortification, ForwardOutcome, Introduction, Message, Origin};
+use crate::io::{Fortification, ForwardOutcome, Introduction, Message};
 use crate::raft_group::RaftMessage;
 
 /// Version of the language between nodes. Nodes of different versions refuse each other.
@@ -27,9 +27,7 @@ pub fn encode(message: &Message, into: &mut Vec<u8>) {
             into.put_u64(epoch.0);
             into.put_u64(incarnation.0);
             into.put_u64(*sequence);
-            into.put_u32(introduction.directory.0);
-            introduction.origin.encode(into);
-            into.put_u32(introduction.known.0);
+            introduction.encode(into);
         }
         Message::Promise { sequence, epoch, incarnation, duration_micros } => {
             into.put_u8(2);
@@ -41,11 +39,7 @@ pub fn encode(message: &Message, into: &mut Vec<u8>) {
         Message::Raft { shard, message, fortified } => {
             into.put_u8(3);
             into.put_u32(shard.0);
-            into.put_u8(u8::from(fortified.is_some()));
-            if let Some(fortified) = fortified {
-                into.put_u64(fortified.epoch.0);
-                into.put_u64(fortified.incarnation.0);
-            }
+            put_fortification(*fortified, into);
             message.encode(into);
         }
         Message::SlotImage { shard, transfer, slot, index, image } => {
@@ -125,6 +119,14 @@ pub fn encode(message: &Message, into: &mut Vec<u8>) {
     }
 }
 
+fn put_fortification(fortified: Option<Fortification>, into: &mut Vec<u8>) {
+    into.put_u8(u8::from(fortified.is_some()));
+    if let Some(Fortification { epoch, incarnation }) = fortified {
+        into.put_u64(epoch.0);
+        into.put_u64(incarnation.0);
+    }
+}
+
 /// Reads one message.
 ///
 /// # Errors
@@ -142,11 +144,7 @@ fn decode_fields(from: &mut Take<'_>) -> Result<Message, CodecError> {
             epoch: SupportEpoch(from.u64()?),
             incarnation: Incarnation(from.u64()?),
             sequence: from.u64()?,
-            introduction: Introduction {
-                directory: DirectoryId(from.u32()?),
-                origin: Origin::decode(from)?,
-                known: DirectoryId(from.u32()?),
-            },
+            introduction: Introduction::decode(from)?,
         },
         2 => Message::Promise {
             sequence: from.u64()?,

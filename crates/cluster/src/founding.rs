@@ -175,6 +175,22 @@ impl Remembered {
     }
 }
 
+impl Introduction {
+    pub(crate) fn encode(self, into: &mut Vec<u8>) {
+        into.put_u32(self.directory.0);
+        self.origin.encode(into);
+        into.put_u32(self.known.0);
+    }
+
+    pub(crate) fn decode(from: &mut Take<'_>) -> Result<Self, CodecError> {
+        Ok(Self {
+            directory: DirectoryId(from.u32()?),
+            origin: Origin::decode(from)?,
+            known: DirectoryId(from.u32()?),
+        })
+    }
+}
+
 impl Origin {
     pub(crate) fn encode(self, into: &mut Vec<u8>) {
         into.put_u8(match self {
@@ -206,8 +222,8 @@ mod tests {
         Founding::new(DirectoryId(directory), others, Remembered::default())
     }
 
-    fn tell(from: (u32, &Founding), to: (u32, &mut Founding), incarnation: Incarnation) {
-        to.1.hear(NodeId(from.0), incarnation, from.1.introduction(NodeId(to.0)));
+    fn tell(from: (u32, &Founding), (to, hearer): (u32, &mut Founding)) {
+        hearer.hear(NodeId(from.0), OLD, from.1.introduction(NodeId(to)));
     }
 
     fn settle(node: &mut Founding) -> Origin {
@@ -247,8 +263,8 @@ mod tests {
     fn one_missing_member_is_waited_for() {
         let (mut one, mut two) = (blank(1, 11), blank(2, 12));
         for _ in 0..2 {
-            tell((1, &one), (2, &mut two), OLD);
-            tell((2, &two), (1, &mut one), OLD);
+            tell((1, &one), (2, &mut two));
+            tell((2, &two), (1, &mut one));
         }
         assert_eq!(settle(&mut one), Origin::Blank);
         assert_eq!(one.awaited(), [NodeId(3)]);

@@ -2,7 +2,7 @@
 //!
 //! `> COMMAND ..` applies a command from the log, `? COMMAND ..` reads outside the log, `now N`
 //! sets the time, `#` begins a comment. Arguments are separated by spaces; `"` quotes, with `\xHH`
-//! for any byte. The environment variable `GOLDEN_UPDATE` rewrites the files with the replies of
+//! for any byte. The environment variable `UPDATE_GOLDEN` rewrites the files with the replies of
 //! this build.
 
 use keyspace::{Changes, Context, Keyspace, Mode, Outcome};
@@ -101,7 +101,7 @@ fn the_scenarios_have_their_replies() {
         let path = file.expect("an entry of the folder").path();
         let expected = std::fs::read_to_string(&path).expect("a scenario");
         let actual = replay(&expected);
-        if std::env::var_os("GOLDEN_UPDATE").is_some() {
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::write(&path, actual).expect("the scenario can be rewritten");
         } else {
             assert_eq!(actual, expected, "{}", path.display());

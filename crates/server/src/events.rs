@@ -12,20 +12,7 @@ pub(crate) fn log(event: &Event) {
         Event::Started { incarnation, shards } => {
             info!(incarnation = incarnation.0, shards, "the node has started");
         }
-        Event::Blank { awaited } => {
-            info!(
-                ?awaited,
-                "the data directory is empty: waiting until every other node has said whether \
-                the cluster is new or this node's data were lost"
-            );
-        }
-        Event::Founded => info!("the cluster is new: this node is one of its founders"),
-        Event::DirectoryLost => {
-            warn!(
-                "the cluster knows another data directory of this node: its replicas are made \
-                anew from the other nodes"
-            );
-        }
+        Event::Blank { .. } | Event::Founded | Event::DirectoryLost => log_origin(event),
         Event::ReplicaLost { shard, node } => {
             warn!(%shard, %node, "a node has lost its data: it gets a new replica of the shard");
         }
@@ -77,5 +64,23 @@ pub(crate) fn log(event: &Event) {
         Event::ReadServed { shard, epoch, at } => {
             trace!(%shard, epoch = epoch.0, ?at, "served a read under a lease");
         }
+    }
+}
+
+/// What a node with an empty directory has found out about itself. Nothing of other events.
+fn log_origin(event: &Event) {
+    if let Event::Blank { awaited } = event {
+        info!(
+            ?awaited,
+            "the data directory is empty: waiting until every other node has said whether the \
+            cluster is new or this node's data were lost"
+        );
+    } else if *event == Event::Founded {
+        info!("the cluster is new: this node is one of its founders");
+    } else if *event == Event::DirectoryLost {
+        warn!(
+            "the cluster knows another data directory of this node: its replicas are made anew \
+            from the other nodes"
+        );
     }
 }

@@ -103,8 +103,8 @@ mod tests {
 
     fn disorder(history: &[Operation]) -> Option<String> {
         let mut sequences = Sequences::default();
-        for at in 0..history.len() {
-            sequences.add(ConnectionId(1), history[at].key.clone(), at);
+        for (at, operation) in history.iter().enumerate() {
+            sequences.add(ConnectionId(1), operation.key.clone(), at);
         }
         sequences.find_disorder(history)
     }

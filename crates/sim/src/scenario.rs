@@ -206,18 +206,8 @@ impl Stage {
                 self.ask(node(name)?, &["LEASEHOLD", "TRANSFER", &shard, &target])
             }
             ("change", [name, shard, change, target]) => {
-                let (at, shard) = (node(name)?, ShardId(number(shard, 's')?));
                 let target = NodeId(number(target, 'n')?);
-                let change = match *change {
-                    "add" => ReplicaChange::AddLearner(target),
-                    "promote" => ReplicaChange::Promote(target),
-                    "remove" => ReplicaChange::Remove(target),
-                    _ => return fail(format!("there is no change `{change}`")),
-                };
-                let refused = self.world()?.change_replicas(at, shard, change);
-                let end = self.world()?.now() + CHANGE_TIME;
-                self.until(end, |_| false)?;
-                Ok(refused.map_or_else(String::new, |text| format!("({text})\n")))
+                self.change(node(name)?, ShardId(number(shard, 's')?), change, target)
             }
             ("send", [name, connection, words @ ..]) => {
                 self.send(node(name)?, connection, words)?;
@@ -232,6 +222,19 @@ impl Stage {
             }
             _ => fail(format!("there is no command `{line}`")),
         }
+    }
+
+    fn change(&mut self, at: usize, shard: ShardId, what: &str, node: NodeId) -> Result<String> {
+        let change = match what {
+            "add" => ReplicaChange::AddLearner(node),
+            "promote" => ReplicaChange::Promote(node),
+            "remove" => ReplicaChange::Remove(node),
+            _ => return fail(format!("there is no change `{what}`")),
+        };
+        let refused = self.world()?.change_replicas(at, shard, change);
+        let end = self.world()?.now() + CHANGE_TIME;
+        self.until(end, |_| false)?;
+        Ok(refused.map_or_else(String::new, |text| format!("({text})\n")))
     }
 
     fn world(&mut self) -> Result<&mut World> {

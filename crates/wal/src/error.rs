@@ -354,8 +354,8 @@ impl fmt::Display for MetaError {
             Self::TooLarge { bytes } => write!(f, "{bytes} bytes are too much for the meta file"),
             Self::Corrupt => write!(
                 f,
-                "this node's meta file is damaged; nothing was deleted. Move the directory away and \
-                 start the node with an empty one: its peers give it its data back"
+                "this node's meta file is damaged; nothing was deleted. Move the directory away \
+                 and start the node with an empty one: its peers give it its data back"
             ),
             Self::Version { found } => write!(
                 f,

@@ -6,7 +6,8 @@
 //! Redis 7.0.15, which is also the version that is reported to clients.
 //!
 //! Reading order: this file (who answers what), `connection`, `client`, `commands` (COMMAND),
-//! `config`, `server`, `command_stats` and `slow_log` (what is counted), `info`, `cluster` with `topology` (CLUSTER), `leasehold` (LEASEHOLD).
+//! `config`, `server`, `command_stats` and `slow_log` (what is counted), `info`, `cluster` with
+//! `topology` (CLUSTER), `leasehold` (LEASEHOLD).
 
 mod client;
 mod cluster;

@@ -97,7 +97,7 @@ fn data_survive_many_rotations_of_the_log() {
         assert_eq!(client.ask(&format!("SET mortal:{key} {key} EX 10000")), ok());
     }
     let value = "v".repeat(8 << 10);
-    let write_much = |client: &mut crate::support::Client, round: usize| {
+    let write_much = |client: &mut Client, round: usize| {
         for _ in 0..6 {
             for key in 0..250 {
                 client.send(&format!("SET turn:{key} {round}:{key}:{value}"));
@@ -147,7 +147,7 @@ fn a_node_that_missed_much_catches_up_and_can_serve_alone_with_another() {
     // Leases go only to nodes that have everything, so this is how to wait for the catch-up.
     let shards: Vec<u32> = cluster.holders().into_keys().collect();
     for shard in shards {
-        crate::support::wait_until("the node that was away can hold the shard", || {
+        wait_until("the node that was away can hold the shard", || {
             client.ask(&format!("LEASEHOLD TRANSFER {shard} 3")) == ok()
         });
     }
