@@ -48,6 +48,9 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(10);
 /// How long a stopping node waits for its leases to be taken over.
 const STOP_TIME: Duration = Duration::from_secs(5);
 
+/// Room that is kept for the next write to the log, in bytes.
+const PAYLOAD_ROOM: usize = 1 << 20;
+
 /// One node of the cluster. See `io` for how it is driven.
 pub struct Node {
     pub(crate) world: World,
@@ -465,7 +468,9 @@ impl Node {
 
     fn emit(&mut self, now: Now, out: &mut Vec<Output>) {
         if let Some(write) = self.storage.begin_write(now.monotonic, &self.world.effects.payload) {
-            let payload = core::mem::take(&mut self.world.effects.payload);
+            // Room for as much again, or it is copied over and over while it grows.
+            let next = Vec::with_capacity(self.world.effects.payload.len().min(PAYLOAD_ROOM));
+            let payload = core::mem::replace(&mut self.world.effects.payload, next);
             out.push(Output::Persist { write, payload });
         }
         out.extend(self.storage.take_release());

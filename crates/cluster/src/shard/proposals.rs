@@ -18,6 +18,9 @@ use crate::session::{OVERTAKEN, Waiter};
 
 /// Longest run of operations in one entry, in bytes; a longer single operation stands alone.
 const ENTRY_BYTES: usize = 256 << 10;
+/// Room that a shard keeps for its next batch: bytes of operations, and those who wait for them.
+const BATCH_ROOM: usize = 16 << 10;
+const LOCALS_ROOM: usize = 128;
 /// Keys that one entry reaps at most.
 const REAPED_KEYS: usize = 256;
 
@@ -94,8 +97,12 @@ impl Batch {
 
     fn seal(&mut self) {
         if !self.locals.is_empty() {
-            let operations = core::mem::take(&mut self.operations);
-            self.full.push_back((operations, core::mem::take(&mut self.locals)));
+            // The next batch will be about as large as this one: room for it at once saves copying
+            // it again and again while it grows.
+            let operations = Vec::with_capacity(self.operations.len().min(BATCH_ROOM));
+            let operations = core::mem::replace(&mut self.operations, operations);
+            let locals = Vec::with_capacity(self.locals.len().min(LOCALS_ROOM));
+            self.full.push_back((operations, core::mem::replace(&mut self.locals, locals)));
         }
     }
 
