@@ -74,7 +74,8 @@ pub enum Input {
 /// What a driver must do for a node.
 #[derive(Debug)]
 pub enum Output {
-    /// Append to the log, fsync, answer with [`Input::Persisted`].
+    /// Append to the log, fsync, answer with [`Input::Persisted`]. The next one comes only after
+    /// that answer: what there is to write meanwhile gathers.
     Persist {
         /// The write's number.
         write: WriteId,

@@ -33,6 +33,10 @@ pub struct Context {
 pub enum Mode {
     /// A read that the holder serves outside the log. It changes nothing.
     Read,
+    /// A read at its place in a log entry, on the replica that was asked. It changes nothing
+    /// either; what has expired by the entry's stamp is absent, for no later stamp is an earlier
+    /// one.
+    ReadInEntry,
     /// A command of a log entry: a write, or a read in a transaction.
     Apply,
 }
@@ -173,6 +177,10 @@ impl Data<'_> {
         }
         match self.context.mode {
             Mode::Read => Err(Stop::Expired),
+            Mode::ReadInEntry => {
+                self.changes.lookups.misses += 1;
+                Ok(None)
+            }
             Mode::Apply => {
                 self.changes.lookups.misses += 1;
                 self.changes.lookups.expired += 1;

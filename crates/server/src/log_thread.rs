@@ -1,7 +1,7 @@
 //! The thread that owns the write-ahead log: the only one that waits for the disk.
 //!
-//! It takes everything that has been asked for since its last write, commits it with one write
-//! and one sync, and says how far the log is durable. In idle moments it prepares the segments to
+//! It commits what it is asked for with one write and one sync, and says how far the log is
+//! durable; what comes meanwhile gathers in the core. In idle moments it prepares the segments to
 //! come, a small step at a time, and writes the witness of the last commit.
 //!
 //! A disk that fails ends the process at once: what a failed sync has stored is unknowable, and
@@ -26,8 +26,6 @@ const HOUSEKEEPING_TIME: Duration = Duration::from_secs(1);
 const IDLE_TIME: Duration = Duration::from_millis(20);
 /// Bytes of a segment to come that are written at a time.
 const PREPARE_STEP_BYTES: u64 = 512 << 10;
-/// Bytes after which a commit is begun even if more writes wait: bounds its memory and time.
-const COMMIT_BYTES_MAX: usize = 16 << 20;
 
 /// What the thread is asked to do.
 #[derive(Debug)]
@@ -151,7 +149,7 @@ impl Worker {
             let patience = if preparing { IDLE_TIME } else { HOUSEKEEPING_TIME };
             match self.orders.recv_timeout(patience) {
                 Ok(order) => {
-                    self.commit_from(order);
+                    self.carry_out(order);
                     // Zeroes are written in idle moments only: beside commits they would take
                     // more of the disk than the commits do. A log that is never idle reserves
                     // its next segment when it begins it.
@@ -169,28 +167,19 @@ impl Worker {
         }
     }
 
-    /// Carries out an order and those that have come after it, with one commit.
-    fn commit_from(&mut self, first: Order) {
-        let mut newest = None;
-        let mut bytes = 0;
-        let mut next = Some(first);
-        while let Some(order) = next {
-            match order {
-                Order::Append { write, payload } => {
-                    bytes += payload.len();
-                    survive(self.log.append(&payload));
-                    newest = Some(write);
-                }
-                Order::Release { segment } => {
-                    survive(self.log.release(segment));
-                }
+    /// Carries out an order. The core asks for one write at a time, so each is a commit.
+    fn carry_out(&mut self, order: Order) {
+        match order {
+            Order::Append { write, payload } => {
+                survive(self.log.append(&payload));
+                let segment = survive(self.log.commit());
+                let oldest = self.log.oldest_segment();
+                self.tell(|news| news.durable = Some(Durable { write, segment, oldest }));
             }
-            next = if bytes < COMMIT_BYTES_MAX { self.orders.try_recv().ok() } else { None };
+            Order::Release { segment } => {
+                survive(self.log.release(segment));
+            }
         }
-        let Some(write) = newest else { return };
-        let segment = survive(self.log.commit());
-        let oldest = self.log.oldest_segment();
-        self.tell(|news| news.durable = Some(Durable { write, segment, oldest }));
     }
 
     /// Does one step towards the next segment; answers whether there is more to do.

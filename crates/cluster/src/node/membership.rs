@@ -182,11 +182,15 @@ impl Shard {
                 let rest: Vec<NodeId> = voters.into_iter().filter(|v| *v != node).collect();
                 let now = env.now.monotonic;
                 let me = env.settings.node;
-                let live =
-                    rest.iter().filter(|v| **v == me || env.support.is_alive(now, **v)).count();
-                if live <= rest.len() / 2 {
+                // One that is alive but has nothing yet can't help to decide anything for a while.
+                let counts = |voter: &&NodeId| {
+                    **voter == me
+                        || env.support.is_alive(now, **voter) && self.is_caught_up(**voter)
+                };
+                if rest.iter().filter(counts).count() <= rest.len() / 2 {
                     return Err(alloc::format!(
-                        "ERR without node {node} too few live voters of shard {id} would be left"
+                        "ERR without node {node} too few voters of shard {id} would be left that \
+                         are alive and caught up"
                     ));
                 }
             }

@@ -186,9 +186,9 @@ impl Shard {
     /// entry it would see what its client asked for later.
     fn read_in_entry(&mut self, env: &mut Env<'_>, request: &Request) {
         let operation = entry::only_operation(&request.operation);
-        let reads = operation.is_ok_and(|operation| operation.kind() == OperationKind::Read);
-        if reads && !self.is_serving(env) {
-            self.read_applied(env, request);
+        if operation.is_ok_and(|operation| operation.kind() == OperationKind::Read) {
+            let context = Context { now: self.stamp, seed: self.seed, mode: Mode::ReadInEntry };
+            self.read_at(env, request, &context);
         } else {
             self.read_now(env, request.clone());
         }
@@ -270,13 +270,17 @@ impl Shard {
     /// Runs a read on the applied state. The caller has made sure that this is the newest
     /// acknowledged one.
     pub(super) fn read_applied(&mut self, env: &mut Env<'_>, request: &Request) {
+        let context = self.read_context(env);
+        self.read_at(env, request, &context);
+    }
+
+    fn read_at(&mut self, env: &mut Env<'_>, request: &Request, context: &Context) {
         let Ok(operation) = entry::only_operation(&request.operation) else {
             return env.sessions.answer_error(request.waiter, MALFORMED);
         };
         self.load.reads += 1;
         match operation {
             Operation::Single { slot, command } => {
-                let context = self.read_context(env);
                 let waiter = request.waiter;
                 let mut changes = Changes::off();
                 // A read that meets an expired key is answered only after the log has said so,
@@ -285,7 +289,7 @@ impl Shard {
                 let mut bytes = Vec::new();
                 let mut reply = Reply::new(&mut bytes, protocol);
                 let outcome =
-                    run(&mut self.data, slot, &command, &context, &mut changes, &mut reply);
+                    run(&mut self.data, slot, &command, context, &mut changes, &mut reply);
                 match outcome {
                     Outcome::Done => {
                         env.sessions.answer(waiter, |reply| reply.encoded(&bytes));
