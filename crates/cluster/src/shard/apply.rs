@@ -174,23 +174,39 @@ impl Shard {
         loop {
             match locals.next() {
                 Some(Local::Apply { waiter, .. }) => return *waiter,
-                Some(Local::Read(request)) => self.read_in_entry(env, request),
-                Some(Local::Late(request)) => self.read_now(env, request.clone()),
+                Some(Local::Read(request)) => self.read_in_entry(env, request, true),
+                Some(Local::Late(request)) => self.read_in_entry(env, request, false),
                 None => return Waiter::Nobody,
             }
         }
     }
 
-    /// A read that came before its entry was proposed, and so before that was committed: here, at
-    /// its place in the log, it is linearizable whatever has become of the lease. Behind the next
-    /// entry it would see what its client asked for later.
-    fn read_in_entry(&mut self, env: &mut Env<'_>, request: &Request) {
+    /// A read that came before its entry was proposed (`at_place`), and so before that was
+    /// committed: here, at its place in the log, it is linearizable whatever has become of the
+    /// lease. Behind the next entry it would see what its client asked for later.
+    ///
+    /// A watch begins here in any case: what its client reads next may be answered in the next
+    /// entry, and a change between the two must not go unnoticed. That it begins early can only
+    /// abort a transaction. On a replica that leads no more it need not begin at all: the
+    /// transaction finds no watch where it is checked, and is aborted.
+    fn read_in_entry(&mut self, env: &mut Env<'_>, request: &Request, at_place: bool) {
         let operation = entry::only_operation(&request.operation);
-        if operation.is_ok_and(|operation| operation.kind() == OperationKind::Read) {
-            let context = Context { now: self.stamp, seed: self.seed, mode: Mode::ReadInEntry };
-            self.read_at(env, request, &context);
-        } else {
-            self.read_now(env, request.clone());
+        match operation.map(|operation| operation.kind()) {
+            Ok(OperationKind::Read) if at_place => {
+                let context = Context { now: self.stamp, seed: self.seed, mode: Mode::ReadInEntry };
+                self.read_at(env, request, &context);
+            }
+            Ok(OperationKind::Watch) if !self.group.is_leader() => {
+                env.sessions.answer(request.waiter, |reply| reply.ok());
+            }
+            Ok(OperationKind::Watch) => self.read_applied(env, request),
+            Ok(
+                OperationKind::Read
+                | OperationKind::Write
+                | OperationKind::WatchedGroup
+                | OperationKind::Unwatch,
+            )
+            | Err(_) => self.read_now(env, request.clone()),
         }
     }
 

@@ -11,11 +11,18 @@ use types::Monotonic;
 
 use super::proposals::Local;
 use super::{Env, Request, Sent, Shard, Standing, Watcher};
+use crate::entry::{self, OperationKind};
 
 impl Request {
     /// Its place among the requests of its client; `None` if no client waits for it.
     pub(crate) fn sent(&self) -> Option<Sent> {
         Some(Sent { client: self.watcher, number: self.waiter.number()? })
+    }
+
+    /// Whether it begins a watch.
+    pub(super) fn is_watch(&self) -> bool {
+        let operation = entry::only_operation(&self.operation);
+        operation.is_ok_and(|operation| operation.kind() == OperationKind::Watch)
     }
 
     /// Whether both are of one client, and this one was sent first.

@@ -53,6 +53,9 @@ impl Shard {
                 self.trace_read(env);
                 self.read_applied(env, &request);
             }
+            // A watch that begins early can only abort a transaction; one that begins after a read
+            // of its client misses changes.
+            Standing::Leader if request.is_watch() => self.read_applied(env, &request),
             Standing::Leader => self.reads.waiting.push(request),
             Standing::Changing | Standing::Follower(_) | Standing::Leaderless => {
                 env.effects.displaced.push((self.id, request));
