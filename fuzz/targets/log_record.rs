@@ -6,7 +6,7 @@ use std::time::Duration;
 use cluster::{Member, Recovery, Settings};
 use leasehold_fuzz::Input;
 use libfuzzer_sys::fuzz_target;
-use types::{Incarnation, NodeId, SegmentId};
+use types::{DirectoryId, Incarnation, NodeId, SegmentId};
 
 fuzz_target!(|data: &[u8]| {
     let member = |node| Member { node: NodeId(node), host: "h".into(), port: 1, peer_port: 2 };
@@ -27,5 +27,5 @@ fuzz_target!(|data: &[u8]| {
             return;
         }
     }
-    let _ = recovery.finish(Incarnation(1), Duration::from_secs(1));
+    let _ = recovery.finish(Incarnation(1), DirectoryId(1), Duration::from_secs(1));
 });

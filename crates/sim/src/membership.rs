@@ -39,12 +39,11 @@ fn draw(
     if random.permille(100) {
         // Whatever comes to an operator's mind.
         let node = node_id(random.index(nodes));
-        let add = ReplicaChange::AddLearner(node);
-        return Some(random.pick(&[
-            add,
-            ReplicaChange::Promote(node),
-            ReplicaChange::Remove(node),
-        ]));
+        let mut changes = vec![ReplicaChange::AddLearner(node), ReplicaChange::Promote(node)];
+        if view.voters.len() > fewest {
+            changes.push(ReplicaChange::Remove(node));
+        }
+        return Some(random.pick(&changes));
     }
     let has = |node: &NodeId| view.voters.contains(node) || view.learners.contains(node);
     let spare: Vec<NodeId> = (0..nodes).map(node_id).filter(|node| !has(node)).collect();

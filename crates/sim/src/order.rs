@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use history::{Call, Key, Operation, Reply};
+use history::{Call, Key, Operation, Reply, Status};
 
 use crate::world::ConnectionId;
 
@@ -38,7 +38,10 @@ impl Sequences {
                         connection.0
                     ));
                 }
-                before = Some((length, operation));
+                // One of unknown outcome may take effect at any time after it was answered so.
+                if operation.status == Status::Ok {
+                    before = Some((length, operation));
+                }
             }
         }
         None
@@ -83,7 +86,6 @@ fn length_after(operation: &Operation, text: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use history::Status;
 
     use super::*;
 

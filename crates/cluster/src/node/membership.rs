@@ -45,13 +45,24 @@ impl Node {
         result
     }
 
-    /// Makes an empty replica of a shard, because its leader writes to this very directory.
-    pub(super) fn make_replica(&mut self, now: Now, shard: ShardId, message: &RaftMessage) {
-        let Some(range) = self.routes.get(shard).map(|route| route.range) else { return };
+    /// Somebody writes to a replica in this very directory that does not take part at the moment.
+    /// For its leader an empty one is made if there is none. A candidate that counts its vote gets
+    /// it, if the replica does not know of its removal: without it there may be no leader ever.
+    pub(super) fn take_back_or_make(&mut self, now: Now, shard: ShardId, message: &RaftMessage) {
+        let Some(route) = self.routes.get(shard) else { return };
         let Some(directory) = self.world.founding.own_directory() else { return };
-        let me = ReplicaId { node: self.world.settings.node, directory };
-        if message.to() == Some(me) && !self.take_back(shard) {
-            self.add_replica(now, shard, RecoveredShard::empty(range), directory);
+        let node = self.world.settings.node;
+        if message.to() != Some(ReplicaId { node, directory }) {
+            return;
+        }
+        let range = route.range;
+        let is_member = |found: &&Shard| found.id == shard && !found.is_removed(node);
+        if message.is_from_leader() {
+            if !self.take_back(shard) {
+                self.add_replica(now, shard, RecoveredShard::empty(range), directory);
+            }
+        } else if self.shards.iter().any(|found| is_member(&found)) {
+            self.take_back(shard);
         }
     }
 

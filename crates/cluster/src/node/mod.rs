@@ -335,8 +335,8 @@ impl Node {
                 support.on_promise(now.monotonic, from, sequence, fortification, duration);
             }
             Message::Raft { shard, message, fortified } => {
-                if self.local(shard).is_none() && message.is_from_leader() {
-                    self.make_replica(now, shard, &message);
+                if self.local(shard).is_none() {
+                    self.take_back_or_make(now, shard, &message);
                 }
                 self.with_shard(now, shard, |shard, env| {
                     shard.on_message(env, from, message, fortified);

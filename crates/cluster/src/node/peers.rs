@@ -20,12 +20,13 @@ impl Node {
         replicas: &[NodeId],
     ) {
         // The removal of a replica may have passed it by: it was cut off, or its node was down.
-        // A learner that is told so by mistake is taken back with its leader's next message.
+        // One that is told so by mistake is taken back with the next message to it. Somebody who
+        // knows of older leases only has nothing to say: his list of replicas is old as well.
         let me = self.world.settings.node;
-        let behind = self
-            .local(shard)
-            .and_then(|at| self.shards.get(at))
-            .is_some_and(|found| found.lease().epoch < epoch || found.known_holder().is_none());
+        let behind = self.local(shard).and_then(|at| self.shards.get(at)).is_some_and(|found| {
+            let known = found.lease().epoch;
+            known < epoch || known == epoch && found.known_holder().is_none()
+        });
         if behind && !replicas.contains(&me) {
             self.routes.set_local(shard, None);
         }
