@@ -43,6 +43,17 @@ impl PolicyKind {
         [Self::Static, Self::Random].into_iter().chain(reactive).chain([Self::Oracle]).collect()
     }
 
+    /// The policy of this name, as [`PolicyKind::name`] gives it; `reactive-Ns` for any N from 1
+    /// to 60 is the manager with its defaults.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let seconds = name.strip_prefix("reactive-").and_then(|rest| rest.strip_suffix('s'));
+        let seconds = seconds.and_then(|seconds| seconds.parse().ok());
+        let reactive = seconds.filter(|seconds| (1..=ROUND_SECONDS_MAX).contains(seconds));
+        let reactive = reactive.map(|seconds| Self::reactive(Duration::from_secs(seconds)));
+        Self::all().into_iter().find(|kind| kind.name() == name).or(reactive)
+    }
+
     /// Its name in reports.
     #[must_use]
     pub fn name(&self) -> String {
@@ -55,6 +66,8 @@ impl PolicyKind {
     }
 }
 
+/// Most seconds between two rounds of a manager that is called by name.
+const ROUND_SECONDS_MAX: u64 = 60;
 /// Moves of the random policy in one round.
 const RANDOM_MOVES: usize = 4;
 /// Seconds between them.

@@ -1,7 +1,9 @@
-//! What a run has shown, for people: a report and curves in plain text.
+//! What a run has shown: a report and curves in plain text for people, JSON for programs.
 
 use std::collections::BTreeMap;
 use std::fmt;
+
+use serde_json::json;
 
 use crate::measure::{Recovery, Row, Totals};
 
@@ -119,6 +121,50 @@ impl Report {
         }
         trim(&mut text);
         text
+    }
+
+    /// Everything in the report as one line of JSON, without the line's end. Utilisations are
+    /// shares of a node; `rows` has one object for each second.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let Totals { overload_seconds, vacant_seconds, moves, flips, failovers } = self.totals;
+        let recovery = |recovery: &Recovery| {
+            let Recovery { at, event, worst, within_125, within_110 } = recovery;
+            json!({
+                "at": at, "event": format!("{event:?}"), "worst": worst,
+                "within_125": within_125, "within_110": within_110,
+            })
+        };
+        let row = |row: &Row| {
+            let Row { second, most, mean, bound, moves, vacant } = row;
+            json!({
+                "second": second, "most": most, "mean": mean, "bound": bound, "moves": moves,
+                "vacant": vacant,
+            })
+        };
+        let object = json!({
+            "scenario": self.scenario,
+            "policy": self.policy,
+            "nodes": self.size.0,
+            "shards": self.size.1,
+            "overload_seconds": overload_seconds,
+            "vacant_seconds": vacant_seconds,
+            "max_to_mean": self.mean_imbalance(),
+            "max_to_bound": self.mean_excess(),
+            "moves": moves,
+            "flips": flips,
+            "failovers": failovers,
+            "recoveries": self.recoveries.iter().map(recovery).collect::<Vec<_>>(),
+            "decisions": self.reasons,
+            "gains": {
+                "measured": self.gains.0, "positive": self.gains.1, "negative": self.gains.2,
+            },
+            "refused_orders": self.refused_orders,
+            "refused_reports": self.refused_reports,
+            "worst_inheritance": self.worst_inheritance,
+            "rows": self.rows.iter().map(row).collect::<Vec<_>>(),
+        });
+        object.to_string()
     }
 }
 

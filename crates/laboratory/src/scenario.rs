@@ -86,6 +86,8 @@ pub enum Event {
 pub struct Scenario {
     /// Its name.
     pub name: String,
+    /// What it is about, in a line.
+    pub about: &'static str,
     /// Nodes at the beginning, numbered from 1.
     pub nodes: u32,
     /// Zones that the nodes are spread over.
@@ -104,12 +106,22 @@ pub struct Scenario {
     pub events: Vec<(Duration, Event)>,
 }
 
+/// How long a recorded load goes on after its last row.
+const RECORDED_REST: Duration = Duration::from_secs(10);
+
+/// Words in small letters, joined by hyphens.
+fn id(words: &str) -> String {
+    let words = words.split([' ', '-']).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("-").to_ascii_lowercase()
+}
+
 impl Scenario {
     /// Six nodes in one zone, 256 shards with three replicas, ten minutes of steady zipf load.
     #[must_use]
-    pub fn new(name: &str, alpha: f64) -> Self {
+    pub fn new(name: &str, about: &'static str, alpha: f64) -> Self {
         Self {
             name: name.into(),
+            about,
             nodes: 6,
             zones: 1,
             shards: 256,
@@ -138,13 +150,15 @@ impl Scenario {
     /// Skewed load, unmoved: the initial places are the only disturbance.
     #[must_use]
     pub fn skewed(alpha: f64) -> Self {
-        Self::new(&format!("S1 zipf {alpha}"), alpha)
+        let about = "skewed load, unmoved: the initial places are the only disturbance";
+        Self::new(&format!("S1 zipf {alpha}"), about, alpha)
     }
 
     /// The hot keys change places every so many seconds, from the second minute on.
     #[must_use]
     pub fn hot_spot_shift(every: u64) -> Self {
-        let scenario = Self::new(&format!("S2 hot-spot shift every {every} s"), 1.2);
+        let about = "the hot keys change places again and again, from the second minute on";
+        let scenario = Self::new(&format!("S2 hot-spot shift every {every} s"), about, 1.2);
         let shifts = (120..scenario.length.as_secs()).step_by(every.max(1) as usize);
         shifts.fold(scenario, |scenario, second| scenario.at(second, Event::Shift))
     }
@@ -152,7 +166,8 @@ impl Scenario {
     /// One shift, after which the load stays: how fast is balance restored?
     #[must_use]
     pub fn one_shift(seed: u64) -> Self {
-        let mut scenario = Self::new("S2 one hot-spot shift", 1.2).lasting(240);
+        let about = "the hot keys change places once: how fast is balance restored?";
+        let mut scenario = Self::new("S2 one hot-spot shift", about, 1.2).lasting(240);
         scenario.seed = seed;
         scenario.at(120, Event::Shift)
     }
@@ -160,13 +175,15 @@ impl Scenario {
     /// A key becomes the most popular one within ten seconds.
     #[must_use]
     pub fn flash_crowd() -> Self {
-        Self::new("S3 flash crowd", 0.8).lasting(480).at(120, Event::Flash { height: 3000 })
+        let about = "a key of no note becomes the most popular one within ten seconds";
+        Self::new("S3 flash crowd", about, 0.8).lasting(480).at(120, Event::Flash { height: 3000 })
     }
 
     /// Load that swings with the hours, in three phases.
     #[must_use]
     pub fn diurnal() -> Self {
-        let mut scenario = Self::new("S4 diurnal", 0.8).lasting(3600);
+        let about = "the load swings with the hours, in three phases";
+        let mut scenario = Self::new("S4 diurnal", about, 0.8).lasting(3600);
         scenario.workload.swing = 0.6;
         scenario.workload.utilisation = 0.55;
         scenario.workload.day = Duration::from_secs(1800);
@@ -176,7 +193,8 @@ impl Scenario {
     /// A node is lost and comes back; then two at once.
     #[must_use]
     pub fn node_loss() -> Self {
-        let mut scenario = Self::new("S5 node loss", 0.99).lasting(420);
+        let about = "a node is lost and comes back; then two at once";
+        let mut scenario = Self::new("S5 node loss", about, 0.99).lasting(420);
         scenario.workload.utilisation = 0.5;
         scenario
             .at(120, Event::Kill(NodeId(2)))
@@ -190,7 +208,8 @@ impl Scenario {
     /// All nodes are drained and restarted, one after the other.
     #[must_use]
     pub fn rolling_restart() -> Self {
-        let mut scenario = Self::new("S6 rolling restart", 0.99).lasting(480);
+        let about = "all nodes are drained and restarted, one after the other";
+        let mut scenario = Self::new("S6 rolling restart", about, 0.99).lasting(480);
         scenario.workload.utilisation = 0.5;
         (1..=6).fold(scenario, |scenario, node| {
             let (begin, node) = (80 + u64::from(node) * 40, NodeId(node));
@@ -205,7 +224,8 @@ impl Scenario {
     /// Somebody else moves leases at random, ever faster.
     #[must_use]
     pub fn move_storm() -> Self {
-        Self::new("S7 move storm", 0.99)
+        let about = "somebody else moves leases at random, ever faster";
+        Self::new("S7 move storm", about, 0.99)
             .lasting(480)
             .at(120, Event::Storm(1))
             .at(220, Event::Storm(5))
@@ -215,7 +235,8 @@ impl Scenario {
     /// The manager dies while the load shifts, comes back, and later there are two.
     #[must_use]
     pub fn manager_loss() -> Self {
-        Self::new("S10 manager loss and two managers", 1.2)
+        let about = "the manager dies while the load shifts, comes back, and later there are two";
+        Self::new("S10 manager loss and two managers", about, 1.2)
             .lasting(420)
             .at(120, Event::ManagerDown)
             .at(130, Event::Shift)
@@ -228,11 +249,38 @@ impl Scenario {
     /// A node joins without replicas, and another is removed.
     #[must_use]
     pub fn join_and_remove() -> Self {
-        Self::new("join and remove", 0.99)
+        let about = "a node joins without replicas, and another is removed";
+        Self::new("join and remove", about, 0.99)
             .lasting(1800)
             .at(60, Event::Join(NodeId(7)))
             .at(1200, Event::Drain(NodeId(1)))
             .at(1260, Event::Remove(NodeId(1)))
+    }
+
+    /// A recorded load on so many nodes, with as many shards as it names. Its last rows stand
+    /// for ten seconds.
+    #[must_use]
+    pub fn recorded(trace: Trace, nodes: u32) -> Self {
+        let mut scenario = Self::new("recorded load", "a load from a file", 0.0);
+        scenario.nodes = nodes;
+        scenario.shards = u16::try_from(trace.shards()).expect("a trace has at most 1024 shards");
+        scenario.length = trace.length() + RECORDED_REST;
+        scenario.workload.noise = 0.0;
+        scenario.workload.trace = Some(trace);
+        scenario
+    }
+
+    /// Its name as one word, for command lines.
+    #[must_use]
+    pub fn id(&self) -> String {
+        id(&self.name)
+    }
+
+    /// Whether these are its name, or some words of it in a row: `s2`, `hot-spot`, `Zipf 1.2`.
+    #[must_use]
+    pub fn is_called(&self, words: &str) -> bool {
+        let words = id(words);
+        !words.is_empty() && format!("-{}-", self.id()).contains(&format!("-{words}-"))
     }
 
     /// The scenarios that a release is measured with.
@@ -242,6 +290,7 @@ impl Scenario {
             Self::skewed(0.99),
             Self::skewed(1.2),
             Self::skewed(1.5),
+            Self::one_shift(1),
             Self::hot_spot_shift(60),
             Self::hot_spot_shift(10),
             Self::flash_crowd(),
@@ -252,5 +301,27 @@ impl Scenario {
             Self::manager_loss(),
             Self::join_and_remove(),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scenarios_are_found_by_name() {
+        let found = |words: &str| {
+            let all = Scenario::all();
+            let called = all.iter().filter(|scenario| scenario.is_called(words));
+            called.map(Scenario::id).collect::<Vec<_>>()
+        };
+        assert_eq!(found("S1"), ["s1-zipf-0.99", "s1-zipf-1.2", "s1-zipf-1.5"]);
+        assert_eq!(found("Zipf 1.2"), ["s1-zipf-1.2"]);
+        assert_eq!(found("one-hot-spot"), ["s2-one-hot-spot-shift"]);
+        assert!(found("").is_empty() && found("los").is_empty());
+        for scenario in Scenario::all() {
+            assert!(scenario.is_called(&scenario.name), "{}", scenario.name);
+            assert_eq!(found(&scenario.id()), [scenario.id()]);
+        }
     }
 }

@@ -9,6 +9,7 @@
 
 use std::fmt;
 use std::io::{self, BufRead, Read};
+use std::time::Duration;
 
 use serde_json::Value;
 use types::limits::SHARDS_MAX;
@@ -17,6 +18,8 @@ use types::limits::SHARDS_MAX;
 const LINE_BYTES_MAX: u64 = 64 << 10;
 /// Most rows of a trace: a day of 1024 shards, every five seconds, takes 18 million.
 const ROWS_MAX: usize = 32 << 20;
+/// The latest second: a week.
+const SECOND_MAX: f64 = 604_800.0;
 /// More requests per second than this are nonsense.
 const RATE_MAX: f64 = 1e9;
 
@@ -105,6 +108,12 @@ impl Trace {
         self.rows.iter().map(|row| row.shard + 1).max().unwrap_or(0)
     }
 
+    /// From the beginning to the last row.
+    #[must_use]
+    pub fn length(&self) -> Duration {
+        self.rows.last().map_or(Duration::ZERO, |row| Duration::from_secs_f64(row.second))
+    }
+
     /// The rows after one second, up to and with another.
     pub(crate) fn rows_between(&self, after: f64, until: f64) -> &[Row] {
         let begin = self.rows.partition_point(|row| row.second <= after);
@@ -116,7 +125,8 @@ impl Trace {
 fn parse(text: &str) -> Result<Row, &'static str> {
     let value: Value = serde_json::from_str(text).map_err(|_| "is not JSON")?;
     let number = |field: &str| value[field].as_f64().filter(|number| *number >= 0.0);
-    let second = number("second").ok_or("`second` must be a number, not negative")?;
+    let second = number("second").filter(|second| *second <= SECOND_MAX);
+    let second = second.ok_or("`second` must be a number: since the trace began, up to a week")?;
     let shard = value["shard"].as_u64().filter(|shard| *shard < SHARDS_MAX as u64);
     let shard = shard.ok_or("`shard` must be a whole number below 1024")? as usize;
     let rate = |field| number(field).filter(|rate| *rate <= RATE_MAX);
@@ -134,11 +144,12 @@ mod tests {
         let good = "{\"second\":0,\"shard\":1,\"reads\":5,\"writes\":0.5}\n\n\
                     {\"second\":2,\"shard\":0,\"reads\":7,\"writes\":0}\n";
         let trace = Trace::read(good.as_bytes()).expect("a trace");
-        assert_eq!(trace.shards(), 2);
+        assert_eq!((trace.shards(), trace.length()), (2, Duration::from_secs(2)));
         assert_eq!(trace.rows_between(-1.0, 1.0).len(), 1);
         assert_eq!(trace.rows_between(1.0, 2.0).len(), 1);
         for bad in [
             "x",
+            "{\"second\":1795000000,\"shard\":1,\"reads\":5,\"writes\":0}",
             "{\"second\":-1,\"shard\":1,\"reads\":5,\"writes\":0}",
             "{\"second\":1,\"shard\":1024,\"reads\":5,\"writes\":0}",
             "{\"second\":1,\"shard\":1,\"reads\":1e10,\"writes\":0}",

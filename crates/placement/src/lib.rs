@@ -62,8 +62,8 @@ pub use locality::Locality;
 pub use manager::{Manager, UnknownDecision};
 pub use policy::{InvalidPolicy, Policy, Setting};
 pub use report::{
-    AMOUNT_MAX, FUTURE_MAX, Follower, HeldShard, MEASURED_MAX, ORIGINS_MAX, Origin, Percentiles,
-    RefusedReport, Report, RoundTrip,
+    AMOUNT_MAX, CAPACITY_MIN, FUTURE_MAX, Follower, HeldShard, MEASURED_MAX, ORIGINS_MAX, Origin,
+    Percentiles, RefusedReport, Report, RoundTrip,
 };
 pub use resources::Resources;
 pub use round::Class;

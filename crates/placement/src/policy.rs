@@ -23,14 +23,20 @@ pub struct Setting {
     pub text: &'static str,
 }
 
-/// A value that can be compared with a range.
-trait Number {
+/// A value that can be compared with a range, and made of a number that lies in it.
+trait Number: Sized {
     fn number(&self) -> f64;
+    /// `None` if the number is between two values of the kind.
+    fn of(number: f64) -> Option<Self>;
 }
 
 impl Number for f64 {
     fn number(&self) -> f64 {
         *self
+    }
+
+    fn of(number: f64) -> Option<Self> {
+        Some(number)
     }
 }
 
@@ -38,12 +44,21 @@ impl Number for u32 {
     fn number(&self) -> f64 {
         f64::from(*self)
     }
+
+    fn of(number: f64) -> Option<Self> {
+        let whole = number as Self;
+        (f64::from(whole) == number).then_some(whole)
+    }
 }
 
 /// Durations are given in seconds.
 impl Number for Duration {
     fn number(&self) -> f64 {
         self.as_secs_f64()
+    }
+
+    fn of(number: f64) -> Option<Self> {
+        Self::try_from_secs_f64(number).ok()
     }
 }
 
@@ -74,8 +89,18 @@ macro_rules! policy {
 
             /// The value of each setting, in the order of [`Policy::SETTINGS`]; durations in
             /// seconds.
-            fn numbers(&self) -> impl Iterator<Item = f64> {
+            pub fn numbers(&self) -> impl Iterator<Item = f64> {
                 [$(self.$name.number(),)*].into_iter()
+            }
+
+            /// Takes a number for a setting whose range it lies in; durations in seconds. `None`
+            /// if there is no such setting, or only whole numbers fit it.
+            fn put(&mut self, name: &str, value: f64) -> Option<()> {
+                match name {
+                    $(stringify!($name) => self.$name = Number::of(value)?,)*
+                    _ => return None,
+                }
+                Some(())
             }
         }
     };
@@ -231,6 +256,15 @@ policy! {
 /// Why a policy is not acceptable.
 #[derive(Clone, PartialEq, Debug)]
 pub enum InvalidPolicy {
+    /// There is no setting of this name.
+    Unknown(String),
+    /// A value is between two whole numbers.
+    NotWhole {
+        /// The setting.
+        setting: Setting,
+        /// The value.
+        value: f64,
+    },
     /// A value is not a number or outside its range.
     OutOfRange {
         /// The setting.
@@ -245,6 +279,10 @@ pub enum InvalidPolicy {
 impl fmt::Display for InvalidPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Unknown(name) => write!(f, "there is no setting `{name}`"),
+            Self::NotWhole { setting: Setting { name, least, most, .. }, value } => {
+                write!(f, "`{name}` is {value}; it must be a whole number from {least} to {most}")
+            }
             Self::OutOfRange { setting: Setting { name, unit, least, most, .. }, value } => {
                 write!(f, "`{name}` is {value}; it must be between {least} and {most} {unit}")
             }
@@ -256,6 +294,21 @@ impl fmt::Display for InvalidPolicy {
 impl core::error::Error for InvalidPolicy {}
 
 impl Policy {
+    /// Changes one setting, by its name. Whether the whole is still free of contradictions is for
+    /// [`Policy::validate`] to say, when all changes are made.
+    ///
+    /// # Errors
+    /// If there is no such setting, or the value is out of its range; nothing has changed then.
+    pub fn set(&mut self, name: &str, value: f64) -> Result<(), InvalidPolicy> {
+        let Some(setting) = Self::SETTINGS.iter().find(|setting| setting.name == name) else {
+            return Err(InvalidPolicy::Unknown(name.into()));
+        };
+        if !(setting.least..=setting.most).contains(&value) {
+            return Err(InvalidPolicy::OutOfRange { setting: *setting, value });
+        }
+        self.put(name, value).ok_or(InvalidPolicy::NotWhole { setting: *setting, value })
+    }
+
     /// Checks every setting against its range, and the relations between them.
     ///
     /// # Errors
@@ -329,5 +382,31 @@ mod tests {
             refusal(|policy| policy.enough = 1.2),
             "`enough` must not be more than `overfull`"
         );
+    }
+
+    #[test]
+    fn settings_are_changed_by_name() {
+        let mut policy = Policy::default();
+        for (name, value) in [("band", 0.1), ("cool_down", 2.5), ("confirmations", 5.0)] {
+            policy.set(name, value).expect("a good value");
+        }
+        assert_eq!((policy.band, policy.confirmations), (0.1, 5));
+        assert_eq!(policy.cool_down, Duration::from_millis(2500));
+        let before = policy.clone();
+        for (name, value, words) in [
+            ("bnad", 0.1, "no setting `bnad`"),
+            ("band", f64::NAN, "between 0.01 and 0.4"),
+            ("cool_down", -1.0, "between 0 and 3600"),
+            ("confirmations", 2.5, "whole number"),
+        ] {
+            let refused = policy.set(name, value).expect_err("must be refused");
+            assert!(alloc::format!("{refused}").contains(words), "{refused}");
+        }
+        assert_eq!(policy, before);
+        // Whatever can be read can be written.
+        for (setting, value) in Policy::SETTINGS.iter().zip(before.numbers()) {
+            policy.set(setting.name, value).expect("it was in force");
+        }
+        assert_eq!(policy, before);
     }
 }

@@ -22,6 +22,9 @@ pub struct Origin(pub u32);
 pub const ORIGINS_MAX: usize = 64;
 /// Larger amounts than this are nonsense: no machine has 10^15 bytes per second, or of memory.
 pub const AMOUNT_MAX: f64 = 1e15;
+/// A node that has less of anything per second is nonsense, and dividing by it would be, too: with
+/// 10^-300 a share of the node is infinite, and the difference of two such is no number.
+pub const CAPACITY_MIN: f64 = 1.0;
 /// Longer durations than this, of a measurement, are nonsense.
 pub const MEASURED_MAX: Duration = Duration::from_secs(3600);
 /// How far a node's clock may run ahead of the manager's between two reports before the report
@@ -138,7 +141,7 @@ pub enum RefusedReport {
         /// By how much.
         by: Duration,
     },
-    /// A number is negative, no number, or larger than anything real.
+    /// A number is negative, no number, or larger than anything real; or a capacity is none.
     NotSane {
         /// Which number.
         field: &'static str,
@@ -208,7 +211,8 @@ impl Report {
             return not_sane("covers");
         }
         let Resources { cpu, network, log } = self.capacity;
-        if !self.capacity.is_sane(AMOUNT_MAX) || cpu <= 0.0 || network <= 0.0 || log <= 0.0 {
+        let least = cpu.min(network).min(log);
+        if !self.capacity.is_sane(AMOUNT_MAX) || least < CAPACITY_MIN {
             return not_sane("capacity");
         }
         if !self.used.is_sane(AMOUNT_MAX) {

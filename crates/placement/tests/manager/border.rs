@@ -58,6 +58,9 @@ fn numbers_that_make_no_sense_are_refused() {
     }
     let refused = refusal(|report| report.capacity = Resources::NONE);
     assert_eq!(refused.to_string(), "`capacity` is negative, not a number, or absurdly large");
+    // A share of such a node would be infinite.
+    let refused = refusal(|report| report.capacity.log = f64::MIN_POSITIVE);
+    assert_eq!(refused, RefusedReport::NotSane { field: "capacity" });
     for covers in [Duration::ZERO, Duration::from_secs(4000)] {
         let refused = refusal(|report| report.covers = covers);
         assert_eq!(refused, RefusedReport::NotSane { field: "covers" });

@@ -6,6 +6,7 @@ mod dev;
 mod dev_cluster;
 mod inspect;
 mod shards;
+mod simulate;
 mod start;
 
 use std::fmt;
@@ -44,6 +45,7 @@ enum Command {
     Transfer(shards::TransferArguments),
     Bench(bench::BenchArguments),
     Inspect(inspect::InspectArguments),
+    Simulate(simulate::SimulateArguments),
     Settings(SettingsArguments),
 }
 
@@ -92,6 +94,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Transfer(arguments) => shards::transfer(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Settings(arguments) => settings(&arguments),
     };
     match result {

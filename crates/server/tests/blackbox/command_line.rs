@@ -115,3 +115,53 @@ fn bench_loads_records_and_judges() {
     let verdict = Program::run(leasehold().args(["bench", "check"]).arg(&history)).success();
     assert!(verdict.contains("verdict         ok"), "{verdict}");
 }
+
+#[test]
+fn simulate_compares_policies_and_draws_curves() {
+    let text = Program::run(leasehold().args(["simulate", "one-hot-spot"])).success();
+    for words in ["max/bound", "\nstatic ", "\nreactive-1s ", "\noracle ", "120 s Shift", "moves |"]
+    {
+        assert!(text.contains(words), "no {words:?} in {text}");
+    }
+    let mut json = leasehold();
+    json.args(["simulate", "one-hot-spot", "--policy", "reactive-1s", "--set", "band=0.1"]);
+    let json = Program::run(json.arg("--json")).success();
+    assert_eq!(json.lines().count(), 1);
+    assert!(json.contains("\"policy\":\"reactive-1s\""), "{json}");
+    assert_eq!(json.matches("\"second\":").count(), 240);
+}
+
+#[test]
+fn simulate_plays_a_recorded_load() {
+    let directory = Directory::new();
+    let trace = directory.join("load.jsonl");
+    let row = |second, shard, reads| {
+        format!("{{\"second\":{second},\"shard\":{shard},\"reads\":{reads},\"writes\":1}}\n")
+    };
+    fs::write(&trace, row(0, 0, 900) + &row(5, 1, 7)).expect("it can be written");
+    let play = || {
+        let mut command = leasehold();
+        command.args(["simulate", "--nodes", "3", "--trace"]).arg(&trace);
+        Program::run(&mut command)
+    };
+    let text = play().success();
+    assert!(text.contains("3 nodes, 2 shards, 15 s"), "{text}");
+    fs::write(&trace, row(0, 0, 900) + &row(5, 4096, 7)).expect("it can be written");
+    let finished = play();
+    assert_eq!(finished.status.code(), Some(1), "{finished:#?}");
+    assert!(finished.errors.contains("load.jsonl: line 2 of the trace"), "{finished:#?}");
+}
+
+#[test]
+fn what_simulate_does_not_know_is_told_with_what_there_is() {
+    for (arguments, words) in [
+        (&[][..], "--list"),
+        (&["warm-spot"], "no scenario `warm-spot`; `leasehold simulate --list`"),
+        (&["s1", "--policy", "adaptive"], "reactive-1s"),
+        (&["s1", "--set", "bnad=0.1"], "--settings"),
+    ] {
+        let finished = Program::run(leasehold().arg("simulate").args(arguments));
+        assert_eq!(finished.status.code(), Some(1), "{finished:#?}");
+        assert!(finished.errors.contains(words), "no {words:?} in {finished:#?}");
+    }
+}

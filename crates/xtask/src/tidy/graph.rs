@@ -108,7 +108,7 @@ const RULES: [Rule; 13] = [
     Rule {
         name: "leasehold",
         folder: "server",
-        ours: &["types", "resp", "cluster", "wal", "bench"],
+        ours: &["types", "resp", "cluster", "wal", "bench", "placement", "laboratory"],
         others: &[
             "clap",
             "crc32fast",
