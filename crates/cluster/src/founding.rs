@@ -13,7 +13,8 @@
 //!   give it.
 //! - **Replacement.** A founder remembers another directory of this node: whatever the node was,
 //!   it is so no longer. It has no replicas until the leaders of the shards give it new ones in
-//!   the places of the old (see [`crate::raft_group::ReplicaId`] and `shard/repair.rs`).
+//!   the places of the old (see [`crate::raft_group::ReplicaId`] and `shard/repair.rs`). The same
+//!   if all the others are replacements: with the last founder its memory is lost.
 //!
 //! Why a founder is safe: had its node voted in a former directory, the vote would have counted
 //! with those of a majority, each of them a founder by then that remembers the former directory;
@@ -107,10 +108,16 @@ impl Founding {
             let directories = BTreeMap::new();
             return Some(Remembered { origin: Origin::Replacement, directories });
         }
-        let all_answer = said().all(|it| it.known == self.directory);
-        let lost_some = said().any(|it| it.origin == Origin::Replacement);
-        if !all_answer || lost_some && founders().next().is_none() {
+        if !said().all(|it| it.known == self.directory) {
             return None;
+        }
+        let replacements = said().filter(|it| it.origin == Origin::Replacement).count();
+        if replacements > 0 && founders().next().is_none() {
+            // With the last founder's directory its memory is lost; but where all the others have
+            // come back to a cluster there is one. A blank peer may be about to found it with us.
+            let directories = BTreeMap::new();
+            return (replacements == self.peers.len())
+                .then_some(Remembered { origin: Origin::Replacement, directories });
         }
         let seen = self.peers.iter().map(|(node, peer)| (*node, peer.introduction.directory));
         Some(Remembered { origin: Origin::Founder, directories: seen.collect() })
@@ -304,6 +311,21 @@ mod tests {
         assert_eq!(settle(&mut nodes[1]), Origin::Replacement);
         meet(&mut nodes, [OLD, NEW, OLD]);
         assert_eq!(settle(&mut nodes[2]), Origin::Founder, "the first founder remembers it");
+    }
+
+    #[test]
+    fn disks_replaced_one_after_the_other_leave_no_node_blank() {
+        let mut nodes = [blank(1, 11), blank(2, 12), blank(3, 13)];
+        meet(&mut nodes, [OLD; 3]);
+        nodes.iter_mut().for_each(|node| assert_eq!(settle(node), Origin::Founder));
+        let mut incarnations = [OLD; 3];
+        for at in 0..3 {
+            nodes[at] = blank(at as u32 + 1, at as u32 + 21);
+            incarnations[at] = NEW;
+            meet(&mut nodes, incarnations);
+            assert_eq!(settle(&mut nodes[at]), Origin::Replacement);
+            meet(&mut nodes, incarnations);
+        }
     }
 
     #[test]

@@ -218,6 +218,14 @@ fn slot(from: &mut Take<'_>) -> Result<Slot, CodecError> {
     Slot::new(from.u16()?).ok_or(CodecError("a slot below 16384"))
 }
 
+/// A payload that says nothing, for a log that must not be empty.
+#[must_use]
+pub fn probe() -> Vec<u8> {
+    let mut payload = Vec::new();
+    Record::Probe.encode(&mut payload);
+    payload
+}
+
 /// The records of a payload in readable lines, for `leasehold inspect`.
 ///
 /// # Errors

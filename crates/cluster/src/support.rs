@@ -168,7 +168,7 @@ impl Support {
         }
         let duration = self.duration;
         let own = self.incarnation;
-        let pair = self.peers.get_mut(&from)?;
+        let pair = self.peers.get_mut(&from).filter(|pair| incarnation >= pair.incarnation)?;
         let mut appeared = pair.hear(now, self.duration);
         let reborn = incarnation > pair.incarnation;
         pair.incarnation = pair.incarnation.max(incarnation);

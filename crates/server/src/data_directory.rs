@@ -97,7 +97,7 @@ pub(crate) fn open(
     let mut absorb = |segment, payload: &[u8]| {
         recovery.absorb(segment, payload).map_err(|error| VisitError(format!("{error:?}")))
     };
-    let (log, report) = Log::open(disk, options, &mut absorb)?;
+    let (mut log, report) = Log::open(disk, options, &mut absorb)?;
     tracing::info!(
         segments = report.segments,
         commits = report.commits,
@@ -109,6 +109,11 @@ pub(crate) fn open(
         // The log may have been there and be lost although the meta file is not.
         identity.directory = directory_id(random);
         meta.write(identity.encode().as_bytes())?;
+        // From here on it is not empty: a node that dies in its first moments keeps its number,
+        // which others may have heard.
+        log.append(&cluster::record::probe()).and_then(|_| log.commit()).map_err(|error| {
+            DirectoryError(format!("cannot begin the log in {}: {error}", path.display()))
+        })?;
     }
     let recovered =
         recovery.finish(identity.incarnation, identity.directory, identity.longest_promise);

@@ -329,7 +329,11 @@ impl Shard {
 
     /// Whether a replica has the log up to its end, or nearly so.
     pub(crate) fn is_caught_up(&self, node: NodeId) -> bool {
-        self.group.is_fed_from_log(node) && transfer::lag(&self.group, node) <= transfer::LAG_MAX
+        // One that has never answered has nothing, however short the log is.
+        let matched = self.group.progress(node).map_or(LogIndex(0), |(matched, _)| matched);
+        matched > LogIndex(0)
+            && self.group.is_fed_from_log(node)
+            && transfer::lag(&self.group, node) <= transfer::LAG_MAX
     }
 
     /// Proposes a change of the replicas.

@@ -192,10 +192,15 @@ impl Shard {
         self.held.push_back(request);
     }
 
+    /// Whether held requests can go on now.
+    pub(super) fn releases_held(&self) -> bool {
+        !self.held.is_empty() && self.batch.is_empty() && self.pending.is_empty()
+    }
+
     /// Lets held requests go on: a transaction with watched keys runs when nothing is under way,
     /// so that its check and its place in the log agree.
     pub(super) fn release_held(&mut self, env: &mut Env<'_>) {
-        if self.held.is_empty() || !self.batch.is_empty() || !self.pending.is_empty() {
+        if !self.releases_held() {
             return;
         }
         let mut checked = false;

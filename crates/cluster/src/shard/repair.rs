@@ -7,6 +7,8 @@
 //! vote, so what it has forgotten can't matter. The learner is fed slot images, and gets a vote
 //! when it has caught up.
 
+use types::{DirectoryId, NodeId};
+
 use super::{Env, Shard};
 use crate::io::Event;
 use crate::raft_group::{ReplicaChange, ReplicaId};
@@ -29,8 +31,11 @@ impl Shard {
     fn next_repair(&self, env: &Env<'_>) -> Option<ReplicaChange> {
         let replicas = self.group.replicas();
         let is_lost = |replica: &ReplicaId| {
-            replica.node != self.me
-                && env.founding.directory_of(replica.node).is_some_and(|it| it != replica.directory)
+            // A founder's directory is never a new one: who names it for a replica that lies in
+            // another has old news of the node.
+            let now = env.founding.directory_of(replica.node);
+            let now = now.filter(|directory| *directory != DirectoryId::FOUNDING);
+            replica.node != self.me && now.is_some_and(|directory| directory != replica.directory)
         };
         if let Some(lost) = replicas.all().find(is_lost) {
             return Some(ReplicaChange::Replace(lost.node));
@@ -38,7 +43,9 @@ impl Shard {
         if replicas.voters().len() >= env.settings.replicas {
             return None;
         }
-        let ready = replicas.learners().into_iter().find(|node| self.is_caught_up(*node))?;
+        let now = env.now.monotonic;
+        let is_ready = |node: &NodeId| env.support.is_alive(now, *node) && self.is_caught_up(*node);
+        let ready = replicas.learners().into_iter().find(is_ready)?;
         Some(ReplicaChange::Promote(ready))
     }
 }

@@ -40,7 +40,7 @@ impl Shard {
                 self.note_leadership(env);
             }
             self.serve_confirmed(env);
-            if !worked && (self.batch.is_empty() || self.gathers(env)) {
+            if !worked && (self.batch.is_empty() || self.gathers(env)) && !self.releases_held() {
                 break;
             }
         }
