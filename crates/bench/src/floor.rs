@@ -14,12 +14,11 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use serde_json::json;
 
 use crate::cpu;
 use crate::options::Error;
 use crate::recorder::latencies;
-use crate::report::Latency;
+use crate::report::{Latency, common_json};
 
 /// Length of each file, in bytes.
 const FILE_BYTES: u64 = 32 << 20;
@@ -56,16 +55,7 @@ impl FloorReport {
     /// One line of JSON, with the names of [`crate::Report::to_json`].
     #[must_use]
     pub fn to_json(&self) -> String {
-        json!({
-            "ops_s": self.operations_per_second,
-            "p50_us": self.latency.p50,
-            "p99_us": self.latency.p99,
-            "max_us": self.latency.max,
-            "errs": 0,
-            "cli_us_op": 0.0,
-            "srv_us_op": self.cpu_micros,
-        })
-        .to_string()
+        common_json(self.operations_per_second, &self.latency, 0, (0.0, self.cpu_micros))
     }
 }
 

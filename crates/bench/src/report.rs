@@ -177,6 +177,26 @@ impl Report {
     }
 }
 
+/// The figures that every load has, as one line of JSON with the names of [`Report::to_json`].
+/// CPU times are microseconds a request, of the client and of the servers.
+pub(crate) fn common_json(
+    operations_per_second: f64,
+    latency: &Latency,
+    errors: u64,
+    (client_cpu, server_cpu): (f64, f64),
+) -> String {
+    json!({
+        "ops_s": operations_per_second,
+        "p50_us": latency.p50,
+        "p99_us": latency.p99,
+        "max_us": latency.max,
+        "errs": errors,
+        "cli_us_op": client_cpu,
+        "srv_us_op": server_cpu,
+    })
+    .to_string()
+}
+
 /// Most slot ranges that the text lists: those with the longest gaps.
 const RANGES_SHOWN_MAX: usize = 10;
 

@@ -33,9 +33,7 @@ use crate::io::{Introduction, Origin};
 /// What a node knows about its own beginning and that of its peers.
 pub(crate) struct Founding {
     directory: DirectoryId,
-    origin: Origin,
-    /// The directories that a founder saw when it became one.
-    remembered: BTreeMap<NodeId, DirectoryId>,
+    remembered: Remembered,
     peers: BTreeMap<NodeId, Peer>,
 }
 
@@ -49,6 +47,7 @@ struct Peer {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Remembered {
     pub(crate) origin: Origin,
+    /// The directories that a founder saw when it became one.
     pub(crate) directories: BTreeMap<NodeId, DirectoryId>,
 }
 
@@ -60,29 +59,23 @@ impl Founding {
         remembered: Remembered,
     ) -> Self {
         let blank = Peer { incarnation: Incarnation(0), introduction: Introduction::default() };
-        Self {
-            directory,
-            origin: remembered.origin,
-            remembered: remembered.directories,
-            peers: others.map(|node| (node, blank)).collect(),
-        }
+        Self { directory, remembered, peers: others.map(|node| (node, blank)).collect() }
     }
 
     pub(crate) fn origin(&self) -> Origin {
-        self.origin
+        self.remembered.origin
     }
 
     /// What to tell a peer about this node.
     pub(crate) fn introduction(&self, to: NodeId) -> Introduction {
         let heard = self.peers.get(&to).map(|peer| peer.introduction.directory);
-        let remembered = self.remembered.get(&to).copied();
-        let known = match self.origin {
-            Origin::Founder => remembered,
+        let known = match self.origin() {
+            Origin::Founder => self.remembered.directories.get(&to).copied(),
             Origin::Blank | Origin::Replacement => heard,
         };
         Introduction {
             directory: self.directory,
-            origin: self.origin,
+            origin: self.origin(),
             known: known.unwrap_or_default(),
         }
     }
@@ -99,14 +92,15 @@ impl Founding {
     /// What a blank node is, once that is certain. It counts when it is durable, see
     /// [`Founding::settle`].
     pub(crate) fn decide(&self) -> Option<Remembered> {
-        if self.origin != Origin::Blank {
+        if self.origin() != Origin::Blank {
             return None;
         }
+        let replacement =
+            || Some(Remembered { origin: Origin::Replacement, directories: BTreeMap::new() });
         let said = || self.peers.values().map(|peer| peer.introduction);
         let founders = || said().filter(|it| it.origin == Origin::Founder);
         if founders().any(|it| it.known != self.directory) {
-            let directories = BTreeMap::new();
-            return Some(Remembered { origin: Origin::Replacement, directories });
+            return replacement();
         }
         if !said().all(|it| it.known == self.directory) {
             return None;
@@ -115,9 +109,7 @@ impl Founding {
         if replacements > 0 && founders().next().is_none() {
             // With the last founder's directory its memory is lost; but where all the others have
             // come back to a cluster there is one. A blank peer may be about to found it with us.
-            let directories = BTreeMap::new();
-            return (replacements == self.peers.len())
-                .then_some(Remembered { origin: Origin::Replacement, directories });
+            return if replacements == self.peers.len() { replacement() } else { None };
         }
         let seen = self.peers.iter().map(|(node, peer)| (*node, peer.introduction.directory));
         Some(Remembered { origin: Origin::Founder, directories: seen.collect() })
@@ -125,18 +117,17 @@ impl Founding {
 
     /// What [`Founding::decide`] said is durable.
     pub(crate) fn settle(&mut self, decided: Remembered) {
-        self.origin = decided.origin;
-        self.remembered = decided.directories;
+        self.remembered = decided;
     }
 
     /// What must outlive a restart.
-    pub(crate) fn remembered(&self) -> Remembered {
-        Remembered { origin: self.origin, directories: self.remembered.clone() }
+    pub(crate) fn remembered(&self) -> &Remembered {
+        &self.remembered
     }
 
     /// The directory by which this node's replicas go; `None` while it is blank.
     pub(crate) fn own_directory(&self) -> Option<DirectoryId> {
-        in_replicas(self.origin, self.directory)
+        in_replicas(self.origin(), self.directory)
     }
 
     /// The directory by which a peer's replicas go now, as far as it has said.
@@ -336,7 +327,7 @@ mod tests {
         let mut bytes = Vec::new();
         nodes[0].remembered().encode(&mut bytes);
         let again = Remembered::decode(&mut Take::new(&bytes)).expect("it was just encoded");
-        assert_eq!(again, nodes[0].remembered());
+        assert_eq!(&again, nodes[0].remembered());
         assert_eq!(again.directories[&NodeId(3)], DirectoryId(13));
     }
 }

@@ -107,8 +107,11 @@ pub(crate) fn open(
     );
     if report.commits == 0 {
         // The log may have been there and be lost although the meta file is not.
-        identity.directory = directory_id(random);
-        meta.write(identity.encode().as_bytes())?;
+        let new = directory_id(random);
+        if identity.directory != new {
+            identity.directory = new;
+            meta.write(identity.encode().as_bytes())?;
+        }
         // From here on it is not empty: a node that dies in its first moments keeps its number,
         // which others may have heard.
         log.append(&cluster::record::probe()).and_then(|_| log.commit()).map_err(|error| {

@@ -18,13 +18,12 @@ use fastrand::Rng;
 use hdrhistogram::Histogram;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
-use serde_json::json;
 
 use crate::cpu;
 use crate::keys::Names;
 use crate::options::Error;
 use crate::recorder::latencies;
-use crate::report::Latency;
+use crate::report::{Latency, common_json};
 use http2::{Frame, Parsed};
 
 /// What writes call.
@@ -80,16 +79,12 @@ impl EtcdReport {
     /// One line of JSON, with the names of [`crate::Report::to_json`].
     #[must_use]
     pub fn to_json(&self) -> String {
-        json!({
-            "ops_s": self.operations_per_second,
-            "p50_us": self.latency.p50,
-            "p99_us": self.latency.p99,
-            "max_us": self.latency.max,
-            "errs": self.errors,
-            "cli_us_op": self.client_cpu_micros,
-            "srv_us_op": self.server_cpu_micros,
-        })
-        .to_string()
+        common_json(
+            self.operations_per_second,
+            &self.latency,
+            self.errors,
+            (self.client_cpu_micros, self.server_cpu_micros),
+        )
     }
 }
 

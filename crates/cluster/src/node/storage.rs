@@ -248,8 +248,8 @@ impl Node {
         });
         if reclaiming.shards.is_empty() {
             // What the node itself must remember may lie there, too.
-            let decided = self.decided.as_ref().map(|(_, remembered)| remembered.clone());
-            let remembered = decided.unwrap_or_else(|| self.world.founding.remembered());
+            let decided = self.decided.as_ref().map(|(_, remembered)| remembered);
+            let remembered = decided.unwrap_or(self.world.founding.remembered()).clone();
             Record::Origin { remembered }.encode(payload);
             reclaiming.last_write = Some(self.storage.next);
         }

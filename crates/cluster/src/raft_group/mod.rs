@@ -177,11 +177,6 @@ impl RaftGroup {
         ReplicaId::from_engine(self.engine.raft.id).expect("the engine was given an identity")
     }
 
-    /// The directory that the replica on a node lies in, as far as the configuration knows.
-    fn directory_of(&self, node: NodeId) -> DirectoryId {
-        self.replicas().on(node).map_or(DirectoryId::FOUNDING, |replica| replica.directory)
-    }
-
     /// The engine's number of the replica on a node: a shard has at most one there.
     fn number_of(&self, node: NodeId) -> u64 {
         let all = self.engine.raft.prs().iter().map(|(&number, _)| number);
@@ -278,8 +273,8 @@ impl RaftGroup {
                 "the holder's own vote can't be taken; move the lease to another node first",
             );
         }
-        let known = |node: NodeId| ReplicaId { node, directory: self.directory_of(node) };
-        let new = |node: NodeId| ReplicaId { node, directory };
+        let known = |node: NodeId| self.number_of(node);
+        let new = |node: NodeId| ReplicaId { node, directory }.to_engine();
         let steps = match change {
             ReplicaChange::AddLearner(node) => {
                 alloc::vec![(ConfChangeType::AddLearnerNode, new(node))]
@@ -291,10 +286,10 @@ impl RaftGroup {
                 (ConfChangeType::AddLearnerNode, new(node)),
             ],
         };
-        let step = |(kind, replica): (ConfChangeType, ReplicaId)| {
+        let step = |(kind, replica): (ConfChangeType, u64)| {
             let mut single = ConfChangeSingle::default();
             single.set_change_type(kind);
-            single.node_id = replica.to_engine();
+            single.node_id = replica;
             single
         };
         let mut proposal = ConfChangeV2::default();

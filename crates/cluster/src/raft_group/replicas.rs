@@ -73,15 +73,13 @@ impl Replicas {
 
     /// The replica on a node: the one that stays, while one takes another's place.
     pub(crate) fn on(&self, node: NodeId) -> Option<ReplicaId> {
-        let ConfState { voters, learners, learners_next, voters_outgoing, .. } = &self.0;
-        let all = voters.iter().chain(learners).chain(learners_next).chain(voters_outgoing);
-        all.filter_map(|&number| ReplicaId::from_engine(number)).find(|it| it.node == node)
+        self.all().find(|replica| replica.node == node)
     }
 
-    /// All replicas, voters first.
+    /// All replicas, those that are about to go last.
     pub(crate) fn all(&self) -> impl Iterator<Item = ReplicaId> {
         let ConfState { voters, learners, learners_next, voters_outgoing, .. } = &self.0;
-        let all = voters.iter().chain(voters_outgoing).chain(learners).chain(learners_next);
+        let all = voters.iter().chain(learners).chain(learners_next).chain(voters_outgoing);
         all.filter_map(|&number| ReplicaId::from_engine(number))
     }
 
