@@ -22,6 +22,7 @@ use types::{
     ShardId, Slot, SlotRange, SupportEpoch, Term,
 };
 
+use crate::member::Member;
 use crate::raft_group::RaftMessage;
 
 /// Numbers the log writes of one node, in the order they were asked for.
@@ -110,6 +111,9 @@ pub enum Output {
         /// The newest segment that may be reused.
         segment: SegmentId,
     },
+    /// The nodes of the cluster are these from now on, this one among them: talk to the others, and
+    /// to nobody else. Comes with the first turn and with every change.
+    Members(Vec<Member>),
     /// Something worth a line in the log, a metric or a checker's attention.
     Observe(Event),
     /// All leases are handed over (or time ran out): the process may end.

@@ -22,6 +22,7 @@ mod entry;
 mod founding;
 mod frontend;
 mod io;
+mod member;
 mod node;
 mod raft_group;
 pub mod record;
@@ -36,9 +37,10 @@ pub use io::{
     Admission, ClientAddress, Event, Fortification, ForwardOutcome, Input, Introduction, Message,
     Origin, Output, WriteId,
 };
+pub use member::{InvalidMember, Member, PEER_PORT_STEP, Role};
 pub use node::{Node, ReplicaView};
 pub use raft_group::{RaftMessage, ReplicaChange};
 pub use recovery::{RecordError, Recovered, Recovery};
 #[cfg(feature = "planted-bugs")]
 pub use settings::Planted;
-pub use settings::{Member, Redirect, Settings};
+pub use settings::{Redirect, Settings};

@@ -7,18 +7,7 @@ use core::time::Duration;
 
 use types::{NodeId, SlotRange};
 
-/// A node of the cluster as every node's configuration lists it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// The node's number.
-    pub node: NodeId,
-    /// Host name or address at which clients reach the node.
-    pub host: String,
-    /// Port at which clients reach the node.
-    pub port: u16,
-    /// Port at which the other nodes reach it.
-    pub peer_port: u16,
-}
+use crate::member::Member;
 
 /// The settings of one node.
 #[derive(Clone, Debug)]
@@ -149,12 +138,7 @@ mod tests {
     use super::*;
 
     fn settings(nodes: u32, shards: u16) -> Settings {
-        let member = |node| Member {
-            node: NodeId(node),
-            host: String::from("127.0.0.1"),
-            port: 7000,
-            peer_port: 17000,
-        };
+        let member = |node| Member::new(NodeId(node), "127.0.0.1", 7000, 17000);
         let mut settings = Settings::new(NodeId(1), (1..=nodes).map(member).collect());
         settings.shards = shards;
         settings

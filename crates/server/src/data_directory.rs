@@ -240,8 +240,7 @@ mod tests {
     use super::*;
 
     fn settings(node: u32, cluster: &str) -> Settings {
-        let member =
-            Member { node: NodeId(node), host: "127.0.0.1".into(), port: 7001, peer_port: 17001 };
+        let member = Member::new(NodeId(node), "127.0.0.1", 7001, 17001);
         Settings { cluster: cluster.into(), ..Settings::new(NodeId(node), vec![member]) }
     }
 

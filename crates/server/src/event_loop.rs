@@ -268,6 +268,7 @@ impl EventLoop {
                 Output::Resume { session } => self.clients.resume(session),
                 Output::Close { session } => self.clients.close(session, &mut self.core),
                 Output::Release { segment } => self.log.release(segment),
+                Output::Members(_) => {}
                 Output::Observe(event) => events::log(&event),
                 Output::Stopped => {
                     let until = clock::monotonic() + FAREWELL_TIME;

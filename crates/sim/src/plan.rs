@@ -178,11 +178,8 @@ impl Plan {
 
 /// The members of a cluster of this size.
 pub(crate) fn members(nodes: usize) -> Vec<Member> {
-    let member = |number: usize| Member {
-        node: NodeId(number as u32),
-        host: format!("10.0.0.{number}"),
-        port: 7000,
-        peer_port: 17_000,
+    let member = |number: usize| {
+        Member::new(NodeId(number as u32), &format!("10.0.0.{number}"), 7000, 17_000)
     };
     (1..=nodes).map(member).collect()
 }

@@ -174,6 +174,7 @@ impl World {
                     let _ = process.log.release(segment);
                 }
             }
+            Output::Members(_) => {}
             Output::Observe(event) => self.observe(node, &event),
             Output::Stopped => {
                 self.note(format_args!("n{} has stopped", node + 1));

@@ -42,6 +42,10 @@ counter!(
     ShardId(u32), "s"
 );
 counter!(
+    /// One cluster, by a number that was drawn when it began; 0 stands for none yet.
+    ClusterId(u64), "k"
+);
+counter!(
     /// Raft's term, of one shard.
     Term(u64), "t"
 );
@@ -74,6 +78,12 @@ counter!(
     /// One segment file of a node's log. Segments are numbered in the order they were begun.
     SegmentId(u64), "g"
 );
+
+impl ShardId {
+    /// The shard that holds what the Lease Manager must remember, and no client's data. Its lease
+    /// makes its holder the active manager.
+    pub const SYSTEM: Self = Self(0);
+}
 
 impl DirectoryId {
     /// The directory with which a node took part in founding the cluster.

@@ -12,8 +12,8 @@ mod slot;
 mod time;
 
 pub use id::{
-    DirectoryId, Incarnation, LeaseEpoch, LogIndex, NodeId, SegmentId, SessionId, ShardId,
-    SupportEpoch, Term,
+    ClusterId, DirectoryId, Incarnation, LeaseEpoch, LogIndex, NodeId, SegmentId, SessionId,
+    ShardId, SupportEpoch, Term,
 };
 pub use slot::{SLOT_COUNT, Slot, SlotRange};
 pub use time::{Monotonic, Now, UnixMillis};

@@ -24,12 +24,7 @@ pub(super) struct Driver {
 }
 
 pub(super) fn settings(nodes: u32) -> Settings {
-    let member = |node| Member {
-        node: NodeId(node),
-        host: alloc::format!("10.0.0.{node}"),
-        port: 7000,
-        peer_port: 17000,
-    };
+    let member = |node| Member::new(NodeId(node), &alloc::format!("10.0.0.{node}"), 7000, 17000);
     let mut settings = Settings::new(NodeId(1), (1..=nodes).map(member).collect());
     settings.shards = 4;
     settings
@@ -71,6 +66,7 @@ impl Driver {
                     Output::Replies { .. }
                     | Output::Resume { .. }
                     | Output::Release { .. }
+                    | Output::Members(_)
                     | Output::Observe(_)
                     | Output::Stopped => {}
                 }

@@ -12,9 +12,10 @@ use resp::{Protocol, Reply};
 use types::{Incarnation, NodeId, Now, SlotRange};
 
 use super::version_index;
+use crate::member::Member;
 use crate::node::Node;
 use crate::node::routes::Route;
-use crate::settings::{Member, Settings};
+use crate::settings::Settings;
 
 /// Neighbouring shards with the same holder and the same replicas.
 #[derive(Clone, PartialEq, Eq, Debug)]

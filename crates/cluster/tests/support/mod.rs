@@ -19,12 +19,7 @@ pub struct World {
 
 impl World {
     pub fn new(nodes: u32, shards: u16) -> Self {
-        let member = |n: u32| Member {
-            node: NodeId(n),
-            host: "127.0.0.1".into(),
-            port: 7000,
-            peer_port: 17000,
-        };
+        let member = |n: u32| Member::new(NodeId(n), "127.0.0.1", 7000, 17000);
         let now = Now { monotonic: Monotonic(1_000_000_000), wall: UnixMillis(1_700_000_000_000) };
         let node = |n: u32| {
             let mut settings = Settings::new(NodeId(n), (1..=nodes).map(member).collect());
@@ -87,6 +82,7 @@ impl World {
                 | Output::Resume { .. }
                 | Output::Close { .. }
                 | Output::Release { .. }
+                | Output::Members(_)
                 | Output::Stopped => {}
             }
         }

@@ -179,6 +179,18 @@ command_ids! {
     LeaseholdNodes = 216,
     LeaseholdShards = 217,
     LeaseholdTransfer = 218,
+    LeaseholdDecisions = 219,
+    LeaseholdDrain = 220,
+    LeaseholdFreeze = 221,
+    LeaseholdJoin = 222,
+    LeaseholdMetrics = 223,
+    LeaseholdPin = 224,
+    LeaseholdPlan = 225,
+    LeaseholdPolicy = 226,
+    LeaseholdRemove = 227,
+    LeaseholdStatus = 228,
+    LeaseholdUnpin = 229,
+    LeaseholdWhy = 230,
 }
 
 impl CommandId {

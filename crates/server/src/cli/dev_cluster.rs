@@ -20,8 +20,6 @@ use super::dev::DevArguments;
 use crate::clock;
 use crate::config::{Config, Sources};
 
-/// How far the ports for nodes lie above those for clients.
-const PEER_PORT_STEP: u16 = 10_000;
 /// How long nodes may take to stop before they are killed.
 const STOP_TIME: Duration = Duration::from_secs(8);
 /// A node that ends sooner after its start than this would only end again.
@@ -278,7 +276,7 @@ fn settings_file(
         String::from("members = ["),
     ];
     for DevNode { number, port, .. } in nodes {
-        let peer_port = port + PEER_PORT_STEP;
+        let peer_port = port + cluster::PEER_PORT_STEP;
         lines.push(format!("    '{number}=127.0.0.1:{port}:{peer_port}',"));
     }
     lines.push(String::from("]"));

@@ -18,7 +18,6 @@ use types::NodeId;
 
 pub(crate) use document::{explain, markdown};
 use table::SETTINGS;
-pub(crate) use value::show_member;
 
 /// Everything an operator may choose about one node, checked.
 #[derive(Clone, Debug)]
@@ -73,8 +72,7 @@ pub(crate) struct Config {
 impl Default for Config {
     /// A cluster of one node that serves this machine.
     fn default() -> Self {
-        let member =
-            Member { node: NodeId(1), host: "127.0.0.1".into(), port: 7001, peer_port: 17001 };
+        let member = Member::new(NodeId(1), "127.0.0.1", 7001, 17001);
         let core = Settings::new(NodeId(1), vec![member]);
         Self {
             node: 1,
@@ -207,7 +205,7 @@ impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         let own = self.members.iter().find(|member| u64::from(member.node.0) == self.node);
         let Some(own) = own else {
-            let known = self.members.iter().map(show_member).collect::<Vec<_>>().join(", ");
+            let known = self.members.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             return Err(ConfigError(format!(
                 "the setting `node` is {}, but `members` has no such node: {known}.\n\
                  To fix it: give this node a number of the list, or add it to `members` on every \

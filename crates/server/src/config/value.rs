@@ -9,11 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cluster::{Member, Redirect};
-use types::NodeId;
 use types::limits::{NAME_BYTES_MAX, NODES_MAX};
-
-/// How far above the client port the peer port lies when a member does not name one.
-const PEER_PORT_STEP: u16 = 10_000;
 
 /// A setting's place in the configuration, with what may be put there.
 pub(crate) enum Field<'a> {
@@ -188,7 +184,8 @@ pub(crate) fn show_bytes(value: u64) -> String {
 /// Members separated by commas or blanks, in any order.
 fn parse_members(text: &str) -> Result<Vec<Member>, String> {
     let parts = text.split([',', ' ', '\n']).filter(|part| !part.is_empty());
-    let mut members = parts.map(parse_member).collect::<Result<Vec<_>, _>>()?;
+    let members = parts.map(|part| part.parse::<Member>().map_err(|error| error.to_string()));
+    let mut members = members.collect::<Result<Vec<_>, _>>()?;
     members.sort_by_key(|member| member.node);
     if let Some(twice) = members.windows(2).find(|pair| pair[0].node == pair[1].node) {
         return Err(format!("a list in which each node occurs once ({} twice)", twice[0].node.0));
@@ -199,47 +196,8 @@ fn parse_members(text: &str) -> Result<Vec<Member>, String> {
     Ok(members)
 }
 
-/// `NODE=HOST:PORT` or `NODE=HOST:PORT:PEERPORT`; an IPv6 host stands in brackets.
-fn parse_member(text: &str) -> Result<Member, String> {
-    let wrong =
-        |what: &str| format!("NODE=HOST:PORT or NODE=HOST:PORT:PEERPORT ({what} in `{text}`)");
-    let (node, address) = text.split_once('=').ok_or_else(|| wrong("there is no `=`"))?;
-    let node = node.parse().ok().filter(|node| *node > 0);
-    let node = NodeId(node.ok_or_else(|| wrong("the node is no number above 0"))?);
-    let (host, ports) = match address.strip_prefix('[') {
-        Some(rest) => rest.split_once("]:"),
-        None => address.split_once(':'),
-    }
-    .ok_or_else(|| wrong("there is no port"))?;
-    if host.is_empty() || host.len() > 255 || !host.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(wrong("the host is not a name or an address"));
-    }
-    let (port, peer_port) = match ports.split_once(':') {
-        Some((port, peer_port)) => (port.parse().ok(), peer_port.parse().ok()),
-        None => {
-            let port: Option<u16> = ports.parse().ok();
-            (port, port.and_then(|port| port.checked_add(PEER_PORT_STEP)))
-        }
-    };
-    let port = port.filter(|it| *it > 0).ok_or_else(|| wrong("the port is not 1 to 65535"))?;
-    let peer_port = peer_port
-        .filter(|it| *it > 0 && *it != port)
-        .ok_or_else(|| wrong("the peer port, by default PORT + 10000, is not 1 to 65535"))?;
-    Ok(Member { node, host: host.to_owned(), port, peer_port })
-}
-
 fn show_members(members: &[Member]) -> String {
-    members.iter().map(show_member).collect::<Vec<_>>().join(",")
-}
-
-/// A member as [`parse_members`] reads it.
-pub(crate) fn show_member(member: &Member) -> String {
-    let Member { node, host, port, peer_port } = member;
-    if host.contains(':') {
-        format!("{}=[{host}]:{port}:{peer_port}", node.0)
-    } else {
-        format!("{}={host}:{port}:{peer_port}", node.0)
-    }
+    members.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]

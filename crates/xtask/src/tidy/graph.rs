@@ -44,7 +44,7 @@ const RULES: [Rule; 13] = [
     Rule {
         name: "cluster",
         folder: "cluster",
-        ours: &["types", "resp", "keyspace"],
+        ours: &["types", "resp", "keyspace", "placement"],
         others: &["bytes", "foldhash", "hashbrown", "raft", "slog", "smallvec"],
         development: &[],
         pure: true,

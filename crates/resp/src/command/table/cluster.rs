@@ -163,6 +163,20 @@ pub(super) static COMMANDS: &[Command] = &[
         .about("A container for commands about shards and leases", "Depends on subcommand.")
         .takes(-2, &[], &[])
         .container(&[
+            command("leasehold|decisions", "0.1.0")
+                .about("List what the Lease Manager decided, why, and what became of it",
+                    "O(N) where N is the number of decisions")
+                .takes(-2, &[F::ADMIN, F::STALE, F::NOSCRIPT, F::NO_MULTI], &[])
+                .tips(&["nondeterministic_output"])
+                .runs(Handler::Cluster, Id::LeaseholdDecisions),
+            command("leasehold|drain", "0.1.0")
+                .about("Let all leases leave a node, or let them come again", "O(N) where N is the number of shards")
+                .takes(-3, &[F::ADMIN, F::STALE, F::NOSCRIPT, F::NO_MULTI], &[])
+                .runs(Handler::Cluster, Id::LeaseholdDrain),
+            command("leasehold|freeze", "0.1.0")
+                .about("Let only failures and orders move leases, or end that", "O(1)")
+                .takes(3, &[F::ADMIN, F::STALE, F::NOSCRIPT, F::NO_MULTI], &[])
+                .runs(Handler::Cluster, Id::LeaseholdFreeze),
             command("leasehold|help", "0.1.0")
                 .about("Show helpful text about the different subcommands", "O(1)")
                 .takes(2, &[F::LOADING, F::STALE], &[])
@@ -172,22 +186,67 @@ pub(super) static COMMANDS: &[Command] = &[
                 .takes(-2, &[F::ADMIN, F::STALE], &[])
                 .tips(&["nondeterministic_output"])
                 .runs(Handler::Cluster, Id::LeaseholdInfo),
+            command("leasehold|join", "0.1.0")
+                .about("Add a node to the cluster", "O(N) where N is the number of nodes")
+                .takes(3, &[F::ADMIN, F::STALE, F::NOSCRIPT, F::NO_MULTI], &[])
+                .runs(Handler::Cluster, Id::LeaseholdJoin),
+            command("leasehold|metrics", "0.1.0")
+                .about("Report the figures of this node in the text format of Prometheus",
+                    "O(N) where N is the number of shards")
+                .takes(2, &[F::ADMIN, F::STALE, F::NOSCRIPT, F::NO_MULTI], &[])
+                .tips(&["nondeterministic_output"])
+                .runs(Handler::Cluster, Id::LeaseholdMetrics),
             command("leasehold|nodes", "0.1.0")
                 .about("List the nodes: their addresses, support and leases",
                     "O(N) where N is the number of nodes")
                 .takes(2, &[F::ADMIN, F::STALE], &[])
                 .tips(&["nondeterministic_output"])
                 .runs(Handler::Cluster, Id::LeaseholdNodes),
+            command("leasehold|pin", "0.1.0")
+                .about("Keep the lease of a shard on a node or in a zone", "O(1)")
+                .takes(5, &[F::ADMIN, F::STALE, F::NOSCRIPT, F::NO_MULTI], &[])
+                .runs(Handler::Cluster, Id::LeaseholdPin),
+            command("leasehold|plan", "0.1.0")
+                .about("Show what the Lease Manager would do now",
+                    "O(N) where N is the number of shards")
+                .takes(2, &[F::ADMIN, F::STALE, F::NOSCRIPT, F::NO_MULTI], &[])
+                .tips(&["nondeterministic_output"])
+                .runs(Handler::Cluster, Id::LeaseholdPlan),
+            command("leasehold|policy", "0.1.0")
+                .about("Show or change the settings of the Lease Manager", "O(1)")
+                .takes(-2, &[F::ADMIN, F::STALE, F::NOSCRIPT, F::NO_MULTI], &[])
+                .tips(&["nondeterministic_output"])
+                .runs(Handler::Cluster, Id::LeaseholdPolicy),
+            command("leasehold|remove", "0.1.0")
+                .about("Let leases and replicas leave a node, and then the node the cluster",
+                    "O(N) where N is the number of shards")
+                .takes(3, &[F::ADMIN, F::STALE, F::NOSCRIPT, F::NO_MULTI], &[])
+                .runs(Handler::Cluster, Id::LeaseholdRemove),
             command("leasehold|shards", "0.1.0")
                 .about("List the shards: their slots, replicas, holders, readers and lease epochs",
                     "O(N) where N is the number of shards")
                 .takes(-2, &[F::ADMIN, F::STALE], &[])
                 .tips(&["nondeterministic_output"])
                 .runs(Handler::Cluster, Id::LeaseholdShards),
+            command("leasehold|status", "0.1.0")
+                .about("Report nodes and shards as the Lease Manager sees them",
+                    "O(N) where N is the number of shards")
+                .takes(2, &[F::ADMIN, F::STALE, F::NOSCRIPT, F::NO_MULTI], &[])
+                .tips(&["nondeterministic_output"])
+                .runs(Handler::Cluster, Id::LeaseholdStatus),
             command("leasehold|transfer", "0.1.0")
                 .about("Transfer the lease of a shard to another of its replicas", "O(1)")
                 .takes(-4, &[F::ADMIN, F::STALE, F::NOSCRIPT, F::NO_MULTI], &[])
                 .runs(Handler::Cluster, Id::LeaseholdTransfer),
+            command("leasehold|unpin", "0.1.0")
+                .about("Let the lease of a shard move again", "O(1)")
+                .takes(3, &[F::ADMIN, F::STALE, F::NOSCRIPT, F::NO_MULTI], &[])
+                .runs(Handler::Cluster, Id::LeaseholdUnpin),
+            command("leasehold|why", "0.1.0")
+                .about("Explain why the lease of a shard is where it is", "O(1)")
+                .takes(3, &[F::ADMIN, F::STALE, F::NOSCRIPT, F::NO_MULTI], &[])
+                .tips(&["nondeterministic_output"])
+                .runs(Handler::Cluster, Id::LeaseholdWhy),
         ]),
     command("readonly", "3.0.0")
         .about("Enables read queries for a connection to a cluster replica node", "O(1)")
