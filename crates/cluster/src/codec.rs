@@ -1,6 +1,7 @@
 //! Messages between nodes as bytes: one tag, then the fields. The transport frames and checksums
 //! them; here every length is checked.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -13,11 +14,14 @@ use types::{
 pub use crate::bytes_codec::CodecError;
 use crate::bytes_codec::{Put, Take};
 use crate::entry::{put_nodes, take_nodes};
-use crate::io::{Fortification, ForwardOutcome, Introduction, Message};
+use crate::io::{
+    Fortification, ForwardOutcome, Introduction, Membership, Message, Order, OrderOutcome,
+};
 use crate::raft_group::RaftMessage;
+use crate::report_codec;
 
 /// Version of the language between nodes. Nodes of different versions refuse each other.
-pub const PEER_PROTOCOL_VERSION: u32 = 1;
+pub const PEER_PROTOCOL_VERSION: u32 = 2;
 
 /// Appends the message to a buffer.
 pub fn encode(message: &Message, into: &mut Vec<u8>) {
@@ -56,13 +60,23 @@ pub fn encode(message: &Message, into: &mut Vec<u8>) {
             into.put_u64(transfer.0);
             into.put_u16(slot.number());
         }
-        Message::Forward { request, incarnation, shard, ordered, resp3, session, operation } => {
+        Message::Forward {
+            request,
+            incarnation,
+            shard,
+            ordered,
+            resp3,
+            session,
+            origin,
+            operation,
+        } => {
             into.put_u8(6);
             into.put_u64(*request);
             into.put_u64(incarnation.0);
             into.put_u32(shard.0);
             into.put_u8(u8::from(*ordered) | u8::from(*resp3) << 1);
             into.put_u64(session.0);
+            into.put_u32(origin.0);
             into.put_bytes(operation);
         }
         Message::ForwardReply { request, outcome } => {
@@ -89,17 +103,26 @@ pub fn encode(message: &Message, into: &mut Vec<u8>) {
             into.put_u32(holder.0);
             put_nodes(replicas, into);
         }
-        Message::Transfer { request, shard, target, epoch } => {
+        Message::Order { number, shard, order } => {
             into.put_u8(9);
-            into.put_u64(*request);
+            into.put_u64(*number);
             into.put_u32(shard.0);
-            into.put_u32(target.0);
-            into.put_u64(epoch.0);
+            put_order(order, into);
         }
-        Message::TransferReply { request, error } => {
+        Message::OrderReply { number, outcome } => {
             into.put_u8(10);
-            into.put_u64(*request);
-            into.put_bytes(error.as_bytes());
+            into.put_u64(*number);
+            match outcome {
+                OrderOutcome::Begun => into.put_u8(0),
+                OrderOutcome::Stale(text) => {
+                    into.put_u8(1);
+                    into.put_bytes(text.as_bytes());
+                }
+                OrderOutcome::Refused(text) => {
+                    into.put_u8(2);
+                    into.put_bytes(text.as_bytes());
+                }
+            }
         }
         Message::TopologyClient { host, library } => {
             into.put_u8(11);
@@ -116,7 +139,55 @@ pub fn encode(message: &Message, into: &mut Vec<u8>) {
             into.put_u32(shard.0);
             into.put_u64(term.0);
         }
+        Message::AskRoutes => into.put_u8(15),
+        Message::Report(report) => {
+            into.put_u8(16);
+            report_codec::encode(report, into);
+        }
+        Message::Members(membership) => {
+            into.put_u8(14);
+            membership.encode(into);
+        }
     }
+}
+
+fn put_order(order: &Order, into: &mut Vec<u8>) {
+    match order {
+        Order::Transfer { target, epoch } => {
+            into.put_u8(0);
+            into.put_u32(target.0);
+            // No lease has this epoch: the first one is the next.
+            into.put_u64(epoch.unwrap_or_default().0);
+        }
+        Order::Campaign { epoch } => {
+            into.put_u8(1);
+            into.put_u64(epoch.0);
+        }
+        Order::Succession { heirs, epoch } => {
+            into.put_u8(2);
+            put_nodes(heirs, into);
+            into.put_u64(epoch.0);
+        }
+        Order::Replicas { goal, generation } => {
+            into.put_u8(3);
+            put_nodes(goal, into);
+            into.put_u64(*generation);
+        }
+    }
+}
+
+fn take_order(from: &mut Take<'_>) -> Result<Order, CodecError> {
+    Ok(match from.u8()? {
+        0 => {
+            let target = NodeId(from.u32()?);
+            let epoch = LeaseEpoch(from.u64()?);
+            Order::Transfer { target, epoch: (epoch != LeaseEpoch(0)).then_some(epoch) }
+        }
+        1 => Order::Campaign { epoch: LeaseEpoch(from.u64()?) },
+        2 => Order::Succession { heirs: take_nodes(from)?, epoch: LeaseEpoch(from.u64()?) },
+        3 => Order::Replicas { goal: take_nodes(from)?, generation: from.u64()? },
+        4..=u8::MAX => return Err(CodecError("a known kind of order")),
+    })
 }
 
 fn put_fortification(fortified: Option<Fortification>, into: &mut Vec<u8>) {
@@ -194,17 +265,27 @@ fn decode_fields(from: &mut Take<'_>) -> Result<Message, CodecError> {
             holder: NodeId(from.u32()?),
             replicas: take_nodes(from)?,
         },
-        9 => Message::Transfer {
-            request: from.u64()?,
+        9 => Message::Order {
+            number: from.u64()?,
             shard: ShardId(from.u32()?),
-            target: NodeId(from.u32()?),
-            epoch: LeaseEpoch(from.u64()?),
+            order: take_order(from)?,
         },
-        10 => Message::TransferReply { request: from.u64()?, error: text(from)? },
+        10 => Message::OrderReply {
+            number: from.u64()?,
+            outcome: match from.u8()? {
+                0 => OrderOutcome::Begun,
+                1 => OrderOutcome::Stale(text(from)?),
+                2 => OrderOutcome::Refused(text(from)?),
+                3..=u8::MAX => return Err(CodecError("a known outcome of an order")),
+            },
+        },
         11 => Message::TopologyClient { host: text(from)?, library: text(from)? },
         12 => Message::AskRelease { shard: ShardId(from.u32()?), term: Term(from.u64()?) },
         13 => Message::Release { shard: ShardId(from.u32()?), term: Term(from.u64()?) },
-        0 | 14..=u8::MAX => return Err(CodecError("a known kind of message")),
+        14 => Message::Members(Membership::decode(from)?),
+        15 => Message::AskRoutes,
+        16 => Message::Report(Box::new(report_codec::decode(from)?)),
+        0 | 17..=u8::MAX => return Err(CodecError("a known kind of message")),
     })
 }
 
@@ -220,6 +301,7 @@ fn decode_forward(from: &mut Take<'_>) -> Result<Message, CodecError> {
         ordered: flags & 1 != 0,
         resp3: flags & 2 != 0,
         session: SessionId(from.u64()?),
+        origin: placement::Origin(from.u32()?),
         operation: Bytes::copy_from_slice(from.bytes()?),
     })
 }

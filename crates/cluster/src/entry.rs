@@ -3,7 +3,8 @@
 //! An entry is a *batch*: the operations that clients proposed to the shard during one turn of
 //! the event loop, with what makes them deterministic (the holder's wall time and a random
 //! seed), fenced by the lease epoch (rule R28). Or it is a *lease record*, the first entry that a
-//! new holder proposes, or a new succession order. Engine entries without data are skipped.
+//! new holder proposes, a new succession order, or a new goal for the replicas. Engine entries
+//! without data are skipped.
 
 use alloc::vec::Vec;
 
@@ -19,6 +20,7 @@ pub(crate) type Args<'a> = SmallVec<[&'a [u8]; 8]>;
 const BATCH: u8 = 1;
 const LEASE_RECORD: u8 = 2;
 const SUCCESSION: u8 = 3;
+const GOAL: u8 = 4;
 
 const SINGLE: u8 = 0;
 const GROUP: u8 = 1;
@@ -32,6 +34,7 @@ const RANDOM: u8 = 8;
 const SCAN: u8 = 9;
 const COUNT_IN_SLOT: u8 = 10;
 const KEYS_IN_SLOT: u8 = 11;
+const MANAGE: u8 = 12;
 
 /// An entry of a shard's log.
 #[derive(Clone, PartialEq, Debug)]
@@ -39,6 +42,7 @@ pub(crate) enum Entry<'a> {
     Batch { header: BatchHeader, operations: Operations<'a> },
     Lease(LeaseRecord),
     Succession(Vec<NodeId>),
+    Goal(Vec<NodeId>),
 }
 
 /// What makes a batch deterministic, and fences it.
@@ -102,6 +106,8 @@ pub(crate) enum Operation<'a> {
     Unwatch,
     /// A question about the whole shard. Never in a log.
     Survey(Survey<'a>),
+    /// A command for the Lease Manager, at the system shard. Never in a log.
+    Manage(Command<'a>),
 }
 
 /// A question about a whole shard, from which answers about all data are put together.
@@ -144,6 +150,7 @@ impl Operation<'_> {
             Operation::Watch { .. } => OperationKind::Watch,
             Operation::Unwatch => OperationKind::Unwatch,
             Operation::Survey(_) => OperationKind::Read,
+            Operation::Manage(_) => OperationKind::Manage,
         }
     }
 
@@ -166,13 +173,15 @@ pub(crate) enum OperationKind {
     Watch,
     /// Ends a watch.
     Unwatch,
+    /// Goes to the Lease Manager.
+    Manage,
 }
 
 impl OperationKind {
     /// Whether the reply is more than an acknowledgement.
     pub(crate) fn replies(self) -> bool {
         match self {
-            Self::Read | Self::Write | Self::WatchedGroup => true,
+            Self::Read | Self::Write | Self::WatchedGroup | Self::Manage => true,
             Self::Watch | Self::Unwatch => false,
         }
     }
@@ -201,9 +210,17 @@ pub(crate) fn encode_lease(record: &LeaseRecord) -> Vec<u8> {
 }
 
 pub(crate) fn encode_succession(order: &[NodeId]) -> Vec<u8> {
+    encode_nodes(SUCCESSION, order)
+}
+
+pub(crate) fn encode_goal(goal: &[NodeId]) -> Vec<u8> {
+    encode_nodes(GOAL, goal)
+}
+
+fn encode_nodes(kind: u8, nodes: &[NodeId]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    bytes.put_u8(SUCCESSION);
-    put_nodes(order, &mut bytes);
+    bytes.put_u8(kind);
+    put_nodes(nodes, &mut bytes);
     bytes
 }
 
@@ -231,6 +248,7 @@ pub(crate) fn decode(data: &[u8]) -> Result<Option<Entry<'_>>, CodecError> {
             },
         }),
         SUCCESSION => Entry::Succession(take_nodes(&mut from)?),
+        GOAL => Entry::Goal(take_nodes(&mut from)?),
         _ => return Err(CodecError("a known kind of entry")),
     };
     Ok(Some(entry))
@@ -277,6 +295,12 @@ pub(crate) fn put_watch(slot: Slot, keys: &[&[u8]], into: &mut Vec<u8>) {
 
 pub(crate) fn put_unwatch(into: &mut Vec<u8>) {
     into.put_u8(UNWATCH);
+}
+
+/// Appends a command for the Lease Manager.
+pub(crate) fn put_manage(id: CommandId, args: &[&[u8]], into: &mut Vec<u8>) {
+    into.put_u8(MANAGE);
+    put_command(id, args, into);
 }
 
 pub(crate) fn put_survey(survey: Survey<'_>, into: &mut Vec<u8>) {
@@ -346,6 +370,7 @@ impl<'a> Operations<'a> {
             SCAN => Operation::Survey(self.scan()?),
             COUNT_IN_SLOT => Operation::Survey(Survey::CountInSlot(self.slot()?)),
             KEYS_IN_SLOT => Operation::Survey(Survey::KeysInSlot(self.slot()?, self.rest.u64()?)),
+            MANAGE => Operation::Manage(self.command()?),
             _ => return Err(CodecError("a known kind of operation")),
         };
         Ok(Some(operation))

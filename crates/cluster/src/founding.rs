@@ -25,13 +25,14 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use types::{DirectoryId, Incarnation, NodeId};
+use types::{ClusterId, DirectoryId, Incarnation, NodeId};
 
 use crate::bytes_codec::{CodecError, Put, Take};
-use crate::io::{Introduction, Origin};
+use crate::io::{Introduction, Membership, Origin};
 
 /// What a node knows about its own beginning and that of its peers.
 pub(crate) struct Founding {
+    me: NodeId,
     directory: DirectoryId,
     remembered: Remembered,
     peers: BTreeMap<NodeId, Peer>,
@@ -49,17 +50,49 @@ pub(crate) struct Remembered {
     pub(crate) origin: Origin,
     /// The directories that a founder saw when it became one.
     pub(crate) directories: BTreeMap<NodeId, DirectoryId>,
+    /// The newest list of the cluster's nodes that the node has been told.
+    pub(crate) membership: Membership,
 }
 
 impl Founding {
-    /// A node of a cluster with these other members, and what its log says.
-    pub(crate) fn new(
-        directory: DirectoryId,
-        others: impl Iterator<Item = NodeId>,
-        remembered: Remembered,
-    ) -> Self {
+    /// A node that runs on this directory, and what its log says.
+    pub(crate) fn new(me: NodeId, directory: DirectoryId, remembered: Remembered) -> Self {
+        let mut founding = Self { me, directory, remembered, peers: BTreeMap::new() };
+        founding.meet_members();
+        founding
+    }
+
+    /// Forgets who is no member, and expects to hear of those who are.
+    fn meet_members(&mut self) {
+        let (me, members) = (self.me, &self.remembered.membership);
+        self.peers.retain(|node, _| members.contains(*node));
         let blank = Peer { incarnation: Incarnation(0), introduction: Introduction::default() };
-        Self { directory, remembered, peers: others.map(|node| (node, blank)).collect() }
+        for node in members.nodes().filter(|node| *node != me) {
+            self.peers.entry(node).or_insert(blank);
+        }
+    }
+
+    /// The nodes of the cluster, this one among them unless it was removed.
+    pub(crate) fn members(&self) -> &Membership {
+        &self.remembered.membership
+    }
+
+    /// Takes a newer list of the nodes.
+    pub(crate) fn set_members(&mut self, membership: Membership) {
+        self.remembered.membership = membership;
+        self.meet_members();
+    }
+
+    /// Whether a peer has said who it is, and is not of another cluster.
+    pub(crate) fn is_acquainted(&self, peer: NodeId) -> bool {
+        let said = self.peers.get(&peer).filter(|peer| peer.incarnation > Incarnation(0));
+        said.is_some_and(|peer| self.is_ours(peer.introduction.cluster))
+    }
+
+    /// Whether a node that names this cluster belongs to ours, as far as either knows.
+    pub(crate) fn is_ours(&self, cluster: ClusterId) -> bool {
+        let own = self.remembered.membership.cluster;
+        own == cluster || own == ClusterId(0) || cluster == ClusterId(0)
     }
 
     pub(crate) fn origin(&self) -> Origin {
@@ -77,6 +110,8 @@ impl Founding {
             directory: self.directory,
             origin: self.origin(),
             known: known.unwrap_or_default(),
+            cluster: self.remembered.membership.cluster,
+            members: self.remembered.membership.version,
         }
     }
 
@@ -95,11 +130,20 @@ impl Founding {
         if self.origin() != Origin::Blank {
             return None;
         }
-        let replacement =
-            || Some(Remembered { origin: Origin::Replacement, directories: BTreeMap::new() });
+        let decided = |origin, directories| {
+            let membership = self.remembered.membership.clone();
+            Some(Remembered { origin, directories, membership })
+        };
+        let replacement = || decided(Origin::Replacement, BTreeMap::new());
         let said = || self.peers.values().map(|peer| peer.introduction);
         let founders = || said().filter(|it| it.origin == Origin::Founder);
         if founders().any(|it| it.known != self.directory) {
+            return replacement();
+        }
+        let began =
+            |it: &Introduction| it.origin == Origin::Replacement && it.cluster != ClusterId(0);
+        if founders().next().is_none() && said().any(|it| began(&it)) {
+            // The cluster has begun, and whoever founded it is away or gone: this node joins.
             return replacement();
         }
         if !said().all(|it| it.known == self.directory) {
@@ -112,12 +156,14 @@ impl Founding {
             return if replacements == self.peers.len() { replacement() } else { None };
         }
         let seen = self.peers.iter().map(|(node, peer)| (*node, peer.introduction.directory));
-        Some(Remembered { origin: Origin::Founder, directories: seen.collect() })
+        decided(Origin::Founder, seen.collect())
     }
 
     /// What [`Founding::decide`] said is durable.
     pub(crate) fn settle(&mut self, decided: Remembered) {
-        self.remembered = decided;
+        let Remembered { origin, directories, membership: _ } = decided;
+        self.remembered.origin = origin;
+        self.remembered.directories = directories;
     }
 
     /// What must outlive a restart.
@@ -160,6 +206,7 @@ impl Remembered {
             into.put_u32(node.0);
             into.put_u32(directory.0);
         }
+        self.membership.encode(into);
     }
 
     pub(crate) fn decode(from: &mut Take<'_>) -> Result<Self, CodecError> {
@@ -169,7 +216,7 @@ impl Remembered {
         for _ in 0..count {
             directories.insert(NodeId(from.u32()?), DirectoryId(from.u32()?));
         }
-        Ok(Self { origin, directories })
+        Ok(Self { origin, directories, membership: Membership::decode(from)? })
     }
 }
 
@@ -178,6 +225,8 @@ impl Introduction {
         into.put_u32(self.directory.0);
         self.origin.encode(into);
         into.put_u32(self.known.0);
+        into.put_u64(self.cluster.0);
+        into.put_u64(self.members);
     }
 
     pub(crate) fn decode(from: &mut Take<'_>) -> Result<Self, CodecError> {
@@ -185,6 +234,8 @@ impl Introduction {
             directory: DirectoryId(from.u32()?),
             origin: Origin::decode(from)?,
             known: DirectoryId(from.u32()?),
+            cluster: ClusterId(from.u64()?),
+            members: from.u64()?,
         })
     }
 }
@@ -211,13 +262,17 @@ impl Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::member::Member;
 
     const OLD: Incarnation = Incarnation(1);
     const NEW: Incarnation = Incarnation(9);
 
     fn blank(node: u32, directory: u32) -> Founding {
-        let others = (1..=3).filter(move |other| *other != node).map(NodeId);
-        Founding::new(DirectoryId(directory), others, Remembered::default())
+        let members: Vec<Member> =
+            (1..=3).map(|node| Member::new(NodeId(node), "h", 1, 2)).collect();
+        let membership = Membership::of_settings(&members, 16);
+        let remembered = Remembered { membership, ..Remembered::default() };
+        Founding::new(NodeId(node), DirectoryId(directory), remembered)
     }
 
     fn tell(from: (u32, &Founding), (to, hearer): (u32, &mut Founding)) {

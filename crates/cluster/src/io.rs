@@ -13,13 +13,14 @@
 //! - A write that fails ends the process. It never becomes an input.
 //! - A message may be lost, delayed, duplicated or reordered; that is the core's problem.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 use types::{
-    DirectoryId, Incarnation, LeaseEpoch, LogIndex, Monotonic, NodeId, SegmentId, SessionId,
-    ShardId, Slot, SlotRange, SupportEpoch, Term,
+    ClusterId, DirectoryId, Incarnation, LeaseEpoch, LogIndex, Monotonic, NodeId, SegmentId,
+    SessionId, ShardId, Slot, SlotRange, SupportEpoch, Term,
 };
 
 use crate::member::Member;
@@ -226,6 +227,8 @@ pub enum Message {
         resp3: bool,
         /// The client's session, for WATCH.
         session: SessionId,
+        /// Where the client is.
+        origin: placement::Origin,
         /// The request, as in a log entry (see `entry`).
         operation: Bytes,
     },
@@ -249,24 +252,29 @@ pub enum Message {
         /// All replicas, for clients that want to know.
         replicas: Vec<NodeId>,
     },
-    /// An operator's order to the holder: move the lease.
-    Transfer {
+    /// An order of the Lease Manager, or of an operator, to the node that it is for. The shard
+    /// judges it and may refuse.
+    Order {
         /// Numbers the sender's orders, for the answer.
-        request: u64,
+        number: u64,
         /// The shard.
         shard: ShardId,
-        /// The new holder.
-        target: NodeId,
-        /// The lease the order is about: refused if it isn't the current one.
-        epoch: LeaseEpoch,
+        /// What it is to do.
+        order: Order,
     },
     /// The answer to an order.
-    TransferReply {
+    OrderReply {
         /// The order's number.
-        request: u64,
-        /// Empty if done, else why not.
-        error: String,
+        number: u64,
+        /// What came of it so far.
+        outcome: OrderOutcome,
     },
+    /// Who the nodes of the cluster are, as the sender knows.
+    Members(Membership),
+    /// How the sender and the shards that it holds do, for the active manager.
+    Report(Box<placement::Report>),
+    /// "Which shards do you hold?" The answers are [`Message::Route`]s.
+    AskRoutes,
     /// Clients with this address and library have asked for the topology.
     TopologyClient {
         /// The client's address.
@@ -274,6 +282,63 @@ pub enum Message {
         /// The name the client's library gives itself.
         library: String,
     },
+}
+
+/// What a shard may be ordered to do. Whoever gives the order may know little or old things: an
+/// order names the lease epoch or the generation that it is about, and the shard refuses it if that
+/// is not the current one (rule R28).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Order {
+    /// To the holder: hand the lease over.
+    Transfer {
+        /// The new holder.
+        target: NodeId,
+        /// The lease that is meant; `None`: whichever there is.
+        epoch: Option<LeaseEpoch>,
+    },
+    /// To an heir of a shard that nobody holds: stand for election.
+    Campaign {
+        /// The newest lease that the sender knows.
+        epoch: LeaseEpoch,
+    },
+    /// To the holder: this is the order in which the heirs should campaign.
+    Succession {
+        /// All voters but the holder, the best first.
+        heirs: Vec<NodeId>,
+        /// The lease during which it is meant.
+        epoch: LeaseEpoch,
+    },
+    /// To the holder: these nodes should have the replicas.
+    Replicas {
+        /// The nodes.
+        goal: Vec<NodeId>,
+        /// The version of the replica set that is meant.
+        generation: u64,
+    },
+}
+
+/// What came of an order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum OrderOutcome {
+    /// It is under way.
+    Begun,
+    /// It is about a lease or a generation that is over; the text says which. Nothing was done.
+    Stale(String),
+    /// It can't be done now, for this reason. Nothing was done.
+    Refused(String),
+}
+
+/// The nodes of the cluster, as the Lease Manager's replicated state says.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Membership {
+    /// Tells this cluster from others of the same name.
+    pub cluster: ClusterId,
+    /// Counts the changes of the list; 0: nobody has told yet, the list is that of the settings.
+    pub version: u64,
+    /// Into how many shards the slots were cut when the cluster began.
+    pub shards: u16,
+    /// The nodes in ascending order of their numbers.
+    pub members: Vec<Member>,
 }
 
 /// What a follower promises a leader in one shard: while the support lasts it neither campaigns
@@ -319,6 +384,10 @@ pub struct Introduction {
     /// The receiver's directory: the one that a founder remembers from the founding, or else the
     /// one that the sender has heard of last; 0 for none.
     pub known: DirectoryId,
+    /// The sender's cluster, if it knows.
+    pub cluster: ClusterId,
+    /// Which version of the list of nodes it knows: who knows a newer one tells it.
+    pub members: u64,
 }
 
 impl Message {
@@ -455,6 +524,38 @@ pub enum Event {
         voters: Vec<NodeId>,
         /// The learners.
         learners: Vec<NodeId>,
+    },
+    /// The list of the cluster's nodes is another one.
+    MembersChanged {
+        /// Its version.
+        version: u64,
+        /// The nodes.
+        members: Vec<NodeId>,
+    },
+    /// This node is no longer a member of the cluster: nothing of it is needed any more.
+    Removed,
+    /// A node of another cluster talks to this one; what it says is ignored.
+    ForeignCluster {
+        /// The number that it goes by.
+        peer: NodeId,
+        /// Its cluster.
+        cluster: ClusterId,
+    },
+    /// This node is the active Lease Manager from now on.
+    ManagerBegun {
+        /// The lease of the system shard.
+        epoch: LeaseEpoch,
+    },
+    /// It is so no longer.
+    ManagerEnded,
+    /// The Lease Manager has decided something: one line for people.
+    Decided(String),
+    /// A node's report makes no sense, and was refused; said once a minute for a node at most.
+    ReportRefused {
+        /// The node.
+        node: NodeId,
+        /// Why.
+        reason: String,
     },
     /// A segment is free again.
     SegmentReleased {

@@ -22,11 +22,15 @@ mod entry;
 mod founding;
 mod frontend;
 mod io;
+mod manager;
 mod member;
+mod membership;
 mod node;
+mod origin;
 mod raft_group;
 pub mod record;
 mod recovery;
+mod report_codec;
 mod session;
 mod settings;
 mod shard;
@@ -34,13 +38,13 @@ mod support;
 
 pub use frontend::ProcessStats;
 pub use io::{
-    Admission, ClientAddress, Event, Fortification, ForwardOutcome, Input, Introduction, Message,
-    Origin, Output, WriteId,
+    Admission, ClientAddress, Event, Fortification, ForwardOutcome, Input, Introduction,
+    Membership, Message, Order, OrderOutcome, Origin, Output, WriteId,
 };
 pub use member::{InvalidMember, Member, PEER_PORT_STEP, Role};
 pub use node::{Node, ReplicaView};
-pub use raft_group::{RaftMessage, ReplicaChange};
+pub use raft_group::RaftMessage;
 pub use recovery::{RecordError, Recovered, Recovery};
 #[cfg(feature = "planted-bugs")]
 pub use settings::Planted;
-pub use settings::{Redirect, Settings};
+pub use settings::{MANAGERS_MAX, Redirect, Settings};

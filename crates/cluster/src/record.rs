@@ -56,8 +56,19 @@ pub(crate) struct ShardState {
     pub(crate) applied: (LogIndex, Term),
     pub(crate) replicas: Replicas,
     pub(crate) lease: Lease,
+    pub(crate) goal: Goal,
     /// Stamp of the newest applied batch: time never runs backwards in a shard.
     pub(crate) stamp: UnixMillis,
+}
+
+/// Which nodes should have the replicas, as the shard's log says. Whoever leads works towards it
+/// step by step (`shard/repair.rs`), so a move of a replica survives any change of the leader.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Goal {
+    pub(crate) nodes: Vec<NodeId>,
+    /// Counts goals and changes of the replicas: an order that names another number is about a
+    /// shard that is no more (rule R28).
+    pub(crate) generation: u64,
 }
 
 /// A shard's lease as its log says.
@@ -143,6 +154,8 @@ impl ShardState {
         into.put_u32(self.lease.holder.map_or(0, |node| node.0));
         into.put_u64(self.lease.term.0);
         put_nodes(&self.lease.succession, into);
+        put_nodes(&self.goal.nodes, into);
+        into.put_u64(self.goal.generation);
         into.put_u64(self.stamp.0);
     }
 
@@ -154,6 +167,7 @@ impl ShardState {
         let holder = from.u32()?;
         let term = Term(from.u64()?);
         let succession = take_nodes(from)?;
+        let goal = Goal { nodes: take_nodes(from)?, generation: from.u64()? };
         Ok(Self {
             range: range.ok_or(CodecError("a range of slots"))?,
             applied,
@@ -164,6 +178,7 @@ impl ShardState {
                 term,
                 succession,
             },
+            goal,
             stamp: UnixMillis(from.u64()?),
         })
     }
@@ -289,6 +304,7 @@ fn describe_entry(entry: &LogEntry) -> String {
         Ok(Some(crate::entry::Entry::Succession(order))) => {
             alloc::format!("succession {order:?}")
         }
+        Ok(Some(crate::entry::Entry::Goal(goal))) => alloc::format!("goal {goal:?}"),
         Ok(Some(crate::entry::Entry::Batch { header, mut operations })) => {
             let mut count = 0;
             while let Ok(Some(_)) = operations.next() {

@@ -15,7 +15,7 @@ use crate::bytes_codec::CodecError;
 use crate::founding::Remembered;
 use crate::io::Origin;
 use crate::raft_group::{HardVote, LogEntry, RecoveredLog, Replicas};
-use crate::record::{Lease, Record, Records, ShardState};
+use crate::record::{Goal, Lease, Record, Records, ShardState};
 use crate::settings::Settings;
 
 /// Why a log can't be used.
@@ -191,18 +191,17 @@ impl Recovery {
 /// The replicas that a founder has in a new cluster with these settings.
 pub(crate) fn first_replicas(settings: &Settings) -> Vec<(ShardId, ShardState)> {
     let mut fresh = Vec::new();
-    for (at, (range, replicas)) in settings.initial_placement().into_iter().enumerate() {
+    for (shard, range, replicas) in settings.first_shards() {
         if !replicas.contains(&settings.node) {
             continue;
         }
-        // Shards are few: a setting bounds them by `limits::SHARDS_MAX`.
-        let shard = ShardId(at as u32 + 1);
         let state = ShardState {
             range,
             // A place before the first entry that a replica which joins later doesn't have,
             // so that it is given the configuration by a catch-up.
             applied: (LogIndex(1), Term(1)),
             replicas: Replicas::of_voters(&replicas),
+            goal: Goal { nodes: replicas.clone(), generation: 1 },
             lease: Lease { succession: replicas, ..Lease::default() },
             stamp: UnixMillis(0),
         };
@@ -280,6 +279,7 @@ impl ShardState {
             applied: (LogIndex(0), Term(0)),
             replicas: Replicas::default(),
             lease: Lease::default(),
+            goal: Goal::default(),
             stamp: UnixMillis(0),
         }
     }

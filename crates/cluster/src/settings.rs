@@ -5,9 +5,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use types::{NodeId, SlotRange};
+use types::{NodeId, ShardId, SlotRange};
 
-use crate::member::Member;
+use crate::member::{Member, Role};
 
 /// The settings of one node.
 #[derive(Clone, Debug)]
@@ -52,6 +52,11 @@ pub struct Settings {
     pub session_output_bytes: usize,
     /// Most client connections.
     pub clients: usize,
+    /// Whether this node reports to the Lease Manager, and manages while it holds the system shard.
+    /// Off, leases move by failures and operators alone.
+    pub managed: bool,
+    /// The Lease Manager's policy in a new cluster; from then on LEASEHOLD POLICY changes it.
+    pub policy: placement::Policy,
     /// Bytes of one log segment: what the checkpointer frees at a time.
     pub segment_bytes: u64,
     /// Log bytes that are always allowed to stand before segments are reclaimed.
@@ -69,6 +74,9 @@ pub struct Planted {
     pub answer_without_lease: bool,
     /// A holder keeps serving after it has told another node to campaign.
     pub keep_lease_over_transfer: bool,
+    /// A manager decides on although it has lost the lease of the system shard: two at once. No
+    /// rule is broken by that, and nothing may come of it.
+    pub manage_without_lease: bool,
 }
 
 /// How a node that does not hold a shard answers a client for it.
@@ -106,6 +114,8 @@ impl Settings {
             shard_queue_bytes: 64 << 20,
             session_output_bytes: 256 << 20,
             clients: 10_000,
+            managed: true,
+            policy: placement::Policy::default(),
             segment_bytes: 64 << 20,
             log_bytes: 512 << 20,
             #[cfg(feature = "planted-bugs")]
@@ -113,11 +123,21 @@ impl Settings {
         }
     }
 
-    /// The initial cut: each shard's slots and its replicas, the preferred holder first. Holders
-    /// are spread evenly, and so are the heirs of each holder.
+    /// The shards of a new cluster: each one's slots and its replicas, the preferred holder first.
+    /// Holders are spread evenly, and so are the heirs of each holder. The system shard is first.
     #[must_use]
-    pub fn initial_placement(&self) -> Vec<(SlotRange, Vec<NodeId>)> {
-        let nodes = self.members.len();
+    pub fn first_shards(&self) -> Vec<(ShardId, SlotRange, Vec<NodeId>)> {
+        let managers = system_replicas(&self.members, |_| true);
+        let system = (ShardId::SYSTEM, SYSTEM_RANGE, managers);
+        let number = |(at, (range, replicas))| (ShardId(at as u32 + 1), range, replicas);
+        // Shards are few: a setting bounds them by `limits::SHARDS_MAX`.
+        let data = self.first_data_shards().into_iter().enumerate().map(number);
+        core::iter::once(system).chain(data).collect()
+    }
+
+    fn first_data_shards(&self) -> Vec<(SlotRange, Vec<NodeId>)> {
+        let members: Vec<NodeId> = nodes_for(&self.members, Role::Data).collect();
+        let nodes = members.len();
         let replicas = self.replicas.min(nodes);
         let place = |(shard, range): (usize, SlotRange)| {
             let first = shard % nodes;
@@ -127,10 +147,32 @@ impl Settings {
             let heirs =
                 (0..nodes - 1).map(|step| (first + 1 + (step + turn) % (nodes - 1)) % nodes);
             let order = core::iter::once(first).chain(heirs).take(replicas);
-            (range, order.map(|at| self.members[at].node).collect())
+            (range, order.map(|at| members[at]).collect())
         };
         SlotRange::even_cut(self.shards).into_iter().enumerate().map(place).collect()
     }
+}
+
+/// The slots that the system shard's own keyspace has. No client's key is ever routed there.
+pub(crate) const SYSTEM_RANGE: SlotRange = SlotRange::FIRST;
+
+/// Most replicas of the system shard, and most dedicated managers of a cluster.
+pub const MANAGERS_MAX: usize = 5;
+
+fn nodes_for(members: &[Member], role: Role) -> impl Iterator<Item = NodeId> {
+    members.iter().filter(move |member| member.role == role).map(|member| member.node)
+}
+
+/// Where the system shard should have its replicas: on the dedicated managers if there are any,
+/// else on five data nodes, or three if there are fewer than five. Only nodes for which `is_fit`
+/// holds are taken.
+pub(crate) fn system_replicas(members: &[Member], is_fit: impl Fn(NodeId) -> bool) -> Vec<NodeId> {
+    let dedicated = nodes_for(members, Role::Manager).next().is_some();
+    let role = if dedicated { Role::Manager } else { Role::Data };
+    let mut nodes: Vec<NodeId> = nodes_for(members, role).filter(|node| is_fit(*node)).collect();
+    let most = if dedicated || nodes.len() >= MANAGERS_MAX { MANAGERS_MAX } else { 3 };
+    nodes.truncate(most);
+    nodes
 }
 
 #[cfg(test)]
@@ -147,7 +189,7 @@ mod tests {
     #[test]
     fn holders_and_heirs_are_spread_evenly() {
         for (nodes, shards) in [(1, 4), (2, 16), (3, 16), (5, 60)] {
-            let placement = settings(nodes, shards).initial_placement();
+            let placement = settings(nodes, shards).first_data_shards();
             let mut held = alloc::vec![0; nodes as usize + 1];
             for (_, replicas) in &placement {
                 held[replicas[0].0 as usize] += 1;

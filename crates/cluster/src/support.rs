@@ -52,6 +52,8 @@ pub(crate) struct Support {
 
 /// What a node and one of its peers have promised each other.
 struct Pair {
+    /// Whether the peer is a member. What was withdrawn from one that was removed stays so.
+    member: bool,
     /// The epoch we ask the peer to support us at.
     own_epoch: SupportEpoch,
     sequence: u64,
@@ -101,8 +103,6 @@ impl Support {
         longest_promise: Duration,
         now: Monotonic,
     ) -> Self {
-        let pair = |node: NodeId| (node, Pair::new(SupportEpoch::first_of(incarnation)));
-        let others = settings.members.iter().map(|member| member.node);
         Self {
             incarnation,
             beat_interval: settings.beat_interval,
@@ -112,8 +112,19 @@ impl Support {
                 + longest_promise
                 + drift_of(longest_promise, settings.clock_drift_permille),
             next_beat: now,
-            peers: others.filter(|&node| node != settings.node).map(pair).collect(),
+            peers: BTreeMap::new(),
             changes: Vec::new(),
+        }
+    }
+
+    /// The other members are these from now on.
+    pub(crate) fn set_peers(&mut self, others: impl Iterator<Item = NodeId>) {
+        for pair in self.peers.values_mut() {
+            pair.member = false;
+        }
+        let first = SupportEpoch::first_of(self.incarnation);
+        for node in others {
+            self.peers.entry(node).or_insert_with(|| Pair::new(first)).member = true;
         }
     }
 
@@ -138,7 +149,7 @@ impl Support {
         if !healthy {
             return;
         }
-        for (&node, pair) in &mut self.peers {
+        for (&node, pair) in self.peers.iter_mut().filter(|(_, pair)| pair.member) {
             pair.sequence += 1;
             if pair.sent.len() == BEATS_REMEMBERED {
                 pair.sent.pop_front();
@@ -168,7 +179,10 @@ impl Support {
         }
         let duration = self.duration;
         let own = self.incarnation;
-        let pair = self.peers.get_mut(&from).filter(|pair| incarnation >= pair.incarnation)?;
+        let pair = self.peers.get_mut(&from).filter(|pair| pair.member)?;
+        if incarnation < pair.incarnation {
+            return None;
+        }
         let mut appeared = pair.hear(now, self.duration);
         let reborn = incarnation > pair.incarnation;
         pair.incarnation = pair.incarnation.max(incarnation);
@@ -350,6 +364,7 @@ impl Support {
 impl Pair {
     fn new(own_epoch: SupportEpoch) -> Self {
         Self {
+            member: true,
             own_epoch,
             sequence: 0,
             sent: VecDeque::new(),

@@ -4,7 +4,7 @@
 
 mod support;
 
-use cluster::ReplicaChange;
+use cluster::OrderOutcome;
 use support::World;
 use types::{NodeId, ShardId};
 
@@ -16,11 +16,12 @@ fn voters(world: &mut World, node: NodeId) -> Vec<NodeId> {
     replicas.into_iter().find(|replica| replica.shard == SHARD).expect("a replica").voters
 }
 
-fn change(world: &mut World, holder: NodeId, change: ReplicaChange) -> Result<(), String> {
+fn place(world: &mut World, holder: NodeId, goal: &[u32]) -> OrderOutcome {
     let now = world.now;
-    let result = world.node(holder).change_replicas(now, SHARD, change);
-    world.advance(500);
-    result
+    let goal: Vec<NodeId> = goal.iter().copied().map(NodeId).collect();
+    let outcome = world.node(holder).order_replicas(now, SHARD, &goal);
+    world.advance(2000);
+    outcome
 }
 
 #[test]
@@ -39,20 +40,13 @@ fn a_replica_moves_to_another_node_and_takes_the_lease() {
         assert_eq!(world.ask(holder, client, &format!("SET {key} before")), "+OK\r\n");
     }
 
-    let early = change(&mut world, holder, ReplicaChange::Promote(newcomer));
-    assert!(early.expect_err("nothing to promote").contains("not caught up"));
-    assert_eq!(change(&mut world, holder, ReplicaChange::AddLearner(newcomer)), Ok(()));
-    assert_eq!(voters(&mut world, holder), [NodeId(1), NodeId(2), NodeId(3)]);
-    assert_eq!(change(&mut world, holder, ReplicaChange::Promote(newcomer)), Ok(()));
-    assert_eq!(change(&mut world, holder, ReplicaChange::Remove(leaver)), Ok(()));
+    assert_eq!(place(&mut world, holder, &[1, 3, 4]), OrderOutcome::Begun);
     assert_eq!(voters(&mut world, holder), [NodeId(1), NodeId(3), NodeId(4)]);
     for slot in types::SlotRange::ALL.iter().take(4096) {
         let (old, new) = (world.node(holder).digest(slot), world.node(newcomer).digest(slot));
         assert_eq!(old, new, "slot {slot}");
     }
 
-    let own = change(&mut world, holder, ReplicaChange::Remove(holder));
-    assert!(own.expect_err("the holder stays").contains("move the lease"));
     assert_eq!(world.ask(holder, client, "LEASEHOLD TRANSFER 1 4"), "+OK\r\n");
     world.advance(200);
     let now = world.now;
@@ -64,4 +58,40 @@ fn a_replica_moves_to_another_node_and_takes_the_lease() {
     // The node that left serves by forwarding.
     let other = world.connect(leaver);
     assert_eq!(world.ask(leaver, other, &format!("GET {}", keys[0])), "$6\r\nbefore\r\n");
+}
+
+#[test]
+fn a_holder_that_must_leave_hands_its_lease_over_first() {
+    let mut world = World::new(4, 4);
+    world.advance(2000);
+    // The Lease Manager would find it unfair and even the replicas out again.
+    let client = world.connect(NodeId(1));
+    assert_eq!(world.ask(NodeId(1), client, "LEASEHOLD FREEZE ON"), "+OK\r\n");
+    assert_eq!(place(&mut world, NodeId(1), &[2, 3, 4]), OrderOutcome::Begun);
+    assert_eq!(voters(&mut world, NodeId(2)), [NodeId(2), NodeId(3), NodeId(4)]);
+    let now = world.now;
+    let holders = (2..=4).filter(|node| {
+        let replicas = world.node(NodeId(*node)).replicas(now);
+        replicas.iter().any(|replica| replica.shard == SHARD && replica.holds)
+    });
+    assert_eq!(holders.count(), 1);
+}
+
+#[test]
+fn goals_that_make_no_sense_are_refused() {
+    let mut world = World::new(3, 4);
+    world.advance(2000);
+    for (goal, reason) in [
+        (&[][..], "1 to 7 replicas"),
+        (&[1, 1], "named twice"),
+        (&[1, 2, 9], "can't be given"),
+        (&[1, 2, 3, 4, 5, 6, 7, 8], "1 to 7 replicas"),
+    ] {
+        match place(&mut world, NodeId(1), goal) {
+            OrderOutcome::Refused(text) => assert!(text.contains(reason), "{goal:?}: {text}"),
+            OrderOutcome::Begun | OrderOutcome::Stale(_) => panic!("{goal:?} was accepted"),
+        }
+    }
+    assert!(matches!(place(&mut world, NodeId(2), &[2, 3]), OrderOutcome::Refused(_)));
+    assert_eq!(voters(&mut world, NodeId(1)), [NodeId(1), NodeId(2), NodeId(3)]);
 }

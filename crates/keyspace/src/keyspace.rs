@@ -74,6 +74,14 @@ impl Keyspace {
         self.range.contains(slot) && self.slot(slot).find(self.hasher.hash(key), key).is_some()
     }
 
+    /// The value of a string in one of the slots, expired or not.
+    #[must_use]
+    pub fn value(&self, slot: Slot, key: &[u8]) -> Option<&[u8]> {
+        let slot = self.range.contains(slot).then(|| self.slot(slot))?;
+        let place = slot.find(self.hasher.hash(key), key)?;
+        Some(slot.get(place).value())
+    }
+
     /// Brings what commands on these keys will read into the processor's cache.
     ///
     /// A look-up of a cold key waits for memory five times in a row. Here the look-ups of a group

@@ -52,6 +52,7 @@ mod policy;
 mod report;
 mod resources;
 mod round;
+mod status;
 mod why;
 
 pub use bid::{Band, Bid, Terms, Unfit};
@@ -62,9 +63,10 @@ pub use locality::Locality;
 pub use manager::{Manager, UnknownDecision};
 pub use policy::{InvalidPolicy, Policy, Setting};
 pub use report::{
-    AMOUNT_MAX, CAPACITY_MIN, FUTURE_MAX, Follower, HeldShard, MEASURED_MAX, ORIGINS_MAX, Origin,
-    Percentiles, RefusedReport, Report, RoundTrip,
+    AMOUNT_MAX, CAPACITY_MIN, FUTURE_MAX, Follower, HOT_KEY_BYTES_MAX, HOT_MAX, HeldShard,
+    MEASURED_MAX, ORIGINS_MAX, Origin, Percentiles, RefusedReport, Report, RoundTrip,
 };
 pub use resources::Resources;
 pub use round::Class;
+pub use status::{NodeStatus, ShardStatus};
 pub use why::{Explanation, Verdict};

@@ -37,6 +37,17 @@ impl Resources {
         shares.fold(0.0, |most, (amount, of)| if of > 0.0 { most.max(amount / of) } else { most })
     }
 
+    /// The share of `capacity` that this takes in each dimension; nothing where there is none.
+    #[must_use]
+    pub fn shares_of(self, capacity: Self) -> Self {
+        let share = |amount: f64, of: f64| if of > 0.0 { amount / of } else { 0.0 };
+        Self {
+            cpu: share(self.cpu, capacity.cpu),
+            network: share(self.network, capacity.network),
+            log: share(self.log, capacity.log),
+        }
+    }
+
     /// The larger amount of each dimension.
     #[must_use]
     pub fn or_more(self, other: Self) -> Self {

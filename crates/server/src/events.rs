@@ -58,12 +58,45 @@ pub(crate) fn log(event: &Event) {
         Event::ReplicasChanged { shard, voters, learners } => {
             info!(%shard, ?voters, ?learners, "a shard has other replicas");
         }
+        Event::MembersChanged { .. }
+        | Event::Removed
+        | Event::ForeignCluster { .. }
+        | Event::ManagerBegun { .. }
+        | Event::ManagerEnded
+        | Event::Decided(_)
+        | Event::ReportRefused { .. } => log_management(event),
         Event::SegmentReleased { segment } => {
             debug!(segment = segment.0, "a log segment is free again");
         }
         Event::ReadServed { shard, epoch, at } => {
             trace!(%shard, epoch = epoch.0, ?at, "served a read under a lease");
         }
+    }
+}
+
+/// Who belongs to the cluster, and what its Lease Manager does. Nothing of other events.
+fn log_management(event: &Event) {
+    if let Event::MembersChanged { version, members } = event {
+        info!(version, ?members, "the cluster has other nodes");
+    } else if *event == Event::Removed {
+        warn!(
+            "this node has been removed from the cluster: it can be stopped and its data deleted"
+        );
+    } else if let Event::ForeignCluster { peer, cluster } = event {
+        warn!(
+            %peer,
+            %cluster,
+            "a node of another cluster talks to this one, and is ignored: its data directory was \
+            made there; start it with an empty directory, or with the members of its own cluster"
+        );
+    } else if let Event::ManagerBegun { epoch } = event {
+        info!(epoch = epoch.0, "this node is the active Lease Manager");
+    } else if *event == Event::ManagerEnded {
+        info!("this node is no longer the active Lease Manager");
+    } else if let Event::Decided(text) = event {
+        info!("{text}");
+    } else if let Event::ReportRefused { node, reason } = event {
+        warn!(%node, reason, "refused a node's report");
     }
 }
 
@@ -79,8 +112,8 @@ fn log_origin(event: &Event) {
         info!("the cluster is new: this node is one of its founders");
     } else if *event == Event::DirectoryLost {
         warn!(
-            "the cluster knows another data directory of this node: its replicas are made anew \
-            from the other nodes"
+            "the cluster is there already, and this data directory is new to it: this node begins \
+            without data, and is given its replicas by the other nodes"
         );
     }
 }

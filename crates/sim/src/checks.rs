@@ -120,6 +120,13 @@ impl Checker {
             | Event::CatchUpBegun { .. }
             | Event::CatchUpInstalled { .. }
             | Event::ReplicasChanged { .. }
+            | Event::MembersChanged { .. }
+            | Event::Removed
+            | Event::ForeignCluster { .. }
+            | Event::ManagerBegun { .. }
+            | Event::ManagerEnded
+            | Event::Decided(_)
+            | Event::ReportRefused { .. }
             | Event::SegmentReleased { .. } => {}
         }
         None
@@ -222,6 +229,13 @@ fn event_name(event: &Event) -> &'static str {
         Event::CatchUpBegun { .. } => "catch-up begun",
         Event::CatchUpInstalled { .. } => "catch-up installed",
         Event::ReplicasChanged { .. } => "replicas changed",
+        Event::MembersChanged { .. } => "members changed",
+        Event::Removed => "removed",
+        Event::ForeignCluster { .. } => "foreign cluster",
+        Event::ManagerBegun { .. } => "manager begun",
+        Event::ManagerEnded => "manager ended",
+        Event::Decided(_) => "decided",
+        Event::ReportRefused { .. } => "report refused",
         Event::SegmentReleased { .. } => "segment released",
         Event::ReadServed { .. } => "lease read",
     }

@@ -1,23 +1,24 @@
-//! Changes of replicas in the middle of a run: a node with a spare place gets a learner, learners
-//! get their votes, voters leave. What is asked for need not be sensible: the core must refuse
-//! what would harm, and bear the rest in the middle of any fault.
+//! Changes of replicas in the middle of a run: the holder is told on which nodes they should be,
+//! and works towards that. What is asked for need not be sensible: the core must refuse what would
+//! harm, and bear the rest in the middle of any fault.
 
-use cluster::{ReplicaChange, ReplicaView};
+use cluster::{OrderOutcome, ReplicaView};
 use types::{NodeId, ShardId};
 
 use crate::random::Random;
 use crate::world::{World, node_id};
 
-/// Most voters that random changes leave a shard.
-const VOTERS_MAX: usize = 5;
+/// Most replicas that random changes give a shard.
+const REPLICAS_MAX: u64 = 5;
 
-/// Changes the replicas of some shard, or tries to. `fewest`: voters that must stay, by what may
-/// happen to their disks.
+/// Changes the replicas of some shard, or tries to. `fewest`: replicas that it must keep, by what
+/// may happen to their disks.
 pub(crate) fn change_replicas(world: &mut World, random: &mut Random, shards: u64, fewest: usize) {
-    let shard = ShardId(random.between(1, shards) as u32);
+    // The system shard's replicas move like any other's.
+    let shard = ShardId(random.between(0, shards) as u32);
     let Some((holder, view)) = find_holder(world, shard) else { return };
-    let Some(change) = draw(random, world.len(), fewest, holder, &view) else { return };
-    world.change_replicas(holder, shard, change);
+    let goal = draw(random, world.len(), fewest, &view);
+    world.order_replicas(holder, shard, &goal);
 }
 
 /// The node that holds a shard, and what it knows of it.
@@ -29,61 +30,36 @@ fn find_holder(world: &mut World, shard: ShardId) -> Option<(usize, ReplicaView)
     })
 }
 
-fn draw(
-    random: &mut Random,
-    nodes: usize,
-    fewest: usize,
-    holder: usize,
-    view: &ReplicaView,
-) -> Option<ReplicaChange> {
-    if random.permille(100) {
-        // Whatever comes to an operator's mind.
-        let node = node_id(random.index(nodes));
-        let mut changes = vec![ReplicaChange::AddLearner(node), ReplicaChange::Promote(node)];
-        if view.voters.len() > fewest {
-            changes.push(ReplicaChange::Remove(node));
-        }
-        return Some(random.pick(&changes));
+fn draw(random: &mut Random, nodes: usize, fewest: usize, view: &ReplicaView) -> Vec<NodeId> {
+    let mut goal = view.voters.clone();
+    let spare: Vec<NodeId> = (0..nodes).map(node_id).filter(|node| !goal.contains(node)).collect();
+    if !spare.is_empty() && random.permille(700) {
+        goal.push(random.pick(&spare));
     }
-    let has = |node: &NodeId| view.voters.contains(node) || view.learners.contains(node);
-    let spare: Vec<NodeId> = (0..nodes).map(node_id).filter(|node| !has(node)).collect();
-    let leavers: Vec<NodeId> =
-        view.voters.iter().copied().filter(|node| *node != node_id(holder)).collect();
-    let mut changes = Vec::new();
-    if !spare.is_empty() {
-        changes.push(ReplicaChange::AddLearner(random.pick(&spare)));
+    let most = random.between(fewest as u64, REPLICAS_MAX.max(fewest as u64)) as usize;
+    while goal.len() > fewest && (goal.len() > most || random.permille(300)) {
+        let leaver = random.index(goal.len());
+        goal.remove(leaver);
     }
-    if !view.learners.is_empty() {
-        let learner = random.pick(&view.learners);
-        let promote = ReplicaChange::Promote(learner);
-        if view.voters.len() < VOTERS_MAX {
-            changes.extend([promote, promote, promote]);
-        }
-        changes.push(ReplicaChange::Remove(learner));
-    }
-    if view.voters.len() > fewest && !leavers.is_empty() {
-        changes.push(ReplicaChange::Remove(random.pick(&leavers)));
-    }
-    (!changes.is_empty()).then(|| random.pick(&changes))
+    goal
 }
 
 impl World {
-    /// An operator at the holder's machine changes a shard's replicas.
-    pub(crate) fn change_replicas(
+    /// An operator at the holder's machine says where a shard's replicas should be.
+    pub(crate) fn order_replicas(
         &mut self,
         node: usize,
         shard: ShardId,
-        change: ReplicaChange,
-    ) -> Option<String> {
+        goal: &[NodeId],
+    ) -> Option<OrderOutcome> {
         let now = self.clock(node);
         let machine = &mut self.machines[node];
         if machine.paused {
             return None;
         }
-        let result = machine.process.as_mut()?.node.change_replicas(now, shard, change);
+        let outcome = machine.process.as_mut()?.node.order_replicas(now, shard, goal);
         self.make_turn_due(node);
-        let outcome = result.as_ref().err().map_or("begun", String::as_str);
-        self.note(format_args!("n{} {shard} {change:?}: {outcome}", node + 1));
-        result.err()
+        self.note(format_args!("n{} {shard} replicas on {goal:?}: {outcome:?}", node + 1));
+        Some(outcome)
     }
 }

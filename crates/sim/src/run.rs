@@ -174,6 +174,9 @@ impl Run {
                 if view.holds {
                     state.holders += 1;
                     state.members = view.voters.iter().chain(&view.learners).copied().collect();
+                    let mut goal = view.goal.clone();
+                    goal.sort_unstable();
+                    state.placed = view.voters == goal && view.learners.is_empty();
                 }
                 views.push((self.world.node_id(node), view));
             }
@@ -242,6 +245,8 @@ struct ShardState {
     holders: usize,
     /// Nodes with a replica, as the holder knows them.
     members: Vec<types::NodeId>,
+    /// Whether the replicas are where they should be.
+    placed: bool,
     /// Newest and newest applied entry of each replica.
     places: Vec<(u64, u64)>,
 }
@@ -250,6 +255,7 @@ impl ShardState {
     fn is_well(&self) -> bool {
         let first = self.places.first();
         self.holders == 1
+            && self.placed
             && self.places.len() == self.members.len()
             && self.places.iter().all(|it| it.0 == it.1 && Some(it) == first)
     }

@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use cluster::{ReplicaChange, Settings};
+use cluster::{OrderOutcome, Settings};
 use resp::{Decoder, Value};
 use types::{NodeId, ShardId};
 
@@ -133,6 +133,7 @@ fn setting(settings: &mut Settings, name: &str, value: &str) -> Result<()> {
         count.map_or_else(|| fail(format!("`{value}` is no number")), Ok)
     };
     match name {
+        "managed" => settings.managed = value == "yes",
         "shards" => settings.shards = count()? as u16,
         "replicas" => settings.replicas = count()? as usize,
         "support" => settings.support_duration = duration()?,
@@ -205,9 +206,10 @@ impl Stage {
                 let (shard, target) = (shard.to_string(), target.to_string());
                 self.ask(node(name)?, &["LEASEHOLD", "TRANSFER", &shard, &target])
             }
-            ("change", [name, shard, change, target]) => {
-                let target = NodeId(number(target, 'n')?);
-                self.change(node(name)?, ShardId(number(shard, 's')?), change, target)
+            ("place", [name, shard, goal @ ..]) => {
+                let goal = goal.iter().map(|name| number(name, 'n').map(NodeId));
+                let goal = goal.collect::<Result<Vec<NodeId>>>()?;
+                self.place(node(name)?, ShardId(number(shard, 's')?), &goal)
             }
             ("send", [name, connection, words @ ..]) => {
                 self.send(node(name)?, connection, words)?;
@@ -224,17 +226,15 @@ impl Stage {
         }
     }
 
-    fn change(&mut self, at: usize, shard: ShardId, what: &str, node: NodeId) -> Result<String> {
-        let change = match what {
-            "add" => ReplicaChange::AddLearner(node),
-            "promote" => ReplicaChange::Promote(node),
-            "remove" => ReplicaChange::Remove(node),
-            _ => return fail(format!("there is no change `{what}`")),
-        };
-        let refused = self.world()?.change_replicas(at, shard, change);
+    fn place(&mut self, at: usize, shard: ShardId, goal: &[NodeId]) -> Result<String> {
+        let outcome = self.world()?.order_replicas(at, shard, goal);
         let end = self.world()?.now() + CHANGE_TIME;
         self.until(end, |_| false)?;
-        Ok(refused.map_or_else(String::new, |text| format!("({text})\n")))
+        Ok(match outcome {
+            Some(OrderOutcome::Begun) => String::new(),
+            Some(OrderOutcome::Stale(text) | OrderOutcome::Refused(text)) => format!("({text})\n"),
+            None => String::from("(nobody there)\n"),
+        })
     }
 
     fn world(&mut self) -> Result<&mut World> {
@@ -255,6 +255,8 @@ impl Stage {
         base.request_time = Duration::from_secs(5);
         base.transfer_time = Duration::from_millis(500);
         base.campaign_step = Duration::from_millis(150);
+        // Most scenarios are about leases that nobody moves; `managed=yes` lets the manager act.
+        base.managed = false;
         for pair in pairs {
             match pair.split_once('=') {
                 Some(("nodes", count)) => nodes = count.parse().unwrap_or(3),
@@ -287,7 +289,8 @@ impl Stage {
         }
         self.world = Some(world);
         let end = self.world()?.now() + PATIENCE;
-        let shards = usize::from(base.shards);
+        // And the system shard.
+        let shards = usize::from(base.shards) + 1;
         let begun = self.until(end, |stage| stage.count_holders() == shards)?;
         Ok(if begun { String::new() } else { String::from("no holders\n") })
     }

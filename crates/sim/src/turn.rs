@@ -217,8 +217,11 @@ fn path_of(message: &Message) -> Path {
         Message::Forward { .. }
         | Message::ForwardReply { .. }
         | Message::Route { .. }
-        | Message::Transfer { .. }
-        | Message::TransferReply { .. }
+        | Message::Order { .. }
+        | Message::OrderReply { .. }
+        | Message::Members(_)
+        | Message::AskRoutes
+        | Message::Report(_)
         | Message::TopologyClient { .. } => Path::Stream,
     }
 }

@@ -52,6 +52,9 @@ impl SlotRange {
     /// All slots.
     pub const ALL: Self = Self { first: Slot(0), last: Slot(SLOT_COUNT - 1) };
 
+    /// The first slot alone.
+    pub const FIRST: Self = Self { first: Slot(0), last: Slot(0) };
+
     /// The range from `first` to `last`, both included; `None` if `last` lies before `first`.
     #[must_use]
     pub fn new(first: Slot, last: Slot) -> Option<Self> {

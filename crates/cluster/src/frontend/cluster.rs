@@ -8,10 +8,11 @@ use core::fmt::Write;
 use resp::{CommandId, Reply, error, number};
 use types::{LeaseEpoch, NodeId, Now, SLOT_COUNT, SessionId, Slot};
 
-use super::topology::{Span, member, node_name, shard_name};
+use super::topology::{Span, node_name, shard_name};
 use super::{Call, Outcome, client, key, number as number_pair, pair, quoted};
 use crate::entry::{self, Survey};
 use crate::io::Message;
+use crate::member::{Member, Role};
 use crate::node::Node;
 
 /// Stands for times of pings and connections, which the core does not keep.
@@ -97,10 +98,10 @@ impl Node {
             return;
         }
         let (host, library) = (host.clone(), library.clone());
-        let me = self.world.settings.node;
-        for member in self.world.settings.members.iter().filter(|member| member.node != me) {
+        let others: Vec<NodeId> = self.world.others().collect();
+        for node in others {
             let message = Message::TopologyClient { host: host.clone(), library: library.clone() };
-            self.world.effects.messages.push((member.node, message));
+            self.world.effects.messages.push((node, message));
         }
     }
 
@@ -108,7 +109,7 @@ impl Node {
     fn find_node(&self, name: &[u8]) -> Result<NodeId, Cow<'static, str>> {
         let settings = &self.world.settings;
         let has_name = |node: &NodeId| node_name(settings, *node).as_bytes() == name;
-        let found = settings.members.iter().map(|member| member.node).find(has_name);
+        let found = self.world.members().nodes().find(has_name);
         found.ok_or_else(|| Cow::Owned(alloc::format!("ERR Unknown node {}", quoted(name))))
     }
 
@@ -147,7 +148,7 @@ impl Node {
 
     fn write_shard_node(&self, now: Now, node: NodeId, role: &str, reply: &mut Reply<'_>) {
         let settings = &self.world.settings;
-        let member = member(settings, node);
+        let member = self.world.members().get(node);
         let host = member.map_or("", |member| &member.host);
         let offset = if node == settings.node { self.offset() } else { 0 };
         reply.map(7);
@@ -166,7 +167,11 @@ impl Node {
         let settings = &self.world.settings;
         let spans = self.spans(now);
         let mut text = String::new();
-        for member in &settings.members {
+        let is_shown = |member: &&Member| {
+            // A dedicated manager serves no slots; clients need not know it.
+            member.role == Role::Data || member.node == settings.node
+        };
+        for member in self.world.members().members.iter().filter(is_shown) {
             let alive = self.is_member_alive(now, member.node);
             let myself = if member.node == settings.node { "myself," } else { "" };
             let flags = if alive { "master" } else { "master,fail?" };
@@ -216,7 +221,7 @@ impl Node {
             }
         }
         let state = if good == usize::from(SLOT_COUNT) { "ok" } else { "fail" };
-        let nodes = settings.members.len();
+        let nodes = self.world.members().members.len();
         let size = holders.len();
         let epoch = self.newest_epoch(None).0;
         let own_epoch = self.newest_epoch(Some(settings.node)).0;
@@ -239,14 +244,14 @@ impl Node {
     /// A link in each direction for every peer that beats. The core does not know the sockets.
     fn cluster_links(&self, now: Now, reply: &mut Reply<'_>) {
         let settings = &self.world.settings;
-        let peers = settings.members.iter().filter(|member| member.node != settings.node);
-        let alive: Vec<_> = peers.filter(|member| self.is_member_alive(now, member.node)).collect();
+        let peers = self.world.others();
+        let alive: Vec<_> = peers.filter(|node| self.is_member_alive(now, *node)).collect();
         reply.array(alive.len() * 2);
-        for member in alive {
+        for node in alive {
             for direction in ["to", "from"] {
                 reply.map(6);
                 pair(reply, "direction", direction);
-                pair(reply, "node", &node_name(settings, member.node));
+                pair(reply, "node", &node_name(settings, node));
                 number_pair(reply, "create-time", NO_TIME);
                 pair(reply, "events", "rw");
                 number_pair(reply, "send-buffer-allocated", 0);

@@ -10,7 +10,7 @@ use types::{Incarnation, LeaseEpoch, NodeId, SessionId, ShardId, Slot, SlotRange
 use super::tests::{Driver, settings, words};
 use crate::entry;
 use crate::io::{ForwardOutcome, Introduction};
-use crate::{Input, Message};
+use crate::{Input, Membership, Message, Settings};
 
 impl Driver {
     /// Sends a request and lets this much time pass before the turn ends.
@@ -205,6 +205,7 @@ fn forward(number: u64, operation: Vec<u8>) -> Input {
         ordered: false,
         resp3: false,
         session: SessionId(1),
+        origin: placement::Origin(0),
         operation: Bytes::from(operation),
     };
     Input::Peer { from: NodeId(2), message }
@@ -217,6 +218,27 @@ fn get(key: &[u8]) -> Vec<u8> {
 }
 
 impl Driver {
+    /// The only node with data of a cluster that node 2 has joined.
+    fn acquainted(alone: Settings) -> Self {
+        let mut driver = Self::new(alone);
+        let members = settings(2).members;
+        let known = Membership { version: 9, ..Membership::of_settings(&members, 4) };
+        driver.node.on_members(driver.now, known);
+        driver.node.step(
+            driver.now,
+            Input::Peer {
+                from: NodeId(2),
+                message: Message::Beat {
+                    epoch: SupportEpoch(1),
+                    incarnation: Incarnation(1),
+                    sequence: 1,
+                    introduction: Introduction::default(),
+                },
+            },
+        );
+        driver
+    }
+
     /// The answer to a forwarded request.
     fn forwarded(&mut self, number: u64, operation: Vec<u8>) -> String {
         self.node.step(self.now, forward(number, operation));
@@ -234,7 +256,7 @@ impl Driver {
 
 #[test]
 fn a_node_that_does_not_take_its_answers_gets_no_more() {
-    let mut driver = Driver::new(settings(1));
+    let mut driver = Driver::acquainted(settings(1));
     let key = key_of(0..4096).into_bytes();
     assert_eq!(driver.forwarded(1, get(&key)), "$-1\r\n");
     driver.node.note_backlog(NodeId(2), types::limits::FORWARD_BYTES_MAX);
@@ -248,7 +270,7 @@ fn a_node_that_does_not_take_its_answers_gets_no_more() {
 fn answers_of_one_turn_are_bounded_before_they_are_made() {
     let mut settings = settings(1);
     settings.argument_bytes = 8 << 20;
-    let mut driver = Driver::new(settings);
+    let mut driver = Driver::acquainted(settings);
     let session = driver.connect();
     let key = key_of(0..4096);
     driver.ask(session, &alloc::format!("SETRANGE {key} 3145727 x"));

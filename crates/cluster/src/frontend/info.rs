@@ -9,12 +9,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{Arguments, Write};
 
-use types::{LeaseEpoch, Now};
+use types::{LeaseEpoch, Now, ShardId};
 
 use super::counters::Before;
 use super::{ProcessStats, REDIS_VERSION, VERSION, topology};
 use crate::node::Node;
-use crate::settings::Settings;
 
 /// A section of INFO.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -172,6 +171,9 @@ impl Node {
         let me = self.world.settings.node;
         let mut totals = Totals::default();
         for status in self.shard_statuses(now) {
+            if status.shard == ShardId::SYSTEM {
+                continue;
+            }
             if status.holder == Some(me) {
                 totals.shards_held += 1;
                 totals.keys += status.keys;
@@ -185,15 +187,16 @@ impl Node {
             totals.commit_index += status.commit_index.0;
             totals.applied_index += status.applied_index.0;
             totals.persisted_index += status.persisted_index.0;
-            totals.reads += status.load.reads;
-            totals.writes += status.load.writes;
+            totals.reads += status.reads;
+            totals.writes += status.writes;
         }
         totals
     }
 
     fn info_server(&self, now: Now, into: &mut String) {
         let settings = &self.world.settings;
-        let port = topology::own(settings).map_or(0, |member| member.port);
+        let own = self.world.members().get(settings.node);
+        let port = own.map_or(0, |member| member.port);
         let uptime = self.uptime(now).as_secs();
         let run = topology::run_id(settings, self.world.incarnation);
         line(into, format_args!("redis_version:{REDIS_VERSION}"));
@@ -217,9 +220,8 @@ impl Node {
     }
 
     fn info_clients(&self, now: Now, into: &mut String) {
-        let Settings { node: me, members, .. } = &self.world.settings;
-        let others = members.iter().map(|member| member.node).filter(|node| node != me);
-        let alive = others.filter(|node| self.world.support.is_alive(now.monotonic, *node));
+        let alive =
+            self.world.others().filter(|node| self.world.support.is_alive(now.monotonic, *node));
         line(into, format_args!("connected_clients:{}", self.world.sessions.count()));
         line(into, format_args!("cluster_connections:{}", alive.count()));
         line(into, format_args!("maxclients:{}", self.world.settings.clients));
@@ -308,7 +310,7 @@ impl Node {
         line(into, format_args!("cluster_name:{}", world.settings.cluster));
         line(into, format_args!("node:{}", world.settings.node.0));
         line(into, format_args!("incarnation:{}", world.incarnation.0));
-        line(into, format_args!("nodes_known:{}", world.settings.members.len()));
+        line(into, format_args!("nodes_known:{}", world.members().members.len()));
         line(into, format_args!("shards_known:{}", self.routes.iter().count()));
         line(into, format_args!("shards_local:{}", self.shards.len()));
         line(into, format_args!("shards_held:{}", totals.shards_held));
@@ -333,7 +335,7 @@ impl Node {
         line(into, format_args!("disk_write_last_us:{}", figures.disk_write_last.as_micros()));
         line(into, format_args!("disk_write_mean_us:{}", figures.disk_write_mean.as_micros()));
         let me = world.settings.node;
-        for member in world.settings.members.iter().filter(|member| member.node != me) {
+        for member in world.members().members.iter().filter(|member| member.node != me) {
             let peer = member.node;
             let alive = u8::from(world.support.is_alive(now.monotonic, peer));
             let supports = u8::from(world.support.is_supported_by(now.monotonic, peer));

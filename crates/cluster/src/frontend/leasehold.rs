@@ -8,6 +8,7 @@ use types::{NodeId, Now, ShardId};
 
 use super::topology::node_name;
 use super::{Call, Outcome, client, key, not_here, number as number_pair, pair, quoted};
+use crate::entry;
 use crate::node::Node;
 use crate::node::routes::Route;
 use crate::shard::ShardStatus;
@@ -21,9 +22,20 @@ impl Node {
                 reply.verbatim(&self.info(call.now, &[b"leasehold"]));
             }
             Some(CommandId::LeaseholdInfo) => return Err(error::SYNTAX.into()),
+            Some(CommandId::LeaseholdMetrics) => reply.bulk(self.metrics(call.now).as_bytes()),
             Some(CommandId::LeaseholdHelp) => client::help(reply, "leasehold"),
             Some(_) | None => return not_here(call),
         }
+        Ok(())
+    }
+
+    /// A command for the Lease Manager, wherever it is.
+    pub(super) fn ask_manager(&mut self, call: &Call<'_>) -> Outcome {
+        let Some(id) = call.command.id() else { return not_here(call) };
+        let mut operation = Vec::new();
+        // The name of the subcommand is what the number stands for.
+        entry::put_manage(id, call.rest(1), &mut operation);
+        self.enqueue(call.now, call.session, ShardId::SYSTEM, operation, false);
         Ok(())
     }
 
@@ -49,8 +61,9 @@ impl Node {
             ))
         })?);
         let replicas = self.routes.get(shard).map(|route| &route.replicas);
-        let known = self.world.settings.members.iter().any(|member| member.node == node);
-        if known && replicas.is_some_and(|replicas| !replicas.contains(&node)) {
+        if self.world.members().contains(node)
+            && replicas.is_some_and(|replicas| !replicas.contains(&node))
+        {
             return Err(Cow::Owned(alloc::format!(
                 "ERR node {node} has no replica of shard {shard} that may hold its lease; \
                  LEASEHOLD SHARDS {shard} lists the nodes that have one as its voters"
@@ -92,8 +105,8 @@ impl Node {
     fn leasehold_nodes(&mut self, now: Now, reply: &mut Reply<'_>) {
         let world = &self.world;
         let me = world.settings.node;
-        reply.array(world.settings.members.len());
-        for member in &world.settings.members {
+        reply.array(world.members().members.len());
+        for member in &world.members().members {
             let node = member.node;
             let myself = node == me;
             let held = self.routes.iter().filter(|route| route.holder == Some(node)).count();
@@ -125,7 +138,7 @@ impl Node {
 }
 
 /// A number that may have its letter before it: `7` or `s7`.
-fn labelled(text: &[u8], letter: u8) -> Option<u32> {
+pub(crate) fn labelled(text: &[u8], letter: u8) -> Option<u32> {
     let digits = match text {
         [first, digits @ ..] if first.eq_ignore_ascii_case(&letter) => digits,
         digits => digits,
@@ -184,8 +197,8 @@ fn write_replica(status: &ShardStatus, reply: &mut Reply<'_>) {
     number_pair(reply, "data_bytes", status.data_bytes);
     number_pair(reply, "log_bytes", status.log_bytes as u64);
     number_pair(reply, "parked", status.parked as u64);
-    number_pair(reply, "reads", status.load.reads);
-    number_pair(reply, "writes", status.load.writes);
+    number_pair(reply, "reads", status.reads);
+    number_pair(reply, "writes", status.writes);
 }
 
 fn node_pair(reply: &mut Reply<'_>, name: &str, node: Option<NodeId>) {

@@ -20,6 +20,7 @@ mod counters;
 mod figures_tests;
 mod info;
 mod leasehold;
+mod metrics;
 mod server;
 pub(crate) mod slow_log;
 #[cfg(test)]
@@ -44,6 +45,7 @@ pub(crate) use client::address_of;
 pub(crate) use command_stats::{Asked, CommandStats};
 use config::Remembered;
 use counters::Counters;
+pub(crate) use leasehold::labelled;
 pub(crate) use slow_log::Shown;
 use topology::SlotsCache;
 use topology_clients::TopologyClients;
@@ -77,13 +79,22 @@ pub struct ProcessStats {
     pub log_bytes: u64,
     /// Free bytes of the disk.
     pub disk_free_bytes: u64,
+    /// CPU time that the process may use, in microseconds per second; 0: not known.
+    pub cpu_capacity_micros: u64,
+    /// Memory that it may fill, in bytes; 0: not known.
+    pub memory_capacity_bytes: u64,
+    /// Bytes in and out per second that its network can bear; 0: not known.
+    pub network_capacity_bytes: u64,
+    /// 99th percentile, over the last second, of the time that a busy turn of the event loop took,
+    /// in microseconds: so long requests wait in their sockets.
+    pub turn_micros: u64,
 }
 
 /// State of the commands that are not about data.
 pub(crate) struct Frontend {
     seed: u64,
     pub(crate) counters: Counters,
-    process: ProcessStats,
+    pub(crate) process: ProcessStats,
     topology_clients: TopologyClients,
     remembered: Remembered,
     /// COMMAND's reply for each version of the protocol, once somebody has asked.
@@ -195,6 +206,19 @@ impl Node {
                 return;
             }
             Some(CommandId::LeaseholdTransfer) => self.leasehold_transfer(&call),
+            Some(
+                CommandId::LeaseholdDecisions
+                | CommandId::LeaseholdDrain
+                | CommandId::LeaseholdFreeze
+                | CommandId::LeaseholdJoin
+                | CommandId::LeaseholdPin
+                | CommandId::LeaseholdPlan
+                | CommandId::LeaseholdPolicy
+                | CommandId::LeaseholdRemove
+                | CommandId::LeaseholdStatus
+                | CommandId::LeaseholdUnpin
+                | CommandId::LeaseholdWhy,
+            ) => self.ask_manager(&call),
             Some(CommandId::ClusterCountKeysInSlot | CommandId::ClusterGetKeysInSlot) => {
                 self.ask_slot(&call)
             }
@@ -265,7 +289,7 @@ fn not_here(call: &Call<'_>) -> Outcome {
 }
 
 /// The part of a client's argument that an error repeats, safe for terminals and logs.
-fn quoted(arg: &[u8]) -> String {
+pub(crate) fn quoted(arg: &[u8]) -> String {
     let end = arg.len().min(QUOTED_BYTES_MAX);
     let mut text = String::new();
     for character in String::from_utf8_lossy(&arg[..end]).chars() {

@@ -227,7 +227,8 @@ pub(crate) fn show_operation(operation: &Operation<'_>) -> Shown {
         | Operation::Group { .. }
         | Operation::Flush
         | Operation::Watch { .. }
-        | Operation::Unwatch => String::new(),
+        | Operation::Unwatch
+        | Operation::Manage(_) => String::new(),
     };
     let number = number.as_bytes();
     let mut args: Vec<&[u8]> = Vec::new();
@@ -245,6 +246,7 @@ pub(crate) fn show_operation(operation: &Operation<'_>) -> Shown {
             args.extend(keys.iter().copied());
         }
         Operation::Unwatch => args.push(b"unwatch"),
+        Operation::Manage(command) => push_command(command.id, &command.args, &mut args),
         Operation::Survey(survey) => match survey {
             Survey::Count => args.push(b"dbsize"),
             Survey::Keys { pattern } => args.extend([&b"keys"[..], pattern]),

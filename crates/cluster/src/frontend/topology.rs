@@ -12,9 +12,8 @@ use resp::{Protocol, Reply};
 use types::{Incarnation, NodeId, Now, SlotRange};
 
 use super::version_index;
-use crate::member::Member;
-use crate::node::Node;
 use crate::node::routes::Route;
+use crate::node::{Node, World};
 use crate::settings::Settings;
 
 /// Neighbouring shards with the same holder and the same replicas.
@@ -31,7 +30,9 @@ pub(super) struct Span {
 struct Picture {
     /// The version of the routes, plus one so that none has zero.
     version: u64,
-    /// One bit for each member that is alive, by its place in the settings.
+    /// The version of the list of nodes.
+    members: u64,
+    /// One bit for each member that is alive, by its place in the list.
     alive: u64,
 }
 
@@ -52,7 +53,7 @@ struct Encoded {
 }
 
 impl Encoded {
-    fn new(spans: &[Span], settings: &Settings, protocol: Protocol) -> Self {
+    fn new(spans: &[Span], world: &World, protocol: Protocol) -> Self {
         let mut encoded = Self::default();
         let (first, rest) = split_by_role(spans);
         encoded.holders = first.len();
@@ -66,7 +67,7 @@ impl Encoded {
             reply.integer(i64::from(span.range.first().number()));
             reply.integer(i64::from(span.range.last().number()));
             for node in core::iter::once(&span.holder).chain(&replicas) {
-                write_endpoint(settings, *node, &mut reply);
+                write_endpoint(world, *node, &mut reply);
             }
             encoded.ends.push(encoded.bytes.len());
         }
@@ -102,12 +103,12 @@ pub(super) fn split_by_role(spans: &[Span]) -> (Vec<&Span>, Vec<&Span>) {
     })
 }
 
-fn write_endpoint(settings: &Settings, node: NodeId, reply: &mut Reply<'_>) {
-    let Some(member) = member(settings, node) else { return reply.array(0) };
+fn write_endpoint(world: &World, node: NodeId, reply: &mut Reply<'_>) {
+    let Some(member) = world.members().get(node) else { return reply.array(0) };
     reply.array(4);
     reply.bulk(member.host.as_bytes());
     reply.integer(i64::from(member.port));
-    reply.bulk(node_name(settings, node).as_bytes());
+    reply.bulk(node_name(&world.settings, node).as_bytes());
     // No further facts about the node.
     reply.map(0);
 }
@@ -115,15 +116,19 @@ fn write_endpoint(settings: &Settings, node: NodeId, reply: &mut Reply<'_>) {
 impl Node {
     /// CLUSTER SLOTS.
     pub(super) fn write_slots(&mut self, now: Now, turn: u64, reply: &mut Reply<'_>) {
-        let picture = Picture { version: self.routes.version + 1, alive: self.alive_members(now) };
+        let picture = Picture {
+            version: self.routes.version + 1,
+            members: self.world.members().version,
+            alive: self.alive_members(now),
+        };
         let protocol = reply.protocol();
         let mut cache = core::mem::take(&mut self.frontend.slots);
         if cache.picture != picture {
             cache = SlotsCache { picture, encoded: [None, None] };
         }
         if let Some(kept) = cache.encoded.get_mut(version_index(protocol)) {
-            let settings = &self.world.settings;
-            kept.get_or_insert_with(|| Encoded::new(&self.spans(now), settings, protocol))
+            let world = &self.world;
+            kept.get_or_insert_with(|| Encoded::new(&self.spans(now), world, protocol))
                 .write(turn, reply);
         }
         self.frontend.slots = cache;
@@ -172,20 +177,10 @@ impl Node {
     /// One bit for each member that is alive. There are no more members than bits, see
     /// `limits::NODES_MAX`.
     fn alive_members(&self, now: Now) -> u64 {
-        let members = self.world.settings.members.iter().take(64).enumerate();
-        let alive = members.filter(|(_, member)| self.is_member_alive(now, member.node));
+        let members = self.world.members().nodes().take(64).enumerate();
+        let alive = members.filter(|(_, node)| self.is_member_alive(now, *node));
         alive.fold(0, |bits, (at, _)| bits | 1 << at)
     }
-}
-
-/// The entry of a node in the list of members.
-pub(super) fn member(settings: &Settings, node: NodeId) -> Option<&Member> {
-    settings.members.iter().find(|member| member.node == node)
-}
-
-/// The entry of this node.
-pub(super) fn own(settings: &Settings) -> Option<&Member> {
-    member(settings, settings.node)
 }
 
 /// A node's name in Redis' form, 40 hexadecimal digits: the same on every node and for ever,

@@ -1,48 +1,28 @@
-//! Changing the replicas of a shard: learners, votes, removals.
+//! The nodes of the cluster, and the replicas that come to this node and leave it.
 //!
-//! One change at a time, through the shard's own log; the engine uses joint configurations where a
-//! simple step would not be safe. A node that is to have a new replica makes an empty one when
-//! the shard's leader first writes to it; the leader then feeds it slot images.
+//! A node that is to have a new replica makes an empty one when the shard's leader first writes to
+//! it; the leader then feeds it slot images. What replicas there should be is decided in the
+//! shard's own log, see `shard/repair.rs`.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use types::{DirectoryId, Incarnation, NodeId, Now, ShardId};
 
 use super::Node;
-use crate::io::{Event, Introduction, Origin, WriteId};
-use crate::raft_group::{RaftMessage, ReplicaChange, ReplicaId};
+use crate::io::{Event, Introduction, Membership, Message, OrderOutcome, Origin, WriteId};
+use crate::raft_group::{RaftMessage, ReplicaId};
 use crate::record::Record;
 use crate::recovery::{RecoveredShard, first_replicas};
 use crate::shard::Shard;
 
 impl Node {
-    /// Begins a change of a shard's replicas. It is done when the log has it, see
-    /// [`Event::ReplicasChanged`](crate::Event::ReplicasChanged).
-    ///
-    /// # Errors
-    /// Why the change is refused: this node doesn't hold the shard, another change is under way,
-    /// or the change would leave the shard worse off than it may be.
-    pub fn change_replicas(
-        &mut self,
-        now: Now,
-        shard: ShardId,
-        change: ReplicaChange,
-    ) -> Result<(), String> {
-        let node = match change {
-            ReplicaChange::AddLearner(node)
-            | ReplicaChange::Promote(node)
-            | ReplicaChange::Remove(node)
-            | ReplicaChange::Replace(node) => node,
-        };
-        if !self.world.settings.members.iter().any(|member| member.node == node) {
-            return Err(alloc::format!("ERR there is no node {node}"));
-        }
-        let mut result = Err(alloc::format!("ERR this node has no replica of shard {shard}"));
-        self.with_shard(now, shard, |found, env| {
-            result = found.change_replicas(env, change);
-        });
-        result
+    /// Orders which nodes should have a shard's replicas, at its holder. It is done when the log
+    /// has it, see [`Event::ReplicasChanged`]; the holder works towards it step by step.
+    pub fn order_replicas(&mut self, now: Now, shard: ShardId, goal: &[NodeId]) -> OrderOutcome {
+        let text = alloc::format!("this node has no replica of shard {shard}");
+        let mut outcome = OrderOutcome::Refused(text);
+        self.with_shard(now, shard, |found, env| outcome = found.order_replicas(env, goal, None));
+        outcome
     }
 
     /// Somebody writes to a replica in this very directory that does not take part at the moment.
@@ -84,19 +64,98 @@ impl Node {
         self.touch(at);
     }
 
-    /// A peer says who it is.
+    /// A peer says who it is. Says whether it may be listened to: it is of this cluster.
     pub(super) fn on_introduction(
         &mut self,
         now: Now,
         from: NodeId,
         incarnation: Incarnation,
         introduction: Introduction,
-    ) {
-        let before = self.world.founding.directory_of(from);
-        self.world.founding.hear(from, incarnation, introduction);
+    ) -> bool {
+        let founding = &mut self.world.founding;
+        let before = founding.directory_of(from);
+        let acquainted = founding.is_acquainted(from);
+        founding.hear(from, incarnation, introduction);
+        if !founding.is_ours(introduction.cluster) {
+            if acquainted || before.is_none() {
+                let event = Event::ForeignCluster { peer: from, cluster: introduction.cluster };
+                self.world.effects.events.push(event);
+            }
+            return false;
+        }
+        if !acquainted {
+            // What either said before is lost: nobody listens to strangers. Whoever is the last to
+            // get to know the other is heard.
+            self.announce_routes_to(from);
+            self.world.effects.messages.push((from, Message::AskRoutes));
+        }
+        let known = self.world.founding.members();
+        if introduction.members < known.version {
+            let message = Message::Members(known.clone());
+            self.world.effects.messages.push((from, message));
+        }
         if self.world.founding.directory_of(from) != before {
             self.each_shard_with(now, from, |shard, env| shard.greet(env));
         }
+        true
+    }
+
+    /// Somebody tells a list of the cluster's nodes.
+    pub(crate) fn on_members(&mut self, now: Now, membership: Membership) {
+        let known = self.world.members();
+        if membership.version <= known.version || !self.world.founding.is_ours(membership.cluster) {
+            return;
+        }
+        let removed = known.contains(self.world.settings.node)
+            && !membership.contains(self.world.settings.node);
+        let gone: Vec<NodeId> = known.nodes().filter(|node| !membership.contains(*node)).collect();
+        let event = Event::MembersChanged {
+            version: membership.version,
+            members: membership.nodes().collect(),
+        };
+        self.world.effects.events.push(event);
+        if removed {
+            self.world.effects.events.push(Event::Removed);
+        }
+        self.learn_cut(now, membership.shards);
+        self.world.founding.set_members(membership);
+        self.meet_members();
+        self.members_news = true;
+        self.remember();
+        for node in gone {
+            self.fail_forwards_to(now, node);
+        }
+    }
+
+    /// A node that joins learns into how many shards the cluster is cut: its settings need not say
+    /// so. One that has replicas has known it from the beginning.
+    fn learn_cut(&mut self, now: Now, shards: u16) {
+        if shards == self.world.settings.shards || shards == 0 || !self.shards.is_empty() {
+            return;
+        }
+        self.world.settings.shards = shards;
+        let version = self.routes.version + 1;
+        let (system, data) = super::unknown_routes(shards, now);
+        self.routes = super::Routes::new(system, data);
+        self.routes.version = version;
+        // Who told too early who holds what is asked again, by a greeting of all.
+        for peer in self.world.others().collect::<Vec<_>>() {
+            self.world.effects.messages.push((peer, Message::AskRoutes));
+        }
+    }
+
+    /// Exchanges support with the members, and with nobody else.
+    pub(super) fn meet_members(&mut self) {
+        let others: Vec<NodeId> = self.world.others().collect();
+        self.world.support.set_peers(others.into_iter());
+    }
+
+    /// Writes down what the node itself must remember.
+    pub(super) fn remember(&mut self) {
+        let decided = self.decided.as_ref().map(|(_, remembered)| remembered);
+        let mut remembered = decided.unwrap_or(self.world.founding.remembered()).clone();
+        remembered.membership = self.world.members().clone();
+        Record::Origin { remembered }.encode(&mut self.world.effects.payload);
     }
 
     /// A node with an empty directory writes down what it is, as soon as it knows.
@@ -105,9 +164,8 @@ impl Node {
             return;
         }
         let Some(remembered) = self.world.founding.decide() else { return };
-        let record = Record::Origin { remembered: remembered.clone() };
-        record.encode(&mut self.world.effects.payload);
         self.decided = Some((self.storage.next_write(), remembered));
+        self.remember();
     }
 
     /// What the node has found out about its beginning is durable: it takes part from now on.
@@ -158,59 +216,5 @@ impl Node {
             self.with_shard(now, shard, Shard::leave);
             self.routes.set_local(shard, None);
         }
-    }
-}
-
-impl Shard {
-    /// Checks a change and proposes it.
-    fn change_replicas(
-        &mut self,
-        env: &crate::shard::Env<'_>,
-        change: ReplicaChange,
-    ) -> Result<(), String> {
-        let id = self.id;
-        if !self.is_serving(env) {
-            return Err(alloc::format!("ERR this node does not hold shard {id} at the moment"));
-        }
-        let voters = self.voters();
-        let has = |node: NodeId| self.has_replica_on(node);
-        match change {
-            ReplicaChange::AddLearner(node) if has(node) => {
-                return Err(alloc::format!("ERR node {node} already has a replica of shard {id}"));
-            }
-            ReplicaChange::Promote(node) if voters.contains(&node) => {
-                return Err(alloc::format!("ERR node {node} already votes in shard {id}"));
-            }
-            ReplicaChange::Promote(node) if !self.is_caught_up(node) => {
-                return Err(alloc::format!(
-                    "ERR node {node} has not caught up with shard {id}; try again later"
-                ));
-            }
-            ReplicaChange::Remove(node) if !has(node) => {
-                return Err(alloc::format!("ERR node {node} has no replica of shard {id}"));
-            }
-            ReplicaChange::Remove(node) if voters.contains(&node) => {
-                let rest: Vec<NodeId> = voters.into_iter().filter(|v| *v != node).collect();
-                let now = env.now.monotonic;
-                let me = env.settings.node;
-                // One that is alive but has nothing yet can't help to decide anything for a while.
-                let counts = |voter: &&NodeId| {
-                    **voter == me
-                        || env.support.is_alive(now, **voter) && self.is_caught_up(**voter)
-                };
-                if rest.iter().filter(counts).count() <= rest.len() / 2 {
-                    return Err(alloc::format!(
-                        "ERR without node {node} too few voters of shard {id} would be left that \
-                         are alive and caught up"
-                    ));
-                }
-            }
-            ReplicaChange::Replace(_) => {
-                return Err(String::from("ERR lost replicas are replaced without being asked"));
-            }
-            ReplicaChange::AddLearner(_) | ReplicaChange::Promote(_) | ReplicaChange::Remove(_) => {
-            }
-        }
-        self.propose_change(env, change).map_err(|text| alloc::format!("ERR {text}"))
     }
 }

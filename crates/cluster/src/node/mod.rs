@@ -7,10 +7,12 @@
 
 mod forwarding;
 mod gather;
+mod managing;
 mod membership;
 mod orders;
 mod peers;
 mod placing;
+mod reporting;
 mod requests;
 pub(crate) mod routes;
 mod storage;
@@ -27,18 +29,21 @@ use types::{Incarnation, LeaseEpoch, Monotonic, NodeId, Now, SessionId, ShardId}
 use crate::founding::{Founding, Remembered};
 use crate::frontend::Frontend;
 use crate::io::{
-    Admission, ClientAddress, Event, Fortification, Input, Message, Origin, Output, WriteId,
+    Admission, ClientAddress, Event, Fortification, Input, Membership, Message, Origin, Output,
+    WriteId,
 };
 use crate::recovery::{RecordError, Recovered};
 use crate::session::Sessions;
-use crate::settings::Settings;
+use crate::settings::{SYSTEM_RANGE, Settings};
 use crate::shard::{Effects, Env, Shard};
 use crate::support::{ClockWatch, Support};
 use forwarding::Forwards;
 use gather::Gathers;
 pub(crate) use gather::{split_array, split_value};
+use managing::Managing;
 use orders::Orders;
 use placing::Homeless;
+use reporting::Reporting;
 use routes::{Route, Routes};
 use storage::Storage;
 pub use views::ReplicaView;
@@ -60,12 +65,16 @@ pub struct Node {
     forwards: Forwards,
     gathers: Gathers,
     orders: Orders,
+    managing: Managing,
+    reporting: Reporting,
     storage: Storage,
     homeless: Homeless,
     next_sweep: Monotonic,
     clock: ClockWatch,
     /// What this node has found out about its beginning, and the write that makes it durable.
     decided: Option<(WriteId, Remembered)>,
+    /// The list of the nodes is news to the driver.
+    members_news: bool,
     dirty: Vec<usize>,
     timers: BinaryHeap<Reverse<(Monotonic, usize)>>,
     stopping: Option<Monotonic>,
@@ -86,6 +95,16 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// The nodes of the cluster.
+    pub(crate) fn members(&self) -> &Membership {
+        self.founding.members()
+    }
+
+    /// The other nodes of the cluster.
+    pub(crate) fn others(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.members().nodes().filter(|node| *node != self.settings.node)
+    }
+
     pub(crate) fn env(&mut self, now: Now) -> Env<'_> {
         Env {
             now,
@@ -106,7 +125,7 @@ impl Node {
     /// # Errors
     /// If the log holds what this version can't have written.
     pub fn new(
-        settings: Settings,
+        mut settings: Settings,
         recovered: Recovered,
         seed: u64,
         now: Now,
@@ -114,15 +133,21 @@ impl Node {
         let incarnation = recovered.incarnation;
         let support =
             Support::new(&settings, incarnation, recovered.longest_promise, now.monotonic);
-        let others = settings.members.iter().map(|member| member.node);
-        let others = others.filter(|node| *node != settings.node);
-        let founding = Founding::new(recovered.directory, others, recovered.remembered);
+        let mut remembered = recovered.remembered;
+        if remembered.membership.version == 0 {
+            remembered.membership = Membership::of_settings(&settings.members, settings.shards);
+        } else {
+            // What the cluster was cut into is known better than by this node's settings.
+            settings.shards = remembered.membership.shards;
+        }
+        let founding = Founding::new(settings.node, recovered.directory, remembered);
         let directory = founding.own_directory().unwrap_or_default();
         let mut shards = Vec::new();
         for (id, shard) in recovered.shards {
             shards.push(Shard::new(id, shard, &settings, directory, seed, now)?);
         }
-        let routes = Routes::new(initial_routes(&settings, &shards, now));
+        let (system, data) = initial_routes(&settings, &shards, now);
+        let routes = Routes::new(system, data);
         let event = Event::Started { incarnation, shards: shards.len() };
         let mut effects = Effects::default();
         effects.events.push(event);
@@ -130,6 +155,7 @@ impl Node {
             effects.events.push(Event::Blank { awaited: founding.awaited() });
         }
         let frontend = Frontend::new(&settings, seed);
+        let managed = settings.managed;
         let mut node = Self {
             world: World {
                 settings,
@@ -146,8 +172,11 @@ impl Node {
             forwards: Forwards::new(incarnation),
             gathers: Gathers::default(),
             orders: Orders::new(incarnation),
+            managing: Managing::new(managed, now.monotonic),
+            reporting: Reporting::default(),
             storage: Storage::new(now.monotonic),
             decided: None,
+            members_news: true,
             homeless: Homeless::default(),
             next_sweep: Monotonic::NEVER,
             clock: ClockWatch::default(),
@@ -161,6 +190,7 @@ impl Node {
         for at in 0..node.shards.len() {
             node.touch(at);
         }
+        node.meet_members();
         Ok(node)
     }
 
@@ -238,10 +268,16 @@ impl Node {
         self.sweep(now);
         self.continue_stopping(now, out);
         self.continue_reclaiming(now);
-        while !self.dirty.is_empty() || !self.world.effects.displaced.is_empty() {
-            self.advance_shards(now);
-            for (shard, request) in core::mem::take(&mut self.world.effects.displaced) {
-                self.place(now, shard, request);
+        loop {
+            while !self.dirty.is_empty() || !self.world.effects.displaced.is_empty() {
+                self.advance_shards(now);
+                for (shard, request) in core::mem::take(&mut self.world.effects.displaced) {
+                    self.place(now, shard, request);
+                }
+            }
+            self.manage(now);
+            if self.dirty.is_empty() {
+                break;
             }
         }
         self.finish_gathers(now);
@@ -259,7 +295,11 @@ impl Node {
         } else {
             Monotonic::NEVER
         };
-        shards.min(self.world.support.next_deadline()).min(self.next_sweep).min(stop)
+        shards
+            .min(self.world.support.next_deadline())
+            .min(self.next_sweep)
+            .min(self.managing.next_deadline())
+            .min(stop)
     }
 
     /// Puts a shard on the list of this turn.
@@ -286,6 +326,9 @@ impl Node {
             shard.dirty = false;
             if forgotten && shard.is_idle() {
                 continue;
+            }
+            if shard.id == ShardId::SYSTEM {
+                self.managing.stir();
             }
             let env = &mut self.world.env(now);
             shard.advance(env);
@@ -320,9 +363,15 @@ impl Node {
     }
 
     fn on_message(&mut self, now: Now, from: NodeId, message: Message) {
+        let introduces = matches!(message, Message::Beat { .. });
+        if !introduces && !self.world.founding.is_acquainted(from) {
+            return;
+        }
         match message {
             Message::Beat { epoch, incarnation, sequence, introduction } => {
-                self.on_introduction(now, from, incarnation, introduction);
+                if !self.on_introduction(now, from, incarnation, introduction) {
+                    return;
+                }
                 let support = &mut self.world.support;
                 let answer = support.on_beat(now.monotonic, from, epoch, incarnation, sequence);
                 let answer = answer.map(|answer| (from, answer));
@@ -375,10 +424,13 @@ impl Node {
             Message::Route { shard, range: _, epoch, holder, replicas } => {
                 self.on_route(now, shard, epoch, holder, &replicas);
             }
-            Message::Transfer { request, shard, target, epoch } => {
-                self.on_transfer_order(now, (from, request), shard, target, epoch);
+            Message::Order { number, shard, order } => {
+                self.on_order(now, (from, number), shard, &order);
             }
-            Message::TransferReply { request, error } => self.on_transfer_reply(request, &error),
+            Message::OrderReply { number, outcome } => self.on_order_reply(now, number, outcome),
+            Message::Members(membership) => self.on_members(now, membership),
+            Message::AskRoutes => self.announce_routes_to(from),
+            Message::Report(report) => self.on_report(now, from, *report),
             Message::TopologyClient { host, library } => {
                 self.frontend.note_topology_client(now.monotonic, host, library);
             }
@@ -483,6 +535,9 @@ impl Node {
         for id in self.world.sessions.take_announced() {
             if self.world.sessions.has_output(id) {
                 out.push(Output::Replies { session: id });
+                if let Some(session) = self.world.sessions.get(id) {
+                    session.replied = Some(now.monotonic);
+                }
             }
             let Some(session) = self.world.sessions.get(id) else { continue };
             if session.closing && session.outstanding() == 0 {
@@ -491,6 +546,9 @@ impl Node {
                 session.paused = false;
                 out.push(Output::Resume { session: id });
             }
+        }
+        if core::mem::take(&mut self.members_news) {
+            out.push(Output::Members(self.world.members().members.clone()));
         }
         for event in core::mem::take(&mut self.world.effects.events) {
             out.push(Output::Observe(event));
@@ -502,12 +560,26 @@ impl Node {
     }
 }
 
-/// The routes as the configuration has them; leases are learned later.
-fn initial_routes(settings: &Settings, shards: &[Shard], now: Now) -> Vec<Route> {
+/// The routes of a node that has just heard into how many shards the cluster is cut.
+fn unknown_routes(shards: u16, now: Now) -> (Route, Vec<Route>) {
+    let route = |shard, range| Route {
+        shard,
+        range,
+        holder: None,
+        epoch: LeaseEpoch(0),
+        replicas: Vec::new(),
+        since: now.monotonic,
+        local: None,
+    };
+    let ranges = types::SlotRange::even_cut(shards).into_iter().enumerate();
+    let data = ranges.map(|(at, range)| route(ShardId(at as u32 + 1), range));
+    (route(ShardId::SYSTEM, SYSTEM_RANGE), data.collect())
+}
+
+/// The routes as the configuration has them, the system shard's apart; leases are learned later.
+fn initial_routes(settings: &Settings, shards: &[Shard], now: Now) -> (Route, Vec<Route>) {
     let mut routes = Vec::new();
-    for (at, (range, replicas)) in settings.initial_placement().into_iter().enumerate() {
-        // Shards are few: a setting bounds them by `limits::SHARDS_MAX`.
-        let id = ShardId(at as u32 + 1);
+    for (id, range, replicas) in settings.first_shards() {
         let known = shards.iter().find(|shard| shard.id == id);
         let stays = |shard: &Shard| shard.id == id && !shard.is_removed(settings.node);
         let local = shards.iter().position(stays);
@@ -521,7 +593,8 @@ fn initial_routes(settings: &Settings, shards: &[Shard], now: Now) -> Vec<Route>
             local,
         });
     }
-    routes
+    let system = routes.remove(0);
+    (system, routes)
 }
 
 /// Whether more can be asked of a session.

@@ -1,30 +1,50 @@
-//! Moving leases by hand: the order goes to the holder, and the answer waits until the lease has
-//! moved.
+//! Orders: what operators and the Lease Manager want a shard to do. An order goes to the node that
+//! can carry it out, which judges it; the answer waits until the lease has moved.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use placement::DecisionId;
 use types::{Incarnation, LeaseEpoch, Monotonic, NodeId, Now, SessionId, ShardId, Term};
 
 use super::Node;
 use super::forwarding::first_number;
-use crate::io::Message;
+use crate::io::{Message, Order, OrderOutcome};
 use crate::session::Waiter;
 
-/// Orders under way that clients of this node gave.
+/// Orders under way that this node gave.
 #[derive(Default)]
 pub(super) struct Orders {
     next: u64,
-    under_way: Vec<Order>,
+    under_way: Vec<UnderWay>,
 }
 
-struct Order {
+struct UnderWay {
     number: u64,
-    waiter: Waiter,
+    by: OrderedBy,
     shard: ShardId,
-    target: NodeId,
+    /// The new holder, if the order is about the lease.
+    target: Option<NodeId>,
     given: Given,
     deadline: Monotonic,
+}
+
+/// Who waits for what becomes of an order.
+#[derive(Clone, Copy)]
+enum OrderedBy {
+    Client(Waiter),
+    Manager(DecisionId),
+}
+
+/// What became of an order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum OrderEnd {
+    /// The lease is where it should be, under this epoch.
+    Done(LeaseEpoch),
+    /// It was about something that is over.
+    Stale(String),
+    /// It was refused, or came to nothing.
+    Failed(String),
 }
 
 /// What was known of the lease when an order was given, to tell later leases from it.
@@ -36,10 +56,6 @@ enum Given {
     AtEpoch(LeaseEpoch),
 }
 
-/// Stands for no epoch in an order: no lease has this one. An operator who names none means
-/// whichever lease there is when the order arrives; the epoch that this node knows may be older.
-const ANY_EPOCH: LeaseEpoch = LeaseEpoch(0);
-
 impl Orders {
     pub(super) fn new(incarnation: Incarnation) -> Self {
         Self { next: first_number(incarnation), under_way: Vec::new() }
@@ -47,6 +63,11 @@ impl Orders {
 
     pub(super) fn is_empty(&self) -> bool {
         self.under_way.is_empty()
+    }
+
+    /// Forgets what a manager ordered that is one no longer.
+    pub(super) fn forget_managers(&mut self) {
+        self.under_way.retain(|order| matches!(order.by, OrderedBy::Client(_)));
     }
 }
 
@@ -59,19 +80,14 @@ impl Node {
         shard: ShardId,
         target: NodeId,
     ) {
-        let known = self.world.settings.members.iter().any(|member| member.node == target);
-        let Some(route) = self.routes.get(shard) else {
+        if self.routes.get(shard).is_none() {
             let text = alloc::format!("ERR there is no shard {shard}; LEASEHOLD SHARDS lists them");
             return self.reply_error(id, &text);
-        };
-        if !known {
+        }
+        if !self.world.members().contains(target) {
             let text = alloc::format!("ERR there is no node {target}; LEASEHOLD NODES lists them");
             return self.reply_error(id, &text);
         }
-        let given = match self.local(shard).and_then(|at| self.shards.get(at)) {
-            Some(local) => Given::InTerm(local.term()),
-            None => Given::AtEpoch(route.epoch),
-        };
         let Some(holder) = self.holder_of(shard) else {
             let text = alloc::format!("CLUSTERDOWN shard {shard} has no holder; try again");
             return self.reply_error(id, &text);
@@ -81,17 +97,44 @@ impl Node {
         if holder == target {
             return self.world.sessions.answer(waiter, |reply| reply.ok());
         }
+        // An operator who names no lease means whichever there is when the order arrives.
+        let order = Order::Transfer { target, epoch: None };
+        self.give_order(now, OrderedBy::Client(waiter), shard, holder, order);
+    }
+
+    /// The manager orders something of a node.
+    pub(super) fn give_managers_order(
+        &mut self,
+        now: Now,
+        decision: DecisionId,
+        shard: ShardId,
+        to: NodeId,
+        order: Order,
+    ) {
+        self.give_order(now, OrderedBy::Manager(decision), shard, to, order);
+    }
+
+    fn give_order(&mut self, now: Now, by: OrderedBy, shard: ShardId, to: NodeId, order: Order) {
+        let given = match self.local(shard).and_then(|at| self.shards.get(at)) {
+            Some(local) => Given::InTerm(local.term()),
+            None => {
+                Given::AtEpoch(self.routes.get(shard).map_or(LeaseEpoch(0), |route| route.epoch))
+            }
+        };
+        let target = match &order {
+            Order::Transfer { target, .. } => Some(*target),
+            Order::Campaign { .. } => Some(to),
+            Order::Succession { .. } | Order::Replicas { .. } => None,
+        };
         self.orders.next += 1;
         let number = self.orders.next;
         let deadline = now.monotonic + self.world.settings.request_time;
-        let order = Order { number, waiter, shard, target, given, deadline };
-        self.orders.under_way.push(order);
+        self.orders.under_way.push(UnderWay { number, by, shard, target, given, deadline });
         self.schedule_sweep(now);
-        let message = Message::Transfer { request: number, shard, target, epoch: ANY_EPOCH };
-        if holder == self.world.settings.node {
-            self.on_transfer_order(now, (holder, number), shard, target, ANY_EPOCH);
+        if to == self.world.settings.node {
+            self.on_order(now, (to, number), shard, &order);
         } else {
-            self.world.effects.messages.push((holder, message));
+            self.world.effects.messages.push((to, Message::Order { number, shard, order }));
         }
     }
 
@@ -104,40 +147,42 @@ impl Node {
         }
     }
 
-    /// An order for a shard that this node may hold.
-    pub(super) fn on_transfer_order(
+    /// An order for a shard that has a replica here.
+    pub(super) fn on_order(
         &mut self,
         now: Now,
         (from, number): (NodeId, u64),
         shard: ShardId,
-        target: NodeId,
-        epoch: LeaseEpoch,
+        order: &Order,
     ) {
-        let mut result = Err(alloc::format!("ERR this node has no replica of shard {shard}"));
-        self.with_shard(now, shard, |found, env| {
-            let epoch = (epoch != ANY_EPOCH).then_some(epoch);
-            result = found.begin_transfer(env, target, epoch);
-        });
-        let error = result.err().unwrap_or_default();
+        let text = alloc::format!("this node has no replica of shard {shard}");
+        let mut outcome = OrderOutcome::Refused(text);
+        self.with_shard(now, shard, |found, env| outcome = found.obey(env, order));
         if from == self.world.settings.node {
-            self.on_transfer_reply(number, &error);
+            self.on_order_reply(now, number, outcome);
         } else {
-            let message = Message::TransferReply { request: number, error };
-            self.world.effects.messages.push((from, message));
+            self.world.effects.messages.push((from, Message::OrderReply { number, outcome }));
         }
     }
 
-    /// The holder has begun, or refused.
-    pub(super) fn on_transfer_reply(&mut self, number: u64, error: &str) {
-        if error.is_empty() {
-            return;
-        }
-        let text = String::from(error);
-        self.end_orders(|order| (order.number == number).then(|| text.clone()));
+    /// Whoever was ordered has begun, or refused.
+    pub(super) fn on_order_reply(&mut self, now: Now, number: u64, outcome: OrderOutcome) {
+        let end = match outcome {
+            OrderOutcome::Begun => None,
+            OrderOutcome::Stale(text) => Some(OrderEnd::Stale(text)),
+            OrderOutcome::Refused(text) => Some(OrderEnd::Failed(text)),
+        };
+        self.end_orders(now, |order| {
+            if order.number != number {
+                return None;
+            }
+            // Nobody announces that the log has a succession or a goal: reports will show it.
+            end.clone().or_else(|| order.target.is_none().then_some(OrderEnd::Done(LeaseEpoch(0))))
+        });
     }
 
     /// A lease has moved.
-    pub(super) fn note_lease_moved(&mut self, shard: ShardId) {
+    pub(super) fn note_lease_moved(&mut self, now: Now, shard: ShardId) {
         let Some(route) = self.routes.get(shard) else { return };
         let (epoch, holder) = (route.epoch, route.holder);
         let local = route.local.and_then(|at| self.shards.get(at));
@@ -146,44 +191,50 @@ impl Node {
             Given::InTerm(before) => term.is_some_and(|term| term > before),
             Given::AtEpoch(before) => epoch > before,
         };
-        self.end_orders(|order| {
-            if order.shard != shard || !is_new(order.given) {
-                return None;
-            }
-            if holder == Some(order.target) {
-                return Some(String::new());
+        self.end_orders(now, |order| {
+            let target = order.target.filter(|_| order.shard == shard && is_new(order.given))?;
+            if holder == Some(target) {
+                return Some(OrderEnd::Done(epoch));
             }
             let holder = holder.unwrap_or_default();
-            Some(alloc::format!(
-                "ERR the lease of shard {shard} went to node {holder} instead, by an election"
-            ))
+            Some(OrderEnd::Failed(alloc::format!(
+                "the lease of shard {shard} went to node {holder} instead, by an election"
+            )))
         });
     }
 
     pub(super) fn expire_orders(&mut self, now: Now) {
-        self.end_orders(|order| {
+        self.end_orders(now, |order| {
             (order.deadline <= now.monotonic).then(|| {
-                alloc::format!(
-                    "ERR the lease of shard {} did not reach node {} in time; it stays where \
+                OrderEnd::Failed(alloc::format!(
+                    "the lease of shard {} did not reach node {} in time; it stays where \
                      LEASEHOLD SHARDS shows it",
                     order.shard,
-                    order.target
-                )
+                    order.target.unwrap_or_default()
+                ))
             })
         });
     }
 
-    /// Ends the orders for which `outcome` has one: an empty text is a success.
-    fn end_orders(&mut self, outcome: impl Fn(&Order) -> Option<String>) {
+    /// Ends the orders for which `end` has an end.
+    fn end_orders(&mut self, now: Now, end: impl Fn(&UnderWay) -> Option<OrderEnd>) {
         let sessions = &mut self.world.sessions;
+        let mut decided = Vec::new();
         self.orders.under_way.retain(|order| {
-            let Some(text) = outcome(order) else { return true };
-            if text.is_empty() {
-                sessions.answer(order.waiter, |reply| reply.ok());
-            } else {
-                sessions.answer_error(order.waiter, &text);
+            let Some(end) = end(order) else { return true };
+            match (order.by, end) {
+                (OrderedBy::Manager(decision), end) => decided.push((decision, end)),
+                (OrderedBy::Client(waiter), OrderEnd::Done(_)) => {
+                    sessions.answer(waiter, |reply| reply.ok());
+                }
+                (OrderedBy::Client(waiter), OrderEnd::Stale(text) | OrderEnd::Failed(text)) => {
+                    sessions.answer_error(waiter, &alloc::format!("ERR {text}"));
+                }
             }
             false
         });
+        for (decision, end) in decided {
+            self.on_decision_end(now, decision, end);
+        }
     }
 }

@@ -37,7 +37,7 @@ impl Node {
 
     pub(super) fn on_peer_up(&mut self, now: Now, peer: NodeId) {
         self.each_shard_with(now, peer, |shard, env| shard.connection_lost(env, peer));
-        self.announce_routes_to(now, peer);
+        self.announce_routes_to(peer);
     }
 
     pub(super) fn on_peer_down(&mut self, now: Now, peer: NodeId) {
@@ -52,7 +52,7 @@ impl Node {
     ) {
         for at in 0..self.shards.len() {
             let Some(shard) = self.shards.get_mut(at) else { continue };
-            if shard.has_replica_on(peer) {
+            if shard.concerns(peer) {
                 run(shard, &mut self.world.env(now));
                 self.touch(at);
             }
@@ -92,7 +92,7 @@ impl Node {
         rerouted.dedup();
         for id in rerouted {
             self.update_route(now, id);
-            self.note_lease_moved(id);
+            self.note_lease_moved(now, id);
             self.forget_removed(now, id);
         }
     }
@@ -104,8 +104,9 @@ impl Node {
         let (epoch, holder) = (lease.epoch, lease.holder);
         let changed = self.routes.update(id, epoch, holder, &replicas, now.monotonic);
         if changed && holder == Some(self.world.settings.node) {
-            let others: Vec<NodeId> = self.world.settings.members.iter().map(|m| m.node).collect();
-            for node in others {
+            let me = self.world.settings.node;
+            let others: Vec<NodeId> = self.world.members().nodes().collect();
+            for node in others.into_iter().filter(|node| *node != me) {
                 if !replicas.contains(&node) {
                     self.announce_route(id, node);
                 }
@@ -113,10 +114,10 @@ impl Node {
         }
     }
 
-    fn announce_routes_to(&mut self, _now: Now, peer: NodeId) {
+    pub(super) fn announce_routes_to(&mut self, peer: NodeId) {
         let held: Vec<ShardId> = self
             .routes
-            .iter()
+            .all()
             .filter(|route| route.holder == Some(self.world.settings.node))
             .filter(|route| !route.replicas.contains(&peer))
             .map(|route| route.shard)

@@ -79,7 +79,8 @@ impl Node {
         let standing = found.standing(now.monotonic, &self.world.support);
         let goes_on = match standing {
             Standing::Holder | Standing::Follower(_) => true,
-            Standing::Leader => !request.writes,
+            // The manager is active under a valid lease only.
+            Standing::Leader => !request.writes && shard != ShardId::SYSTEM,
             Standing::Changing | Standing::Leaderless => false,
         };
         let goes_on = goes_on && !found.must_wait(&request, standing);

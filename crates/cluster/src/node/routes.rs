@@ -22,6 +22,8 @@ pub(crate) struct Route {
 
 /// All routes. The version grows with every change, for cached topology replies.
 pub(crate) struct Routes {
+    /// The system shard's, which no client sees.
+    system: Route,
     routes: Vec<Route>,
     by_shard: BTreeMap<ShardId, usize>,
     by_slot: Box<[u16]>,
@@ -29,7 +31,8 @@ pub(crate) struct Routes {
 }
 
 impl Routes {
-    pub(crate) fn new(mut routes: Vec<Route>) -> Self {
+    /// The routes of the system shard and of all others.
+    pub(crate) fn new(system: Route, mut routes: Vec<Route>) -> Self {
         routes.sort_by_key(|route| route.range.first());
         let mut by_slot = alloc::vec![u16::MAX; usize::from(SLOT_COUNT)].into_boxed_slice();
         let mut by_shard = BTreeMap::new();
@@ -40,7 +43,7 @@ impl Routes {
                 by_slot[usize::from(slot.number())] = at as u16;
             }
         }
-        Self { routes, by_shard, by_slot, version: 0 }
+        Self { system, routes, by_shard, by_slot, version: 0 }
     }
 
     /// The shard that a slot belongs to.
@@ -49,18 +52,32 @@ impl Routes {
     }
 
     pub(crate) fn get(&self, shard: ShardId) -> Option<&Route> {
+        if shard == ShardId::SYSTEM {
+            return Some(&self.system);
+        }
         self.routes.get(*self.by_shard.get(&shard)?)
     }
 
-    /// All shards by ascending slots.
+    fn get_mut(&mut self, shard: ShardId) -> Option<&mut Route> {
+        if shard == ShardId::SYSTEM {
+            return Some(&mut self.system);
+        }
+        self.routes.get_mut(*self.by_shard.get(&shard)?)
+    }
+
+    /// All shards with clients' data by ascending slots.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Route> {
         self.routes.iter()
     }
 
+    /// All shards, the system shard first.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Route> {
+        core::iter::once(&self.system).chain(&self.routes)
+    }
+
     /// Notes where the shard's replica on this node stands, if there is one.
     pub(crate) fn set_local(&mut self, shard: ShardId, local: Option<usize>) {
-        let route = self.by_shard.get(&shard).and_then(|at| self.routes.get_mut(*at));
-        if let Some(route) = route {
+        if let Some(route) = self.get_mut(shard) {
             route.local = local;
         }
     }
@@ -74,9 +91,7 @@ impl Routes {
         replicas: &[NodeId],
         now: Monotonic,
     ) -> bool {
-        let Some(route) = self.by_shard.get(&shard).and_then(|at| self.routes.get_mut(*at)) else {
-            return false;
-        };
+        let Some(route) = self.get_mut(shard) else { return false };
         if epoch < route.epoch {
             return false;
         }

@@ -36,6 +36,8 @@ pub struct ReplicaView {
     pub voters: Vec<NodeId>,
     /// The learners.
     pub learners: Vec<NodeId>,
+    /// The nodes that should have the replicas.
+    pub goal: Vec<NodeId>,
     /// How many keys it has.
     pub keys: u64,
 }

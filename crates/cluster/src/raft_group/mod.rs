@@ -73,7 +73,7 @@ pub(crate) struct ReplicaChangeEntry(ConfChangeV2);
 
 /// One step of a change of the replicas.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ReplicaChange {
+pub(crate) enum ReplicaChange {
     /// A new replica that receives the log but has no vote, or a voter that loses its vote.
     AddLearner(NodeId),
     /// A learner that is caught up gets its vote.

@@ -19,6 +19,7 @@ use crate::entry::{
 use crate::frontend::slow_log::show_operation;
 use crate::io::Event;
 use crate::raft_group::Committed;
+use crate::record::Goal;
 use crate::session::Waiter;
 
 impl Shard {
@@ -40,6 +41,13 @@ impl Shard {
                     self.lease.succession = order;
                     self.note_state(index);
                 }
+                Ok(Some(Entry::Goal(nodes))) => {
+                    let generation = self.goal.generation + 1;
+                    self.goal = Goal { nodes, generation };
+                    // Whoever leads takes the first step at once.
+                    self.greet(env);
+                    self.note_state(index);
+                }
                 Ok(Some(Entry::Batch { header, operations })) => {
                     self.apply_batch(env, index, header, operations, pending.as_ref());
                 }
@@ -52,13 +60,17 @@ impl Shard {
         }
         if let Some(pending) = pending {
             self.queue_bytes -= pending.operations.len();
+            let taken = env.now.monotonic.since(pending.proposed);
+            self.load.note_served(taken, pending.locals.len() as u64);
         }
         self.group.set_applied(index, term);
         self.floors.retain(|_, floor| *floor > index);
     }
 
     fn note_state(&mut self, index: LogIndex) {
-        self.places.note_state(index, &self.lease, self.group.replicas());
+        let mut state = self.state();
+        state.applied.0 = index;
+        self.places.note_state(&state);
     }
 
     /// Finds who waits for the entry, and sends those away whose entry has lost its place.
@@ -102,6 +114,7 @@ impl Shard {
 
     fn apply_change(&mut self, env: &mut Env<'_>, change: &crate::raft_group::ReplicaChangeEntry) {
         let Some(replicas) = self.group.change_replicas(change) else { return };
+        self.goal.generation += 1;
         // The quorum is another one now (rule R23).
         self.recheck_lease();
         self.fortified.retain(|known| replicas.contains(known.replica.node));
@@ -204,7 +217,8 @@ impl Shard {
                 OperationKind::Read
                 | OperationKind::Write
                 | OperationKind::WatchedGroup
-                | OperationKind::Unwatch,
+                | OperationKind::Unwatch
+                | OperationKind::Manage,
             )
             | Err(_) => self.read_now(env, request.clone()),
         }
@@ -219,7 +233,7 @@ impl Shard {
         waiter: Waiter,
         context: &Context,
     ) {
-        self.load.writes += 1;
+        self.load.note_applied(ours);
         let mut changes =
             if self.watches.is_empty() { Changes::off() } else { Changes::recording() };
         match operation {
@@ -268,7 +282,10 @@ impl Shard {
                 }
                 env.sessions.answer(waiter, |reply| reply.ok());
             }
-            Operation::Watch { .. } | Operation::Unwatch | Operation::Survey(_) => {
+            Operation::Watch { .. }
+            | Operation::Unwatch
+            | Operation::Survey(_)
+            | Operation::Manage(_) => {
                 unreachable!("watches and questions are never proposed")
             }
         }
@@ -294,7 +311,6 @@ impl Shard {
         let Ok(operation) = entry::only_operation(&request.operation) else {
             return env.sessions.answer_error(request.waiter, MALFORMED);
         };
-        self.load.reads += 1;
         match operation {
             Operation::Single { slot, command } => {
                 let waiter = request.waiter;
@@ -308,6 +324,7 @@ impl Shard {
                     run(&mut self.data, slot, &command, context, &mut changes, &mut reply);
                 match outcome {
                     Outcome::Done => {
+                        self.load.note_read(bytes.len());
                         env.sessions.answer(waiter, |reply| reply.encoded(&bytes));
                         env.sessions.stats.count_lookups(command.id, changes.take_lookups());
                         let operation = Operation::Single { slot, command };
@@ -324,7 +341,10 @@ impl Shard {
                 env.sessions.answer(request.waiter, |reply| reply.ok());
             }
             Operation::Survey(survey) => self.survey(env, survey, request.waiter),
-            Operation::Group { .. } | Operation::Flush | Operation::Unwatch => {
+            Operation::Group { .. }
+            | Operation::Flush
+            | Operation::Unwatch
+            | Operation::Manage(_) => {
                 env.sessions.answer_error(request.waiter, MALFORMED);
             }
         }

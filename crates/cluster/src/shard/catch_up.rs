@@ -238,6 +238,7 @@ impl Shard {
         self.data = data;
         self.range = state.range;
         self.lease = state.lease.clone();
+        self.goal = state.goal.clone();
         self.stamp = self.stamp.max(state.stamp);
         self.places.reset(&state);
         self.writes.clear();

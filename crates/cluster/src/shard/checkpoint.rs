@@ -14,7 +14,7 @@ use types::{LogIndex, SegmentId, Slot, SlotRange, Term};
 
 use super::Shard;
 use crate::raft_group::Replicas;
-use crate::record::{Lease, Record, ShardState};
+use crate::record::{Goal, Lease, Record, ShardState};
 use crate::recovery::RecoveredShard;
 
 /// Where a shard's data stand in the log.
@@ -34,8 +34,24 @@ pub(super) struct Places {
     vote_segment: SegmentId,
     /// The segment of the newest durable write.
     newest: SegmentId,
-    /// The lease and the replicas as they were from an index on; the first is the state record's.
-    history: Vec<(LogIndex, Lease, Replicas)>,
+    /// What was so from an index on; the first is the state record's.
+    history: Vec<Stated>,
+}
+
+/// The part of a shard's state that entries of its own change.
+#[derive(Clone)]
+struct Stated {
+    from: LogIndex,
+    lease: Lease,
+    replicas: Replicas,
+    goal: Goal,
+}
+
+impl Stated {
+    fn of(state: &ShardState) -> Self {
+        let ShardState { applied, lease, replicas, goal, .. } = state.clone();
+        Self { from: applied.0, lease, replicas, goal }
+    }
 }
 
 #[derive(Clone, Copy, Default)]
@@ -64,7 +80,7 @@ impl Places {
             state_segment: recovered.state_segment,
             vote_segment: recovered.vote_segment,
             newest: SegmentId(0),
-            history: alloc::vec![(state.applied.0, state.lease.clone(), state.replicas.clone())],
+            history: alloc::vec![Stated::of(state)],
         };
         for entry in &recovered.entries {
             places.note_term(entry.index(), entry.term());
@@ -84,7 +100,7 @@ impl Places {
         self.terms = alloc::vec![state.applied];
         self.state = state.applied;
         self.state_segment = self.newest;
-        self.history = alloc::vec![(state.applied.0, state.lease.clone(), state.replicas.clone())];
+        self.history = alloc::vec![Stated::of(state)];
     }
 
     fn number(&self, slot: Slot) -> usize {
@@ -139,9 +155,9 @@ impl Places {
         }
     }
 
-    /// The lease or the replicas changed at an entry.
-    pub(super) fn note_state(&mut self, index: LogIndex, lease: &Lease, replicas: Replicas) {
-        self.history.push((index, lease.clone(), replicas));
+    /// The lease, the replicas or the goal changed at the entry that `state` reflects.
+    pub(super) fn note_state(&mut self, state: &ShardState) {
+        self.history.push(Stated::of(state));
     }
 
     pub(super) fn vote_written(&mut self) {
@@ -207,20 +223,17 @@ impl Shard {
     fn write_state(&mut self, index: LogIndex, payload: &mut Vec<u8>) {
         let applied = (index, self.places.term_at(index));
         let places = &mut self.places;
-        let newer = places.history.iter().filter(|(from, ..)| *from > index).count();
+        let newer = places.history.iter().filter(|stated| stated.from > index).count();
         let keep = (places.history.len() - newer).saturating_sub(1);
         places.history.drain(..keep);
         while places.terms.get(1).is_some_and(|(from, _)| *from <= index) {
             places.terms.remove(0);
         }
-        let Some((_, lease, replicas)) = places.history.first() else { return };
-        let state = ShardState {
-            range: self.range,
-            applied,
-            replicas: replicas.clone(),
-            lease: lease.clone(),
-            stamp: self.stamp,
+        let Some(Stated { lease, replicas, goal, .. }) = places.history.first().cloned() else {
+            return;
         };
+        let (range, stamp) = (self.range, self.stamp);
+        let state = ShardState { range, applied, replicas, lease, goal, stamp };
         Record::State { shard: self.id, state }.encode(payload);
         places.state = applied;
         places.state_segment = places.newest;

@@ -11,6 +11,7 @@ mod apply;
 mod catch_up;
 mod checkpoint;
 mod lease;
+pub(crate) mod load;
 mod parking;
 mod proposals;
 mod reads;
@@ -23,6 +24,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use keyspace::Keyspace;
+use placement::Origin;
 use types::{
     DirectoryId, LogIndex, Monotonic, NodeId, Now, SegmentId, SessionId, ShardId, Slot, SlotRange,
     Term, UnixMillis,
@@ -33,12 +35,13 @@ use crate::founding::Founding;
 use crate::io::{Event, Fortification, Message, WriteId};
 use crate::node::ReplicaView;
 use crate::raft_group::{RaftGroup, ReplicaChange, ReplicaId};
-use crate::record::{Lease, ShardState};
+use crate::record::{Goal, Lease, ShardState};
 use crate::recovery::RecoveredShard;
 use crate::session::{Sessions, Waiter};
 use crate::settings::Settings;
 use crate::support::Support;
 pub(crate) use lease::Standing;
+use load::Load;
 use proposals::{Batch, Pending};
 
 /// A request that waits, with all that is needed to run it elsewhere.
@@ -52,6 +55,8 @@ pub(crate) struct Request {
     pub(crate) ordered: bool,
     /// The client's identity for WATCH.
     pub(crate) watcher: Watcher,
+    /// Where the client is.
+    pub(crate) origin: Origin,
     /// When waiting for a holder ends.
     pub(crate) deadline: Monotonic,
 }
@@ -64,7 +69,7 @@ pub(crate) struct Sent {
 }
 
 /// The answer to a forwarded request that can't be read: the nodes' versions differ, or a bug.
-const MALFORMED: &str = "ERR malformed forwarded request";
+pub(crate) const MALFORMED: &str = "ERR malformed forwarded request";
 
 /// Who watches keys: a session of a node.
 pub(crate) type Watcher = (NodeId, SessionId);
@@ -82,6 +87,8 @@ pub(crate) struct Effects {
     pub(crate) gathering: bool,
     /// Requests that this replica can't serve: to be placed anew.
     pub(crate) displaced: Vec<(ShardId, Request)>,
+    /// Requests for the Lease Manager, from clients of any node.
+    pub(crate) managed: Vec<Request>,
     /// Shards whose holder or replicas changed.
     pub(crate) rerouted: Vec<ShardId>,
 }
@@ -98,13 +105,6 @@ pub(crate) struct Env<'a> {
     pub(crate) trace_reads: bool,
 }
 
-/// Counters of what a shard has done, since the process began.
-#[derive(Clone, Copy, Default, Debug)]
-pub(crate) struct Load {
-    pub(crate) reads: u64,
-    pub(crate) writes: u64,
-}
-
 /// One replica of one shard.
 pub(crate) struct Shard {
     pub(crate) id: ShardId,
@@ -113,6 +113,7 @@ pub(crate) struct Shard {
     data: Keyspace,
     group: RaftGroup,
     lease: Lease,
+    goal: Goal,
     /// Stamp of the newest applied batch: time never runs backwards in a shard.
     stamp: UnixMillis,
     /// Stamp of the newest batch this replica proposed.
@@ -204,7 +205,9 @@ pub(crate) struct ShardStatus {
     pub(crate) data_bytes: u64,
     pub(crate) log_bytes: usize,
     pub(crate) parked: usize,
-    pub(crate) load: Load,
+    /// Reads served and operations applied here, since the process began.
+    pub(crate) reads: u64,
+    pub(crate) writes: u64,
 }
 
 impl Shard {
@@ -243,6 +246,7 @@ impl Shard {
             data,
             group: RaftGroup::new(ReplicaId { node: settings.node, directory }, log),
             lease: state.lease,
+            goal: state.goal,
             stamp: state.stamp,
             proposed_stamp: UnixMillis(0),
             seed: seed ^ u64::from(id.0).wrapping_mul(0x9e37_79b9_7f4a_7c15),
@@ -277,6 +281,15 @@ impl Shard {
         };
         shard.campaign_at = now.monotonic + shard.campaign_delay(settings);
         Ok(shard)
+    }
+
+    pub(crate) fn me(&self) -> NodeId {
+        self.me
+    }
+
+    /// By how many entries a replica is behind, as its leader knows.
+    pub(crate) fn entries_behind(&self, node: NodeId) -> u64 {
+        transfer::lag(&self.group, node)
     }
 
     pub(crate) fn range(&self) -> SlotRange {
@@ -383,6 +396,7 @@ impl Shard {
             applied: self.group.applied(),
             replicas: self.group.replicas(),
             lease: self.lease.clone(),
+            goal: self.goal.clone(),
             stamp: self.stamp,
         }
     }
@@ -404,6 +418,7 @@ impl Shard {
             mixed: !self.floors.is_empty(),
             voters: replicas.voters(),
             learners: replicas.learners(),
+            goal: self.goal.nodes.clone(),
             keys: self.data.keys(),
         }
     }
@@ -441,7 +456,8 @@ impl Shard {
             data_bytes: self.data.memory_bytes(),
             log_bytes,
             parked: self.parked.len(),
-            load: self.load,
+            reads: self.load.reads,
+            writes: self.load.writes,
         }
     }
 

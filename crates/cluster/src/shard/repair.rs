@@ -1,51 +1,185 @@
-//! Replicas whose node has lost its data directory, and shards with too few voters.
+//! Working towards the replicas that a shard should have: its *goal*.
 //!
-//! The leader learns from a node's beats that its directory is another than the configuration
-//! names. The replica in the lost one is dead for ever: nobody can speak for it. One change of the
-//! replicas removes it, vote and all, and adds a learner in the new directory; the majority that
-//! decides about that change is one of the old configuration, in which the new directory has no
-//! vote, so what it has forgotten can't matter. The learner is fed slot images, and gets a vote
-//! when it has caught up.
+//! The goal stands in the shard's log, so whoever leads goes on where the last leader stopped, and
+//! a move of a replica can be cut off at any step and is still finished. One step at a time: a
+//! learner is made and fed, gets its vote, and then what is too much leaves. So a shard has at
+//! most one replica more than it should have, and never fewer votes than it had.
+//!
+//! A node that has lost its data directory is a case of its own. The leader learns from its beats
+//! that its directory is another than the configuration names. The replica in the lost one is dead
+//! for ever: nobody can speak for it. One change of the replicas removes it, vote and all, and adds
+//! a learner in the new directory; the majority that decides about that change is one of the old
+//! configuration, in which the new directory has no vote, so what it has forgotten can't matter.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use types::limits::REPLICAS_MAX;
 use types::{DirectoryId, NodeId};
 
 use super::{Env, Shard};
-use crate::io::Event;
+use crate::entry;
+use crate::io::{Event, OrderOutcome};
 use crate::raft_group::{ReplicaChange, ReplicaId};
 
+/// What brings the replicas nearer to the goal.
+enum Step {
+    Change(ReplicaChange),
+    /// The holder itself must leave: its lease goes first.
+    HandOver(NodeId),
+}
+
 impl Shard {
-    /// Begins the next step towards as many voters as the shard should have, if there is one.
+    /// The nodes that should have the replicas.
+    pub(crate) fn goal(&self) -> &[NodeId] {
+        &self.goal.nodes
+    }
+
+    /// Counts goals and changes of the replicas.
+    pub(crate) fn generation(&self) -> u64 {
+        self.goal.generation
+    }
+
+    /// Whether a node has a replica or should have one.
+    pub(crate) fn concerns(&self, node: NodeId) -> bool {
+        self.has_replica_on(node) || self.goal.nodes.contains(&node)
+    }
+
+    /// Writes a new goal into the log. `generation` is the one that the order is about; none for
+    /// an operator who means whatever there is.
+    pub(crate) fn order_replicas(
+        &mut self,
+        env: &mut Env<'_>,
+        goal: &[NodeId],
+        generation: Option<u64>,
+    ) -> OrderOutcome {
+        let (id, current) = (self.id, self.goal.generation);
+        if let Some(asked) = generation.filter(|asked| *asked != current) {
+            return OrderOutcome::Stale(format!(
+                "the order is about version {asked} of shard {id}, which is at {current}: look at \
+                 the shard again"
+            ));
+        }
+        if let Err(reason) = self.judge_goal(env, goal) {
+            return OrderOutcome::Refused(reason);
+        }
+        let proposed = self.propose_entry(env, entry::encode_goal(goal));
+        proposed.map_or_else(OrderOutcome::Refused, |()| OrderOutcome::Begun)
+    }
+
+    fn judge_goal(&mut self, env: &Env<'_>, goal: &[NodeId]) -> Result<(), String> {
+        let (id, me) = (self.id, self.me);
+        if !self.is_serving(env) {
+            return Err(format!("node {me} does not hold shard {id} at the moment; try again"));
+        }
+        if goal.is_empty() || goal.len() > REPLICAS_MAX {
+            return Err(format!("a shard has 1 to {REPLICAS_MAX} replicas, not {}", goal.len()));
+        }
+        for (at, node) in goal.iter().enumerate() {
+            if goal[..at].contains(node) {
+                return Err(format!("node {node} is named twice"));
+            }
+            if !self.has_replica_on(*node) && !can_be_given(env, *node) {
+                return Err(format!(
+                    "node {node} can't be given a replica of shard {id}: it does not take part in \
+                     the cluster, or does not answer"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the next step towards the goal, if there is one.
     pub(super) fn repair(&mut self, env: &mut Env<'_>) {
         if !self.is_serving(env) || self.group.change_pending() {
             return;
         }
-        let Some(change) = self.next_repair(env) else { return };
-        // Refused while a change before it is not done; looked at again in a moment.
-        if self.propose_change(env, change).is_ok()
-            && let ReplicaChange::Replace(node) = change
-        {
-            env.effects.events.push(Event::ReplicaLost { shard: self.id, node });
+        match self.next_step(env) {
+            // Refused while a change before it is not done; looked at again in a moment.
+            Some(Step::Change(change)) => {
+                if self.propose_change(env, change).is_ok()
+                    && let ReplicaChange::Replace(node) = change
+                {
+                    env.effects.events.push(Event::ReplicaLost { shard: self.id, node });
+                }
+            }
+            Some(Step::HandOver(heir)) => {
+                let _ = self.begin_transfer(env, heir);
+            }
+            None => {}
         }
     }
 
-    fn next_repair(&self, env: &Env<'_>) -> Option<ReplicaChange> {
+    /// Whether there is something that this leader can do for the goal.
+    pub(super) fn has_step(&self, env: &Env<'_>) -> bool {
+        self.next_step(env).is_some()
+    }
+
+    fn next_step(&self, env: &Env<'_>) -> Option<Step> {
         let replicas = self.group.replicas();
-        let is_lost = |replica: &ReplicaId| {
-            // A founder's directory is never a new one: who names it for a replica that lies in
-            // another has old news of the node.
-            let now = env.founding.directory_of(replica.node);
-            let now = now.filter(|directory| *directory != DirectoryId::FOUNDING);
-            replica.node != self.me && now.is_some_and(|directory| directory != replica.directory)
-        };
-        if let Some(lost) = replicas.all().find(is_lost) {
-            return Some(ReplicaChange::Replace(lost.node));
+        let wanted = |node: &NodeId| self.goal.nodes.contains(node);
+        if let Some(lost) = replicas.all().find(|replica| self.is_lost(env, replica)) {
+            let node = lost.node;
+            let stays = wanted(&node);
+            return Some(Step::Change(if stays {
+                ReplicaChange::Replace(node)
+            } else {
+                ReplicaChange::Remove(node)
+            }));
         }
-        if replicas.voters().len() >= env.settings.replicas {
+        let (voters, learners) = (replicas.voters(), replicas.learners());
+        if let Some(stray) = learners.iter().find(|node| !wanted(node)) {
+            return Some(Step::Change(ReplicaChange::Remove(*stray)));
+        }
+        if let Some(ready) = learners.iter().find(|node| self.is_ready(env, **node)) {
+            return Some(Step::Change(ReplicaChange::Promote(*ready)));
+        }
+        if voters.len() > self.goal.nodes.len() {
+            return self.next_leaver(env, &voters);
+        }
+        let missing = self.goal.nodes.iter().find(|node| !self.has_replica_on(**node));
+        let missing = missing.filter(|node| learners.is_empty() && can_be_given(env, **node));
+        missing.map(|node| Step::Change(ReplicaChange::AddLearner(*node)))
+    }
+
+    /// A replica in a directory that its node has lost.
+    fn is_lost(&self, env: &Env<'_>, replica: &ReplicaId) -> bool {
+        // A founder's directory is never a new one: who names it for a replica that lies in
+        // another has old news of the node.
+        let now = env.founding.directory_of(replica.node);
+        let now = now.filter(|directory| *directory != DirectoryId::FOUNDING);
+        replica.node != self.me && now.is_some_and(|directory| directory != replica.directory)
+    }
+
+    /// Whether a replica can help to decide: its node is alive, and it lacks little.
+    fn is_ready(&self, env: &Env<'_>, node: NodeId) -> bool {
+        node == self.me || env.support.is_alive(env.now.monotonic, node) && self.is_caught_up(node)
+    }
+
+    /// The voter that is one too many, the dead first; it leaves only if those that stay can
+    /// decide without it.
+    fn next_leaver(&self, env: &Env<'_>, voters: &[NodeId]) -> Option<Step> {
+        let mut extra: Vec<NodeId> =
+            voters.iter().copied().filter(|node| !self.goal.nodes.contains(node)).collect();
+        extra.sort_by_key(|node| (*node == self.me, self.is_ready(env, *node)));
+        let leaver = *extra.first()?;
+        let stay: Vec<NodeId> = voters.iter().copied().filter(|node| *node != leaver).collect();
+        let ready = stay.iter().filter(|node| self.is_ready(env, **node)).count();
+        if ready <= stay.len() / 2 {
             return None;
         }
-        let now = env.now.monotonic;
-        let is_ready = |node: &NodeId| env.support.is_alive(now, *node) && self.is_caught_up(*node);
-        let ready = replicas.learners().into_iter().find(is_ready)?;
-        Some(ReplicaChange::Promote(ready))
+        if leaver != self.me {
+            return Some(Step::Change(ReplicaChange::Remove(leaver)));
+        }
+        let heirs = self.lease.succession.iter().chain(&self.goal.nodes).copied();
+        let mut heirs = heirs.filter(|heir| stay.contains(heir) && self.is_ready(env, *heir));
+        // A transfer that failed a moment ago is tried again; it may take another heir then.
+        heirs.next().map(Step::HandOver)
     }
+}
+
+/// Whether a node can be given a new replica now.
+fn can_be_given(env: &Env<'_>, node: NodeId) -> bool {
+    env.support.is_alive(env.now.monotonic, node) && env.founding.directory_of(node).is_some()
 }

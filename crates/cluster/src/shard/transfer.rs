@@ -8,11 +8,13 @@
 //! 4. When the new holder is known, parked requests go there.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
-use types::{LeaseEpoch, LogIndex, Monotonic, NodeId};
+use types::{LogIndex, Monotonic, NodeId, ShardId};
 
 use super::{Env, Shard};
-use crate::io::Event;
+use crate::entry;
+use crate::io::{Event, Order, OrderOutcome};
 use crate::raft_group::RaftGroup;
 
 /// Entries by which a target may lag when a transfer begins.
@@ -31,6 +33,10 @@ impl Transfer {
     }
 }
 
+fn not_the_holder(me: NodeId, id: ShardId) -> String {
+    alloc::format!("node {me} does not hold the lease of shard {id} at the moment; try again")
+}
+
 /// By how many entries a replica is behind.
 pub(super) fn lag(group: &RaftGroup, node: NodeId) -> u64 {
     let matched = group.progress(node).map_or(LogIndex(0), |(matched, _)| matched);
@@ -38,17 +44,89 @@ pub(super) fn lag(group: &RaftGroup, node: NodeId) -> u64 {
 }
 
 impl Shard {
+    /// Does what was ordered, if it is about this shard as it is (rule R28).
+    pub(crate) fn obey(&mut self, env: &mut Env<'_>, order: &Order) -> OrderOutcome {
+        let current = self.lease.epoch;
+        let about = match order {
+            Order::Transfer { epoch, .. } => *epoch,
+            Order::Campaign { epoch } | Order::Succession { epoch, .. } => Some(*epoch),
+            Order::Replicas { goal, generation } => {
+                return self.order_replicas(env, goal, Some(*generation));
+            }
+        };
+        if let Some(asked) = about.filter(|asked| *asked != current) {
+            let id = self.id;
+            return OrderOutcome::Stale(alloc::format!(
+                "the order is about lease {asked} of shard {id}, which is at {current}: look at \
+                 the shard again"
+            ));
+        }
+        let result = match order {
+            Order::Transfer { target, .. } => self.begin_transfer(env, *target),
+            Order::Campaign { .. } => self.campaign_by_order(env),
+            Order::Succession { heirs, .. } => self.order_succession(env, heirs),
+            Order::Replicas { .. } => Ok(()),
+        };
+        result.map_or_else(OrderOutcome::Refused, |()| OrderOutcome::Begun)
+    }
+
+    /// Writes a new order of heirs into the log.
+    fn order_succession(&mut self, env: &Env<'_>, heirs: &[NodeId]) -> Result<(), String> {
+        let id = self.id;
+        if !self.is_serving(env) {
+            return Err(not_the_holder(self.me, id));
+        }
+        let mut known = self.voters();
+        known.retain(|voter| *voter != self.me);
+        let mut named = heirs.to_vec();
+        named.sort_unstable();
+        if named != known {
+            return Err(alloc::format!("the heirs of shard {id} are {known:?}, in some order"));
+        }
+        // The holder stands first: should it be back before anybody else leads, it goes on.
+        let order: Vec<NodeId> = core::iter::once(self.me).chain(heirs.iter().copied()).collect();
+        if order == self.lease.succession {
+            return Ok(());
+        }
+        self.propose_entry(env, entry::encode_succession(&order))
+    }
+
+    /// Proposes an entry that no client waits for.
+    pub(super) fn propose_entry(&mut self, env: &Env<'_>, entry: Vec<u8>) -> Result<(), String> {
+        let id = self.id;
+        self.group.propose(entry).ok_or_else(|| {
+            alloc::format!("the log of shard {id} takes no entries at the moment; try again")
+        })?;
+        self.unsettle(env);
+        Ok(())
+    }
+
+    /// Stands for election because the manager finds no holder. Nothing but the moment is new: a
+    /// replica that has promised itself to a leader does not stand, whoever asks.
+    fn campaign_by_order(&mut self, env: &mut Env<'_>) -> Result<(), String> {
+        let id = self.id;
+        if self.known_holder().is_some_and(|holder| {
+            holder == self.me || env.support.is_alive(env.now.monotonic, holder)
+        }) {
+            return Err(alloc::format!("shard {id} has a holder that is alive"));
+        }
+        if !self.group.is_voter() {
+            return Err(alloc::format!("this replica of shard {id} has no vote"));
+        }
+        self.campaign_at = self.campaign_at.min(env.now.monotonic);
+        Ok(())
+    }
+
     /// Begins a transfer.
     ///
     /// # Errors
-    /// Why the order is refused; nothing has changed then.
+    /// Why it can't be; nothing has changed then.
     pub(crate) fn begin_transfer(
         &mut self,
         env: &mut Env<'_>,
         target: NodeId,
-        epoch: Option<LeaseEpoch>,
     ) -> Result<(), String> {
-        self.verify_transfer(env, target, epoch)?;
+        self.verify_transfer(env, target)?;
         if target == self.me {
             return Ok(());
         }
@@ -61,51 +139,36 @@ impl Shard {
         Ok(())
     }
 
-    /// Checks an order against the shard as it is (rules R20, R24 and R28).
-    fn verify_transfer(
-        &mut self,
-        env: &Env<'_>,
-        target: NodeId,
-        epoch: Option<LeaseEpoch>,
-    ) -> Result<(), String> {
+    /// Checks a transfer against the shard as it is (rules R20 and R24).
+    fn verify_transfer(&mut self, env: &Env<'_>, target: NodeId) -> Result<(), String> {
         let id = self.id;
-        if epoch.is_some_and(|epoch| epoch != self.lease.epoch) {
-            let (asked, current) = (epoch.unwrap_or_default(), self.lease.epoch);
-            return Err(alloc::format!(
-                "ERR the order is about lease {asked} of shard {id}, which is at {current}: \
-                 look at the shard again"
-            ));
-        }
         if self.transfer.is_some() {
-            return Err(alloc::format!("ERR the lease of shard {id} is already being moved"));
+            return Err(alloc::format!("the lease of shard {id} is already being moved"));
         }
         if !self.is_serving(env) {
-            let me = self.me;
-            return Err(alloc::format!(
-                "ERR node {me} does not hold the lease of shard {id} at the moment; try again"
-            ));
+            return Err(not_the_holder(self.me, id));
         }
         if target == self.me {
             return Ok(());
         }
         if !self.group.replicas().is_lasting_voter(target) {
             return Err(alloc::format!(
-                "ERR node {target} has no voting replica of shard {id}; its voters are {:?}",
+                "node {target} has no voting replica of shard {id}; its voters are {:?}",
                 self.voters()
             ));
         }
         if self.group.change_pending() {
             return Err(alloc::format!(
-                "ERR the replicas of shard {id} are being changed; try again when that is done"
+                "the replicas of shard {id} are being changed; try again when that is done"
             ));
         }
         if !env.support.is_alive(env.now.monotonic, target) {
-            return Err(alloc::format!("ERR node {target} does not answer its peers"));
+            return Err(alloc::format!("node {target} does not answer its peers"));
         }
         if !self.is_caught_up(target) {
             let behind = lag(&self.group, target);
             return Err(alloc::format!(
-                "ERR node {target} has not caught up with shard {id} (it is {behind} entries \
+                "node {target} has not caught up with shard {id} (it is {behind} entries \
                  behind); try again later"
             ));
         }
@@ -165,8 +228,8 @@ impl Shard {
             return true;
         }
         let heirs = self.lease.succession.iter().copied().chain(self.voters());
-        let heirs: alloc::vec::Vec<NodeId> = heirs.filter(|heir| *heir != self.me).collect();
-        heirs.into_iter().any(|heir| self.begin_transfer(env, heir, None).is_ok())
+        let heirs: Vec<NodeId> = heirs.filter(|heir| *heir != self.me).collect();
+        heirs.into_iter().any(|heir| self.begin_transfer(env, heir).is_ok())
             || self.voters().len() > 1 && self.is_serving(env)
     }
 }

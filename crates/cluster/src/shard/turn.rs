@@ -30,7 +30,7 @@ impl Shard {
         loop {
             self.release_held(env);
             self.flush_batch(env);
-            self.renew_succession();
+            self.renew_succession(env);
             self.begin_round(env);
             self.advance_transfer(env);
             let mut worked = false;
@@ -52,7 +52,7 @@ impl Shard {
 
     /// After a change of the replicas the holder commits a new order of heirs: those that stay,
     /// as they were ranked, then the new ones.
-    fn renew_succession(&mut self) {
+    fn renew_succession(&mut self, env: &Env<'_>) {
         if !self.succession_due || !self.group.is_leader() || !self.record_applied() {
             return;
         }
@@ -65,7 +65,7 @@ impl Shard {
             }
         }
         let changed = order != self.lease.succession;
-        if !changed || self.group.propose(entry::encode_succession(&order)).is_some() {
+        if !changed || self.propose_entry(env, entry::encode_succession(&order)).is_ok() {
             self.succession_due = false;
         }
     }
@@ -186,7 +186,7 @@ impl Shard {
             // What is not committed yet they will have to hear of when it is.
             (behind || commit < last || !promised) && env.support.is_alive(now, node)
         });
-        if unsettled {
+        if unsettled || self.has_step(env) {
             self.settle_at = now + SETTLE_AFTER;
         }
     }

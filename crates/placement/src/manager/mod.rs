@@ -23,9 +23,9 @@ use crate::why::Explanation;
 #[derive(Clone, Debug)]
 pub struct Manager {
     pub(crate) policy: Policy,
-    seed: u64,
+    pub(crate) seed: u64,
     pub(crate) cluster: Cluster,
-    budget: Budget,
+    pub(crate) budget: Budget,
     /// When the successions were last looked at.
     succession_at: Option<Monotonic>,
     next: DecisionId,

@@ -14,6 +14,9 @@ use crate::resources::Resources;
 /// Score of a place that the operator wants: above everything else.
 const PIN_SCORE: f64 = 100.0;
 
+/// How long a target is avoided that could not take a lease which must leave its place.
+const ORDER_BACK_OFF: Duration = Duration::from_secs(1);
+
 /// How careful a phase is about candidates.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Care {
@@ -106,7 +109,12 @@ impl Round<'_> {
             return Err(Unfit::PinnedElsewhere);
         }
         let failed_there = state.failed.is_some_and(|(at, target)| {
-            target == node && self.now.since(at) < self.policy.failure_back_off
+            let back_off = match care {
+                Care::Balance => self.policy.failure_back_off,
+                // What the operator wants, or nobody holds, is tried again soon.
+                Care::Order | Care::Vacant => self.policy.failure_back_off.min(ORDER_BACK_OFF),
+            };
+            target == node && self.now.since(at) < back_off
         });
         if failed_there && state.replicas.len() > 1 {
             return Err(Unfit::FailedThere);

@@ -1,0 +1,289 @@
+//! What operators ask of the Lease Manager: each command is judged as a whole before anything
+//! changes, and an answer says why not.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+
+use placement::{Command as Wish, DecisionId, Duty, Pin};
+use resp::{CommandId, number};
+use types::limits::NODES_MAX;
+use types::{NodeId, Now, ShardId};
+
+use super::LeaseManager;
+use super::control::{Control, REMOVED_MAX};
+use crate::entry::{self, Command, Operation};
+use crate::frontend::{labelled, quoted};
+use crate::member::{Member, Role};
+use crate::node::Node;
+use crate::settings::MANAGERS_MAX;
+use crate::shard::Request;
+
+/// Decisions that are listed if nobody says how many.
+const DECISIONS_LISTED: usize = 50;
+/// Most decisions in one answer.
+const DECISIONS_MAX: usize = 4096;
+
+/// What a command comes to.
+enum Answer {
+    /// A document.
+    Text(String),
+    /// A new state, to be written down.
+    Change(Control),
+    /// Nothing is to be changed.
+    Done,
+}
+
+impl Node {
+    /// Answers a command that has reached the active manager.
+    pub(crate) fn answer_managers_client(&mut self, now: Now, request: &Request) {
+        let waiter = request.waiter;
+        let Ok(Operation::Manage(command)) = entry::only_operation(&request.operation) else {
+            return self.world.sessions.answer_error(waiter, crate::shard::MALFORMED);
+        };
+        let cluster = self.world.settings.cluster.clone();
+        let me = self.world.settings.node;
+        let Some(manager) = self.manager() else { return };
+        match manager.run(now, (&cluster, me), &command) {
+            Ok(Answer::Text(text)) => {
+                self.world.sessions.answer(waiter, |reply| reply.bulk(text.as_bytes()));
+            }
+            Ok(Answer::Done) => self.world.sessions.answer(waiter, |reply| reply.ok()),
+            Ok(Answer::Change(control)) => self.propose_control(now, control, waiter),
+            Err(text) => self.world.sessions.answer_error(waiter, &format!("ERR {text}")),
+        }
+    }
+}
+
+impl LeaseManager {
+    fn run(
+        &self,
+        now: Now,
+        place: (&str, NodeId),
+        command: &Command<'_>,
+    ) -> Result<Answer, String> {
+        let args = command.args.get(1..).unwrap_or_default();
+        match command.id {
+            CommandId::LeaseholdStatus => Ok(Answer::Text(self.status(now, place))),
+            CommandId::LeaseholdWhy => {
+                let shard = self.shard(arg(args, 0))?;
+                let text = self.why(now, shard).ok_or_else(|| no_shard(shard))?;
+                Ok(Answer::Text(text))
+            }
+            CommandId::LeaseholdDecisions => self.decisions(now, args),
+            CommandId::LeaseholdPlan => Ok(Answer::Text(self.plan(now))),
+            CommandId::LeaseholdPolicy => self.policy_command(args),
+            CommandId::LeaseholdPin => self.pin(now, args),
+            CommandId::LeaseholdUnpin => {
+                let shard = self.shard(arg(args, 0))?;
+                let mut control = self.control.clone();
+                let removed = control.pins.remove(&shard).is_some();
+                Ok(if removed { Answer::Change(control) } else { Answer::Done })
+            }
+            CommandId::LeaseholdFreeze => {
+                let frozen = on_or_off(arg(args, 0))?;
+                let control = Control { frozen, ..self.control.clone() };
+                Ok(Answer::Change(control))
+            }
+            CommandId::LeaseholdDrain => self.drain(now, args),
+            CommandId::LeaseholdJoin => self.join(args),
+            CommandId::LeaseholdRemove => self.remove(now, args),
+            _ => Err(format!("'{}' is no command for the manager", command.id.command().name)),
+        }
+    }
+
+    fn decisions(&self, now: Now, args: &[&[u8]]) -> Result<Answer, String> {
+        let (mut since, mut count) = (None, DECISIONS_LISTED);
+        for pair in args.chunks(2) {
+            let value = pair.get(1).and_then(|text| number::parse_u64(text));
+            let value = value.ok_or("LEASEHOLD DECISIONS takes SINCE id and COUNT n")?;
+            match pair[0] {
+                word if word.eq_ignore_ascii_case(b"since") => since = Some(DecisionId(value)),
+                word if word.eq_ignore_ascii_case(b"count") => {
+                    count = usize::try_from(value).unwrap_or(DECISIONS_MAX).min(DECISIONS_MAX);
+                }
+                word => return Err(format!("'{}' is neither SINCE nor COUNT", quoted(word))),
+            }
+        }
+        Ok(Answer::Text(self.list_decisions(now, since, count)))
+    }
+
+    fn policy_command(&self, args: &[&[u8]]) -> Result<Answer, String> {
+        match args {
+            [] => Ok(Answer::Text(self.list_policy())),
+            [set, name, value] if set.eq_ignore_ascii_case(b"set") => {
+                let name = String::from_utf8_lossy(name);
+                let number = core::str::from_utf8(value).ok().and_then(|it| it.parse().ok());
+                let number: f64 = number.ok_or_else(|| {
+                    format!("'{}' is no number; durations are given in seconds", quoted(value))
+                })?;
+                let mut control = self.control.clone();
+                let policy = &mut control.policy;
+                policy.set(&name, number).map_err(|error| error.to_string())?;
+                policy.validate().map_err(|error| error.to_string())?;
+                Ok(Answer::Change(control))
+            }
+            _ => Err("LEASEHOLD POLICY takes nothing, or SET name value".into()),
+        }
+    }
+
+    fn pin(&self, now: Now, args: &[&[u8]]) -> Result<Answer, String> {
+        let shard = self.shard(arg(args, 0))?;
+        let pin = match (arg(args, 1), arg(args, 2)) {
+            (word, node) if word.eq_ignore_ascii_case(b"node") => Pin::Node(self.node(node)?),
+            (word, zone) if word.eq_ignore_ascii_case(b"zone") => {
+                let zone = String::from_utf8_lossy(zone);
+                let (region, zone) = zone.split_once('/').ok_or_else(|| {
+                    format!("'{}' is no zone; write REGION/ZONE", quoted(arg(args, 2)))
+                })?;
+                Pin::Zone { region: region.into(), zone: zone.into() }
+            }
+            (word, _) => return Err(format!("'{}' is neither NODE nor ZONE", quoted(word))),
+        };
+        self.judge(now, Wish::Pin(shard, Some(pin.clone())))?;
+        let mut control = self.control.clone();
+        control.pins.insert(shard, pin);
+        Ok(Answer::Change(control))
+    }
+
+    fn drain(&self, now: Now, args: &[&[u8]]) -> Result<Answer, String> {
+        let node = self.node(arg(args, 0))?;
+        let on = args.get(1).map_or(Ok(true), |word| on_or_off(word))?;
+        if on && self.control.duty(node) == Duty::Leaving {
+            return Err(format!("node {node} is being removed already"));
+        }
+        self.expect(now, node, if on { Duty::NoLeases } else { Duty::Full })
+    }
+
+    /// Expects something of a node from now on.
+    fn expect(&self, now: Now, node: NodeId, duty: Duty) -> Result<Answer, String> {
+        if self.control.duty(node) == duty {
+            return Ok(Answer::Done);
+        }
+        let is_data = self.control.membership.get(node).is_some_and(|it| it.role == Role::Data);
+        if is_data {
+            self.judge(now, Wish::Duty(node, duty))?;
+        }
+        let mut control = self.control.clone();
+        match duty {
+            Duty::Full => control.duties.remove(&node),
+            Duty::NoLeases | Duty::Leaving => control.duties.insert(node, duty),
+        };
+        Ok(Answer::Change(control))
+    }
+
+    fn join(&self, args: &[&[u8]]) -> Result<Answer, String> {
+        let text = String::from_utf8_lossy(arg(args, 0));
+        let member: Member =
+            text.parse().map_err(|wanted| format!("'{text}' is no member; it must be {wanted}"))?;
+        let members = &self.control.membership;
+        let node = member.node;
+        if members.get(node) == Some(&member) {
+            return Ok(Answer::Done);
+        }
+        if self.control.removed.contains(&node) {
+            let free = (1..).find(|free| {
+                let free = NodeId(*free);
+                !members.contains(free) && !self.control.removed.contains(&free)
+            });
+            return Err(format!(
+                "the number {} was a node's that has been removed, and is never used again; {} is \
+                 free",
+                node.0,
+                free.unwrap_or_default()
+            ));
+        }
+        if members.members.len() >= NODES_MAX && !members.contains(node) {
+            return Err(format!("the cluster has {NODES_MAX} nodes, and can't have more"));
+        }
+        if let Some(known) = members.get(node).filter(|known| known.role != member.role) {
+            return Err(format!(
+                "node {node} is a {} node; remove it and join it anew under another number to make \
+                 it a {}",
+                known.role.name(),
+                member.role.name()
+            ));
+        }
+        let managers = members.members.iter().filter(|it| it.role == Role::Manager).count();
+        if member.role == Role::Manager && managers >= MANAGERS_MAX && !members.contains(node) {
+            return Err(format!("there are {MANAGERS_MAX} dedicated managers; more help nobody"));
+        }
+        let same_place = |other: &&Member| {
+            let ports = [other.port, other.peer_port];
+            other.node != node
+                && other.host == member.host
+                && (ports.contains(&member.port) || ports.contains(&member.peer_port))
+        };
+        if let Some(other) = members.members.iter().find(same_place) {
+            return Err(format!("node {} is at this address already: {other}", other.node));
+        }
+        let mut control = self.control.clone();
+        control.membership.put(member);
+        control.membership.version += 1;
+        Ok(Answer::Change(control))
+    }
+
+    fn remove(&self, now: Now, args: &[&[u8]]) -> Result<Answer, String> {
+        let node = self.node(arg(args, 0))?;
+        let stay = |role: Role| {
+            let stays = move |member: &&Member| {
+                member.role == role
+                    && member.node != node
+                    && self.control.duty(member.node) != Duty::Leaving
+            };
+            self.control.membership.members.iter().filter(stays).count()
+        };
+        let is_data = self.control.membership.get(node).is_some_and(|it| it.role == Role::Data);
+        let replicas = self.control.policy.replicas as usize;
+        if is_data && stay(Role::Data) < replicas {
+            return Err(format!(
+                "without node {node} there would be {} data nodes for {replicas} replicas of each \
+                 shard; join another node first, or lower the policy's `replicas`",
+                stay(Role::Data)
+            ));
+        }
+        if self.control.removed.len() >= REMOVED_MAX {
+            return Err(format!("{REMOVED_MAX} nodes have been removed, and no more can be"));
+        }
+        self.expect(now, node, Duty::Leaving)
+    }
+
+    /// Asks the policy whether a wish makes sense, without telling it.
+    fn judge(&self, now: Now, wish: Wish) -> Result<(), String> {
+        self.placement.clone().command(now.monotonic, wish).map_err(|reason| reason.to_string())
+    }
+
+    fn node(&self, text: &[u8]) -> Result<NodeId, String> {
+        let named = |member: &&Member| member.name.as_bytes() == text;
+        let members = &self.control.membership.members;
+        let by_name = members.iter().find(named).map(|member| member.node);
+        let node = by_name.or_else(|| labelled(text, b'n').map(NodeId));
+        let node = node.filter(|node| self.control.membership.contains(*node));
+        node.ok_or_else(|| {
+            format!("there is no node '{}'; LEASEHOLD NODES lists all", quoted(text))
+        })
+    }
+
+    fn shard(&self, text: &[u8]) -> Result<ShardId, String> {
+        let shard = labelled(text, b's').map(ShardId);
+        let shard = shard.filter(|shard| self.placement.generation(*shard).is_some());
+        shard.ok_or_else(|| {
+            format!("there is no shard '{}'; LEASEHOLD SHARDS lists all", quoted(text))
+        })
+    }
+}
+
+fn no_shard(shard: ShardId) -> String {
+    format!("there is no shard {shard}; LEASEHOLD SHARDS lists all")
+}
+
+fn arg<'a>(args: &[&'a [u8]], at: usize) -> &'a [u8] {
+    args.get(at).copied().unwrap_or_default()
+}
+
+fn on_or_off(word: &[u8]) -> Result<bool, String> {
+    match word {
+        word if word.eq_ignore_ascii_case(b"on") => Ok(true),
+        word if word.eq_ignore_ascii_case(b"off") => Ok(false),
+        word => Err(format!("'{}' is neither ON nor OFF", quoted(word))),
+    }
+}
