@@ -295,9 +295,10 @@ impl PeerLink {
     /// Gives the connection up, to dial again later.
     fn fail(&mut self, now: Monotonic, reason: &str) -> Change {
         let was_up = self.is_up();
-        let told = self.reported.as_ref().is_some_and(|(before, at)| {
-            before == reason && now.since(*at) < REMINDER_TIME
-        });
+        let told = self
+            .reported
+            .as_ref()
+            .is_some_and(|(before, at)| before == reason && now.since(*at) < REMINDER_TIME);
         // Whatever keeps one of the two links to a node from coming up is told by the other.
         if !told && (was_up || self.purpose == Purpose::Data) {
             let PeerAddress { node, host, port } = &self.peer;

@@ -148,9 +148,10 @@ impl Roster {
 
     /// Whether a refusal is worth a line in the log: the same one is so only now and then.
     pub(crate) fn is_news(&mut self, node: NodeId, reason: &str, now: Monotonic) -> bool {
-        let told = self.refused.get(&node).is_some_and(|(before, at)| {
-            before == reason && now.since(*at) < REMINDER_TIME
-        });
+        let told = self
+            .refused
+            .get(&node)
+            .is_some_and(|(before, at)| before == reason && now.since(*at) < REMINDER_TIME);
         if !told {
             // Numbers can be made up without end.
             if self.refused.len() >= NODES_MAX {

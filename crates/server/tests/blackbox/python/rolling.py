@@ -1,15 +1,18 @@
-"""redis-py as a cluster client in a closed loop, for as long as its standard input is open.
+"""redis-py as a cluster client in a closed loop, until a file appears.
 
 Nothing is caught but to be counted: what the library retries by itself is its business, what it
 raises is an error of the cluster. Each thread has keys of its own and knows what must be there.
 """
 
+import os
 import sys
 import threading
+import time
 
 import redis
 
 host, ports, threads = sys.argv[1], sys.argv[2].split(","), int(sys.argv[3])
+end = sys.argv[4]
 nodes = [redis.cluster.ClusterNode(host, int(port)) for port in ports]
 ending = threading.Event()
 errors, done = [], [0] * threads
@@ -51,8 +54,8 @@ common = connect()
 workers = [threading.Thread(target=run, args=(number,)) for number in range(threads)]
 for worker in workers:
     worker.start()
-print("begun", flush=True)
-sys.stdin.read()
+while not os.path.exists(end):
+    time.sleep(0.05)
 ending.set()
 for worker in workers:
     worker.join()
