@@ -55,7 +55,8 @@ enum Stage {
     Stopping {
         until: Monotonic,
     },
-    /// There are no leases left; what still arrives is passed on, and clients are parted with.
+    /// There are no leases left; what still arrives is passed on, and clients that can be told are
+    /// told where to go.
     Leaving {
         until: Monotonic,
     },
@@ -295,7 +296,6 @@ impl EventLoop {
                 }
             }
             Stage::Leaving { until } => {
-                self.clients.part(&mut self.core);
                 if now >= until {
                     self.stage = Stage::Parting { until: now + PART_TIME };
                 }

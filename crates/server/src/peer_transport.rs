@@ -97,7 +97,7 @@ impl PeerTransport {
             resolver: Resolver::start(waker)?,
         };
         let Changes { gone: _, dial } = transport.roster.change(&settings.members);
-        dial.into_iter().for_each(|address| transport.add_links(address));
+        dial.iter().for_each(|address| transport.add_links(address));
         Ok(transport)
     }
 
@@ -115,15 +115,15 @@ impl PeerTransport {
                 self.drop_intake(index, None);
             }
         }
-        for address in dial {
-            let PeerAddress { node, host, port } = &address;
+        for address in &dial {
+            let PeerAddress { node, host, port } = address;
             tracing::info!(peer = %node, host, port, "a member to talk to");
             self.drop_links(*node, core);
             self.add_links(address);
         }
     }
 
-    fn add_links(&mut self, peer: PeerAddress) {
+    fn add_links(&mut self, peer: &PeerAddress) {
         for purpose in [Purpose::Data, Purpose::Priority] {
             let greeting = Greeting {
                 purpose,
