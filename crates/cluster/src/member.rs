@@ -146,7 +146,7 @@ impl FromStr for Member {
             let (key, value) = part.split_once('=').ok_or_else(|| wrong("a part has no `=`"))?;
             match key {
                 "name" if is_label(value) && !value.is_empty() => {
-                    value.clone_into(&mut member.name)
+                    value.clone_into(&mut member.name);
                 }
                 "name" => return Err(wrong("the name is not a word")),
                 "role" => {

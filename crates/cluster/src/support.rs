@@ -64,6 +64,8 @@ struct Pair {
     smallest_given: SupportEpoch,
     /// The newest incarnation of the peer we have heard of.
     incarnation: Incarnation,
+    /// When we first heard of it, if we knew a former one.
+    reborn_at: Option<Monotonic>,
     round_trip: Option<Duration>,
     last_heard: Option<Monotonic>,
 }
@@ -185,7 +187,7 @@ impl Support {
         }
         let mut appeared = pair.hear(now, self.duration);
         let reborn = incarnation > pair.incarnation;
-        pair.incarnation = pair.incarnation.max(incarnation);
+        pair.begin_life(now, incarnation);
         // A late beat of an epoch that is over, or of a former life, renews nothing.
         let (epoch, duration) = if epoch < pair.smallest_given {
             (pair.smallest_given, Duration::ZERO)
@@ -250,7 +252,7 @@ impl Support {
             })
         {
             // The peer has begun a new life and forgotten what it had promised.
-            pair.incarnation = fortification.incarnation;
+            pair.begin_life(now, fortification.incarnation);
             pair.received = None;
         }
         if duration.is_zero() {
@@ -338,6 +340,14 @@ impl Support {
         self.fortification_for(now, peer).is_some()
     }
 
+    /// Whether `peer` has been restarted so lately that it may have to wait still before it votes or
+    /// campaigns (rule R12). If its promises are longer than ours, it may wait longer than that.
+    pub(crate) fn has_just_started(&self, now: Monotonic, peer: NodeId) -> bool {
+        let waits = self.duration + drift_of(self.duration, self.drift_permille);
+        let reborn = self.peers.get(&peer).and_then(|pair| pair.reborn_at);
+        reborn.is_some_and(|at| now < at + waits)
+    }
+
     /// Whether `peer` supports us now, as we count it.
     pub(crate) fn is_supported_by(&self, now: Monotonic, peer: NodeId) -> bool {
         let received = self.peers.get(&peer).and_then(|pair| pair.received);
@@ -372,8 +382,19 @@ impl Pair {
             given: None,
             smallest_given: SupportEpoch(0),
             incarnation: Incarnation(0),
+            reborn_at: None,
             round_trip: None,
             last_heard: None,
+        }
+    }
+
+    /// Notes a life of the peer; an old one changes nothing.
+    fn begin_life(&mut self, now: Monotonic, incarnation: Incarnation) {
+        if incarnation > self.incarnation {
+            if self.incarnation != Incarnation(0) {
+                self.reborn_at = Some(now);
+            }
+            self.incarnation = incarnation;
         }
     }
 

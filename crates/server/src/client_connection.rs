@@ -124,6 +124,18 @@ impl ClientConnection {
         }
     }
 
+    /// Whether the client has neither sent a part of a request nor anything that is unread, and has
+    /// been written everything that there was.
+    pub(crate) fn is_between_requests(&self) -> bool {
+        let known = self.phase == Phase::Open
+            && self.input.is_empty()
+            && self.output.is_empty()
+            && !self.has_work();
+        // What has arrived since the poller was asked is not known yet.
+        let unread = || !matches!(self.stream.peek(&mut [0]), Err(error) if is_temporary(&error));
+        known && !unread()
+    }
+
     /// Whether the client has given the password, if there is one.
     pub(crate) fn is_authenticated(&self) -> bool {
         self.authenticated

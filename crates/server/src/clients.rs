@@ -53,7 +53,8 @@ struct Rules {
 
 /// The clients' side of the server.
 pub(crate) struct Clients {
-    acceptor: Acceptor,
+    /// None once new clients are turned away.
+    acceptor: Option<Acceptor>,
     local: String,
     registry: Registry,
     first_token: usize,
@@ -64,8 +65,6 @@ pub(crate) struct Clients {
     queue: VecDeque<usize>,
     /// Connections with something to write, each at most once.
     unwritten: Vec<usize>,
-    /// Whether new clients are turned away.
-    closed: bool,
     input_bytes: u64,
     output_bytes: u64,
 }
@@ -95,7 +94,7 @@ impl Clients {
             idle_time: config.client_idle_time,
         };
         Ok(Self {
-            acceptor: Acceptor::bind(address, registry, token)?,
+            acceptor: Some(Acceptor::bind(address, registry, token)?),
             local: address.to_string(),
             registry: registry.try_clone()?,
             first_token,
@@ -104,7 +103,6 @@ impl Clients {
             sessions: HashMap::default(),
             queue: VecDeque::new(),
             unwritten: Vec::new(),
-            closed: false,
             input_bytes: 0,
             output_bytes: 0,
         })
@@ -112,17 +110,48 @@ impl Clients {
 
     /// Says that clients wait to be accepted.
     pub(crate) fn wake_acceptor(&mut self) {
-        self.acceptor.wake();
+        if let Some(acceptor) = &mut self.acceptor {
+            acceptor.wake();
+        }
     }
 
-    /// Turns new clients away from now on.
-    pub(crate) fn close_door(&mut self) {
-        self.closed = true;
+    /// Turns new clients away from now on: the system refuses them, so that they know at once that
+    /// nothing was executed. Those that wait are taken in.
+    pub(crate) fn close_door(&mut self, core: &mut Core) {
+        self.wake_acceptor();
+        self.accept(core);
+        self.acceptor = None;
+    }
+
+    /// Parts with the clients that are owed nothing. Whoever has asked for something is answered
+    /// first; a client that is told between two requests that the connection is over knows that
+    /// nothing of it is lost.
+    pub(crate) fn part(&mut self, core: &mut Core) {
+        let mut idle: SmallVec<[usize; 64]> = SmallVec::new();
+        for (index, connection) in &mut self.connections {
+            let owed = connection.session.map_or(0, |session| core.node.outstanding(session));
+            if owed == 0 && connection.is_between_requests() {
+                idle.push(index);
+            }
+        }
+        for index in idle {
+            self.finish(index, core);
+        }
+        self.flush(core);
+    }
+
+    /// Whether all clients that are owed something have it.
+    pub(crate) fn have_parted(&self) -> bool {
+        self.connections.iter().all(|(_, connection)| match connection.phase {
+            Phase::Open | Phase::HalfClosed => false,
+            Phase::Finishing | Phase::Lingering | Phase::Ended => connection.output.is_empty(),
+        })
     }
 
     /// When this side has something to do, at the latest.
     pub(crate) fn next_deadline(&self) -> Monotonic {
-        if self.queue.is_empty() { self.acceptor.next_deadline() } else { Monotonic::default() }
+        let acceptor = self.acceptor.as_ref().map_or(Monotonic::NEVER, Acceptor::next_deadline);
+        if self.queue.is_empty() { acceptor } else { Monotonic::default() }
     }
 
     /// Notes what the poller says about a connection.
@@ -162,7 +191,8 @@ impl Clients {
     /// Accepts clients that wait.
     pub(crate) fn accept(&mut self, core: &mut Core) {
         let mut accepted: SmallVec<[(TcpStream, SocketAddr); 8]> = SmallVec::new();
-        self.acceptor.accept(|stream, address| accepted.push((stream, address)));
+        let Some(acceptor) = &mut self.acceptor else { return };
+        acceptor.accept(|stream, address| accepted.push((stream, address)));
         for (stream, address) in accepted {
             self.add(stream, address, core);
         }
@@ -170,7 +200,7 @@ impl Clients {
 
     fn add(&mut self, mut stream: TcpStream, address: SocketAddr, core: &mut Core) {
         let full = self.connections.len() >= core.node.clients_max() + LEAVING_MAX;
-        if full || self.closed || prepare(&stream).is_err() {
+        if full || prepare(&stream).is_err() {
             return;
         }
         let now = clock::now();
@@ -340,11 +370,6 @@ impl Clients {
             self.connections[index].phase = Phase::Ended;
             self.enlist(index);
         }
-    }
-
-    /// Whether every reply that there is has been written.
-    pub(crate) fn is_flushed(&self) -> bool {
-        self.connections.iter().all(|(_, connection)| connection.output.is_empty())
     }
 }
 

@@ -43,23 +43,25 @@ const HOUSEKEEPING_TIME: Duration = Duration::from_secs(1);
 /// How long a node without leases still passes on what others send it, before they have heard who
 /// holds its shards now. What it left unread, they would have to report as of unknown outcome.
 const FAREWELL_TIME: Duration = Duration::from_millis(200);
-/// How long the last replies may take to be written when the process ends.
-const FLUSH_TIME: Duration = Duration::from_millis(500);
+/// How long clients that are owed something may hold the end of the process up.
+const PART_TIME: Duration = Duration::from_secs(2);
 
 /// How far the process is from its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stage {
     Running,
-    /// Leases are being handed over.
+    /// Leases are being handed over. Clients come and are served: as long as a shard is here, or
+    /// was a moment ago, they are sent here.
     Stopping {
         until: Monotonic,
     },
-    /// There are no leases left; what still arrives is passed on.
+    /// There are no leases left; what still arrives is passed on, and clients that can be told are
+    /// told where to go.
     Leaving {
         until: Monotonic,
     },
-    /// The last replies are being written.
-    Flushing {
+    /// The other nodes need this one no more; the last clients get their replies.
+    Parting {
         until: Monotonic,
     },
     Ended,
@@ -156,7 +158,7 @@ impl EventLoop {
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
         let stage = match self.stage {
             Stage::Running => Monotonic::NEVER,
-            Stage::Stopping { until } | Stage::Leaving { until } | Stage::Flushing { until } => {
+            Stage::Stopping { until } | Stage::Leaving { until } | Stage::Parting { until } => {
                 until
             }
             Stage::Ended => Monotonic::default(),
@@ -234,7 +236,6 @@ impl EventLoop {
             }
             tracing::info!(at_most = ?self.stop_time, "asked to stop: handing all leases over");
             self.stage = Stage::Stopping { until: clock::monotonic() + self.stop_time };
-            self.clients.close_door();
             self.core.step(Input::Stop);
         }
     }
@@ -268,11 +269,14 @@ impl EventLoop {
                 Output::Resume { session } => self.clients.resume(session),
                 Output::Close { session } => self.clients.close(session, &mut self.core),
                 Output::Release { segment } => self.log.release(segment),
-                Output::Members(_) => {}
+                Output::Members(members) => self.peers.set_members(&members, &mut self.core),
                 Output::Observe(event) => events::log(&event),
+                // If time has run out meanwhile, it is too late for that.
+                Output::Stopped if matches!(self.stage, Stage::Parting { .. }) => {}
                 Output::Stopped => {
                     let until = clock::monotonic() + FAREWELL_TIME;
                     self.stage = Stage::Leaving { until };
+                    self.clients.close_door(&mut self.core);
                 }
             }
         }
@@ -287,16 +291,21 @@ impl EventLoop {
             Stage::Stopping { until } => {
                 if now >= until {
                     tracing::warn!("could not hand all leases over in time (setting stop_time)");
-                    self.stage = Stage::Flushing { until: now + FLUSH_TIME };
+                    self.clients.close_door(&mut self.core);
+                    self.stage = Stage::Parting { until: now + PART_TIME };
                 }
             }
             Stage::Leaving { until } => {
                 if now >= until {
-                    self.stage = Stage::Flushing { until: now + FLUSH_TIME };
+                    self.stage = Stage::Parting { until: now + PART_TIME };
                 }
             }
-            Stage::Flushing { until } => {
-                if now >= until || self.clients.is_flushed() {
+            Stage::Parting { until } => {
+                self.clients.part(&mut self.core);
+                if self.clients.have_parted() {
+                    self.stage = Stage::Ended;
+                } else if now >= until {
+                    tracing::warn!("some clients were owed replies when the node ended");
                     self.stage = Stage::Ended;
                 }
             }

@@ -19,6 +19,7 @@ mod output_buffer;
 mod peer_frame;
 mod peer_intake;
 mod peer_link;
+mod peer_roster;
 mod peer_transport;
 mod process_stats;
 mod resolver;

@@ -29,7 +29,7 @@ const MAGIC: [u8; 4] = *b"LHPC";
 const PREAMBLE_BYTES: usize = 8;
 const FRAME_HEADER_BYTES: usize = 8;
 /// Most bytes of an answer's reason.
-const REASON_BYTES_MAX: usize = 512;
+pub(crate) const REASON_BYTES_MAX: usize = 512;
 /// Bytes of a greeting's body before the cluster's name.
 const GREETING_FIXED_BYTES: usize = 17;
 

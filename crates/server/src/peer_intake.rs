@@ -5,9 +5,11 @@ use std::io::{self, Read};
 use mio::net::TcpStream;
 use types::{Monotonic, NodeId};
 
+use crate::clock;
 use crate::core::Core;
 use crate::output_buffer::OutputBuffer;
 use crate::peer_frame::{self, FrameError, Greeting, Purpose};
+use crate::peer_roster::Process;
 use crate::socket;
 use cluster::Input;
 
@@ -33,6 +35,8 @@ pub(crate) struct PeerIntake {
     pub(crate) stream: TcpStream,
     /// Who sends and what, once greeted.
     pub(crate) from: Option<(NodeId, Purpose)>,
+    /// Which process of that node, once greeted.
+    pub(crate) process: Option<Process>,
     /// Bytes of a frame that is not complete.
     input: Vec<u8>,
     pub(crate) output: OutputBuffer,
@@ -40,6 +44,8 @@ pub(crate) struct PeerIntake {
     pub(crate) read_closed: bool,
     /// When it was accepted.
     pub(crate) since: Monotonic,
+    /// When bytes last arrived.
+    pub(crate) heard: Monotonic,
 }
 
 impl PeerIntake {
@@ -48,11 +54,13 @@ impl PeerIntake {
         Self {
             stream,
             from: None,
+            process: None,
             input: Vec::new(),
             output: OutputBuffer::default(),
             readable: true,
             read_closed: false,
             since,
+            heard: since,
         }
     }
 
@@ -76,6 +84,7 @@ impl PeerIntake {
                 Err(error) if socket::is_temporary(&error) => continue,
                 Err(error) => return Received::Over(Some(error.to_string())),
             };
+            self.heard = clock::monotonic();
             match self.take(&buffer[..count], core) {
                 Ok(None) => {}
                 Ok(Some(greeting)) => return Received::Greeting(greeting),

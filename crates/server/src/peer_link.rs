@@ -15,6 +15,7 @@ use types::{Monotonic, NodeId};
 
 use crate::output_buffer::OutputBuffer;
 use crate::peer_frame::{self, FrameError, Greeting, Purpose};
+use crate::resolver::Question;
 use crate::socket;
 
 /// The first pause before dialling again; it doubles up to [`PAUSE_MAX`].
@@ -22,11 +23,13 @@ const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How long dialling and greeting may take each.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
+/// A failure that goes on is told again after this time.
+const REMINDER_TIME: Duration = Duration::from_secs(60);
 /// Longest answer to a greeting, in bytes; more than that is no answer.
 const ANSWER_BYTES_MAX: usize = 1024;
 
 /// Another node, as the links to it need to know it.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct PeerAddress {
     pub(crate) node: NodeId,
     pub(crate) host: String,
@@ -38,7 +41,7 @@ enum State {
     /// Nothing is under way until then.
     Waiting { until: Monotonic },
     /// The host's name is being resolved.
-    Resolving,
+    Resolving(Question),
     /// The system is connecting.
     Connecting { stream: TcpStream, until: Monotonic },
     /// The greeting is sent, the answer is on its way.
@@ -78,8 +81,8 @@ pub(crate) struct PeerLink {
     /// A message was left out since there was no room.
     overflown: bool,
     pause: Duration,
-    /// The failure that was last logged: each is logged once until the link has been up.
-    reported: String,
+    /// The failure that was last logged, and when: one that goes on is not told at every try.
+    reported: Option<(String, Monotonic)>,
 }
 
 impl PeerLink {
@@ -95,7 +98,7 @@ impl PeerLink {
             output: OutputBuffer::default(),
             overflown: false,
             pause: PAUSE_MIN,
-            reported: String::new(),
+            reported: None,
         }
     }
 
@@ -105,7 +108,7 @@ impl PeerLink {
             State::Waiting { until }
             | State::Connecting { until, .. }
             | State::Greeting { until, .. } => *until,
-            State::Resolving | State::Up { .. } => Monotonic::NEVER,
+            State::Resolving(_) | State::Up { .. } => Monotonic::NEVER,
         }
     }
 
@@ -120,14 +123,24 @@ impl PeerLink {
             }
             State::Connecting { .. }
             | State::Greeting { .. }
-            | State::Resolving
+            | State::Resolving(_)
             | State::Up { .. } => false,
         }
     }
 
     /// The host's name is being looked up.
-    pub(crate) fn resolving(&mut self) {
-        self.state = State::Resolving;
+    pub(crate) fn resolving(&mut self, question: Question) {
+        self.state = State::Resolving(question);
+    }
+
+    /// Whether this is the link's question.
+    pub(crate) fn has_asked(&self, question: Question) -> bool {
+        matches!(self.state, State::Resolving(asked) if asked == question)
+    }
+
+    /// Whether messages flow.
+    pub(crate) fn is_up(&self) -> bool {
+        matches!(self.state, State::Up { .. })
     }
 
     /// Takes the address that the host's name stands for.
@@ -138,9 +151,6 @@ impl PeerLink {
         token: Token,
         now: Monotonic,
     ) {
-        if !matches!(self.state, State::Resolving) {
-            return;
-        }
         match result {
             Ok(address) => self.dial(address, registry, token, now),
             Err(error) => {
@@ -203,7 +213,7 @@ impl PeerLink {
             let (stream, answer) = match &mut self.state {
                 State::Greeting { stream, answer, .. } => (stream, Some(answer)),
                 State::Up { stream } => (stream, None),
-                State::Waiting { .. } | State::Resolving | State::Connecting { .. } => {
+                State::Waiting { .. } | State::Resolving(_) | State::Connecting { .. } => {
                     return Change::None;
                 }
             };
@@ -235,7 +245,7 @@ impl PeerLink {
         let State::Greeting { stream, .. } = self.take_state() else { return Change::None };
         self.state = State::Up { stream };
         self.pause = PAUSE_MIN;
-        self.reported.clear();
+        self.reported = None;
         tracing::info!(peer = %self.peer.node, purpose = %self.purpose, "connected to a node");
         Change::Up
     }
@@ -243,7 +253,7 @@ impl PeerLink {
     /// Adds a message to what is to be written, if the link is up. A link that holds too much
     /// already takes no more, and [`PeerLink::flush`] gives it up.
     pub(crate) fn send(&mut self, message: &Message, rules: &LinkRules) {
-        if !matches!(self.state, State::Up { .. }) {
+        if !self.is_up() {
             return;
         }
         if self.output.len() > rules.output_bytes {
@@ -284,13 +294,18 @@ impl PeerLink {
 
     /// Gives the connection up, to dial again later.
     fn fail(&mut self, now: Monotonic, reason: &str) -> Change {
-        let was_up = matches!(self.state, State::Up { .. });
-        if self.reported != reason {
+        let was_up = self.is_up();
+        let told = self
+            .reported
+            .as_ref()
+            .is_some_and(|(before, at)| before == reason && now.since(*at) < REMINDER_TIME);
+        // Whatever keeps one of the two links to a node from coming up is told by the other.
+        if !told && (was_up || self.purpose == Purpose::Data) {
             let PeerAddress { node, host, port } = &self.peer;
             let doing = if was_up { "lost the connection to" } else { "cannot connect to" };
             tracing::warn!(peer = %node, host, port, purpose = %self.purpose, reason,
                 "{doing} a node; trying again until it answers");
-            reason.clone_into(&mut self.reported);
+            self.reported = Some((reason.to_owned(), now));
         }
         self.output.clear();
         self.overflown = false;
@@ -300,7 +315,7 @@ impl PeerLink {
     }
 
     fn take_state(&mut self) -> State {
-        std::mem::replace(&mut self.state, State::Resolving)
+        std::mem::replace(&mut self.state, State::Waiting { until: Monotonic::NEVER })
     }
 }
 

@@ -2,14 +2,15 @@
 //! that nothing queues before, for the beats that leases depend on.
 //!
 //! The node that sends is the node that dials. A node that dials anew replaces its connection
-//! before; an older process of the same node is refused.
+//! before; a second process of the same node is refused. Who the nodes are is the core's to say,
+//! see [`PeerTransport::set_members`].
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::{Input, Message};
+use cluster::{Input, Member, Message};
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token, Waker};
@@ -24,7 +25,8 @@ use crate::core::Core;
 use crate::peer_frame::{self, Greeting, Purpose};
 use crate::peer_intake::{PeerIntake, Received};
 use crate::peer_link::{Change, LinkRules, PeerAddress, PeerLink};
-use crate::resolver::Resolver;
+use crate::peer_roster::{Changes, Process, Roster};
+use crate::resolver::{Asked, Resolver};
 use crate::socket::{Acceptor, prepare};
 
 /// How long a connection may stay without a greeting.
@@ -48,21 +50,23 @@ pub(crate) struct PeerTokens {
 /// The peers' side of the server.
 pub(crate) struct PeerTransport {
     node: NodeId,
+    incarnation: Incarnation,
     cluster: String,
     acceptor: Acceptor,
     registry: Registry,
     tokens: PeerTokens,
     rules: LinkRules,
-    /// Data and priority link of each other node, nodes in ascending order.
-    links: Vec<PeerLink>,
-    /// The newest incarnation that each of `links` has shown.
-    incarnations: Vec<Incarnation>,
+    /// After so long without a word a connected node may be replaced by another process.
+    silence: Duration,
+    roster: Roster,
+    /// A data and a priority link to each other node.
+    links: Slab<PeerLink>,
     intakes: Slab<PeerIntake>,
     resolver: Resolver,
 }
 
 impl PeerTransport {
-    /// Listens for the other nodes and begins to dial them.
+    /// Listens for the other nodes and begins to dial those of the settings.
     ///
     /// # Errors
     /// If the address can't be listened at.
@@ -75,22 +79,10 @@ impl PeerTransport {
         tokens: PeerTokens,
     ) -> io::Result<Self> {
         let settings = config.settings();
-        let mut links = Vec::new();
-        for member in settings.members.iter().filter(|member| member.node != settings.node) {
-            for purpose in [Purpose::Data, Purpose::Priority] {
-                let greeting = Greeting {
-                    purpose,
-                    from: settings.node,
-                    to: member.node,
-                    incarnation,
-                    cluster: settings.cluster.clone(),
-                };
-                let (node, host, port) = (member.node, member.host.clone(), member.peer_port);
-                links.push(PeerLink::new(PeerAddress { node, host, port }, &greeting));
-            }
-        }
-        Ok(Self {
+        let mut transport = Self {
             node: settings.node,
+            incarnation,
+            roster: Roster::new(settings.node, settings.cluster.clone()),
             cluster: settings.cluster,
             acceptor: Acceptor::bind(address, registry, tokens.acceptor)?,
             registry: registry.try_clone()?,
@@ -99,11 +91,64 @@ impl PeerTransport {
                 output_bytes: usize::try_from(config.peer_output_bytes).unwrap_or(usize::MAX),
                 unacknowledged_time: (settings.support_duration * 2).max(Duration::from_secs(1)),
             },
-            incarnations: vec![Incarnation(0); links.len()],
-            links,
+            silence: settings.support_duration,
+            links: Slab::new(),
             intakes: Slab::new(),
             resolver: Resolver::start(waker)?,
-        })
+        };
+        let Changes { gone: _, dial } = transport.roster.change(&settings.members);
+        dial.iter().for_each(|address| transport.add_links(address));
+        Ok(transport)
+    }
+
+    /// From now on the cluster has these members: new ones are dialled, the links to and from
+    /// those that are gone are dropped, and those that have moved are dialled where they are.
+    pub(crate) fn set_members(&mut self, members: &[Member], core: &mut Core) {
+        let Changes { gone, dial } = self.roster.change(members);
+        for node in &gone {
+            tracing::info!(peer = %node, "a node is no longer a member");
+            self.drop_links(*node, core);
+            let from = |intake: &PeerIntake| intake.from.map(|(node, _)| node);
+            while let Some((index, _)) =
+                self.intakes.iter().find(|(_, intake)| from(intake) == Some(*node))
+            {
+                self.drop_intake(index, None);
+            }
+        }
+        for address in &dial {
+            let PeerAddress { node, host, port } = address;
+            tracing::info!(peer = %node, host, port, "a member to talk to");
+            self.drop_links(*node, core);
+            self.add_links(address);
+        }
+    }
+
+    fn add_links(&mut self, peer: &PeerAddress) {
+        for purpose in [Purpose::Data, Purpose::Priority] {
+            let greeting = Greeting {
+                purpose,
+                from: self.node,
+                to: peer.node,
+                incarnation: self.incarnation,
+                cluster: self.cluster.clone(),
+            };
+            // The roster holds no more nodes than there are tokens for.
+            self.links.insert(PeerLink::new(peer.clone(), &greeting));
+        }
+    }
+
+    fn drop_links(&mut self, node: NodeId, core: &mut Core) {
+        while let Some((number, _)) = self.links.iter().find(|(_, link)| link.peer.node == node) {
+            // Its socket closes with it, and the poller forgets a closed socket by itself. Events
+            // of this turn have been looked at.
+            let link = self.links.remove(number);
+            if link.purpose == Purpose::Data {
+                core.node.note_backlog(node, 0);
+                if link.is_up() {
+                    core.step(Input::PeerDown { peer: node });
+                }
+            }
+        }
     }
 
     /// Says that nodes wait to be accepted.
@@ -170,53 +215,48 @@ impl PeerTransport {
 
     /// Answers a greeting.
     fn greet(&mut self, index: usize, greeting: &Greeting) {
-        let answer = self.judge(greeting);
+        let now = clock::monotonic();
+        let Some(intake) = self.intakes.get(index) else { return };
+        let host = intake.stream.peer_addr().ok().map(|address| address.ip().to_canonical());
+        let process = Process { incarnation: greeting.incarnation, host };
+        let answer = self.roster.judge(greeting, process, self.present(greeting.from, now));
         let Some(intake) = self.intakes.get_mut(index) else { return };
         peer_frame::write_answer(&answer, intake.output.tail());
         let written = intake.output.write_to(&mut intake.stream);
-        if let Err(reason) = &answer {
-            let (peer, cluster) = (greeting.from, &greeting.cluster);
-            let address = intake.stream.peer_addr().ok();
-            tracing::warn!(%peer, cluster, ?address, reason, "refused a node");
+        let peer = greeting.from;
+        if let Err(reason) = &answer
+            && self.roster.is_news(peer, reason, now)
+        {
+            let cluster = &greeting.cluster;
+            tracing::warn!(%peer, cluster, ?host, reason, "refused a node");
         }
         if answer.is_err() || written.is_err() {
             self.drop_intake(index, None);
             return;
         }
-        let from = (greeting.from, greeting.purpose);
+        let from = (peer, greeting.purpose);
         intake.from = Some(from);
+        intake.process = Some(process);
         let same =
             |&(other, intake): &(usize, &PeerIntake)| other != index && intake.from == Some(from);
         if let Some((before, _)) = self.intakes.iter().find(same) {
             self.drop_intake(before, None);
         }
-        for (link, known) in self.links.iter_mut().zip(&mut self.incarnations) {
-            if link.peer.node == greeting.from {
-                *known = greeting.incarnation;
-                link.hurry();
-            }
+        self.roster.admit(peer, greeting.incarnation);
+        for (_, link) in self.links.iter_mut().filter(|(_, link)| link.peer.node == peer) {
+            link.hurry();
         }
     }
 
-    /// Whether a node is welcome.
-    fn judge(&self, greeting: &Greeting) -> Result<(), String> {
-        let Greeting { from, to, incarnation, cluster, .. } = greeting;
-        if *cluster != self.cluster {
-            let own = &self.cluster;
-            return Err(format!("this node belongs to cluster `{own}`, not to `{cluster}`"));
-        }
-        if *to != self.node {
-            let own = self.node.0;
-            return Err(format!("this is node {own}, not node {}: check `members`", to.0));
-        }
-        let link = self.links.iter().position(|link| link.peer.node == *from);
-        let Some(link) = link else {
-            return Err(format!("node {} is not in this node's `members`", from.0));
+    /// The process of a node that is connected and has been heard lately.
+    fn present(&self, node: NodeId, now: Monotonic) -> Option<Process> {
+        let alive = |intake: &PeerIntake| {
+            intake.from.is_some_and(|(from, _)| from == node)
+                && !intake.read_closed
+                && now.since(intake.heard) <= self.silence
         };
-        if *incarnation < self.incarnations[link] {
-            return Err(format!("a newer process of node {} is connected already", from.0));
-        }
-        Ok(())
+        let found = self.intakes.iter().find(|(_, intake)| alive(intake));
+        found.and_then(|(_, intake)| intake.process)
     }
 
     fn drop_intake(&mut self, index: usize, reason: Option<&str>) {
@@ -234,7 +274,8 @@ impl PeerTransport {
     pub(crate) fn send(&mut self, to: NodeId, message: &Message) {
         let purpose = if message.is_urgent() { Purpose::Priority } else { Purpose::Data };
         let is_right = |link: &&mut PeerLink| link.peer.node == to && link.purpose == purpose;
-        if let Some(link) = self.links.iter_mut().find(is_right) {
+        let mut links = self.links.iter_mut().map(|(_, link)| link);
+        if let Some(link) = links.find(is_right) {
             link.send(message, &self.rules);
         }
     }
@@ -242,8 +283,8 @@ impl PeerTransport {
     /// Writes what was queued, beats first.
     pub(crate) fn flush(&mut self, core: &mut Core) {
         for purpose in [Purpose::Priority, Purpose::Data] {
-            for link in self.links.iter_mut().filter(|link| link.purpose == purpose) {
-                if link.has_output() {
+            for (_, link) in &mut self.links {
+                if link.purpose == purpose && link.has_output() {
                     let change = link.flush(clock::monotonic());
                     tell(change, link, core);
                 }
@@ -256,26 +297,30 @@ impl PeerTransport {
         if self.intakes.iter().any(|(_, intake)| intake.readable) {
             return Monotonic::default();
         }
-        let links = self.links.iter().map(PeerLink::next_deadline);
+        let links = self.links.iter().map(|(_, link)| link.next_deadline());
         links.min().unwrap_or(Monotonic::NEVER).min(self.acceptor.next_deadline())
     }
 
     /// Dials what is to be dialled.
     pub(crate) fn maintain(&mut self, now: Monotonic) {
-        while let Some((number, result)) = self.resolver.answer() {
-            let token = Token(self.tokens.links + number);
-            self.links[number].resolved(result, &self.registry, token, now);
+        while let Some((question, result)) = self.resolver.answer() {
+            // A link that was dropped meanwhile needs the answer no more.
+            let asked = self.links.iter_mut().find(|(_, link)| link.has_asked(question));
+            if let Some((number, link)) = asked {
+                let token = Token(self.tokens.links + number);
+                link.resolved(result, &self.registry, token, now);
+            }
         }
-        for (number, link) in self.links.iter_mut().enumerate() {
+        for (number, link) in &mut self.links {
             if now < link.next_deadline() || !link.wants_dial(now) {
                 continue;
             }
-            match self.resolver.ask(number, &link.peer.host, link.peer.port) {
-                Some(address) => {
+            match self.resolver.ask(&link.peer.host, link.peer.port) {
+                Asked::Known(address) => {
                     let token = Token(self.tokens.links + number);
                     link.dial(address, &self.registry, token, now);
                 }
-                None => link.resolving(),
+                Asked::Later(question) => link.resolving(question),
             }
         }
     }

@@ -9,13 +9,28 @@ use std::thread;
 
 use mio::Waker;
 
-/// An answer, for the question of this number.
-pub(crate) type Answer = (usize, io::Result<SocketAddr>);
+/// Tells a question from all others of this process: a link that was dropped meanwhile must not
+/// leave its answer to the one that came after it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Question(u64);
+
+/// An answer, with its question.
+pub(crate) type Answer = (Question, io::Result<SocketAddr>);
+
+/// What asking for an address comes to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Asked {
+    /// The host was an address already.
+    Known(SocketAddr),
+    /// The answer comes later, with this number.
+    Later(Question),
+}
 
 /// The thread that resolves names, and the way to it and back.
 #[derive(Debug)]
 pub(crate) struct Resolver {
-    questions: Sender<(usize, String, u16)>,
+    questions: Sender<(Question, String, u16)>,
+    newest: Question,
     answers: Receiver<Answer>,
 }
 
@@ -25,7 +40,7 @@ impl Resolver {
     /// # Errors
     /// If the system has no room for a thread.
     pub(crate) fn start(waker: Arc<Waker>) -> io::Result<Self> {
-        let (questions, asked) = mpsc::channel::<(usize, String, u16)>();
+        let (questions, asked) = mpsc::channel::<(Question, String, u16)>();
         let (answer, answers) = mpsc::channel();
         thread::Builder::new().name("resolver".into()).spawn(move || {
             for (number, host, port) in asked {
@@ -35,17 +50,18 @@ impl Resolver {
                 }
             }
         })?;
-        Ok(Self { questions, answers })
+        Ok(Self { questions, newest: Question::default(), answers })
     }
 
-    /// Asks for the address of a host. An address is its own answer and `None` means: wait.
-    pub(crate) fn ask(&self, number: usize, host: &str, port: u16) -> Option<SocketAddr> {
+    /// Asks for the address of a host.
+    pub(crate) fn ask(&mut self, host: &str, port: u16) -> Asked {
         if let Ok(address) = host.parse::<IpAddr>() {
-            return Some(SocketAddr::new(address, port));
+            return Asked::Known(SocketAddr::new(address, port));
         }
+        self.newest.0 += 1;
         // The thread lives as long as this end of the channel.
-        let _ = self.questions.send((number, host.to_owned(), port));
-        None
+        let _ = self.questions.send((self.newest, host.to_owned(), port));
+        Asked::Later(self.newest)
     }
 
     /// The next answer that has arrived.

@@ -256,7 +256,10 @@ impl Node {
                 let rested = session.last_redirect.is_none()
                     || now.monotonic.0.saturating_sub(last.0) >= REDIRECT_INTERVAL_NANOS;
                 let stable = now.monotonic.0 - route.since.0.min(now.monotonic.0);
-                session.follows_redirects && rested && stable >= REDIRECT_STABLE_NANOS
+                // Of a node that stops, clients must learn where to go while it can still say so:
+                // some libraries go on dialling a node that is no more.
+                let due = rested && stable >= REDIRECT_STABLE_NANOS || self.stopping.is_some();
+                session.follows_redirects && due
             }
         };
         if !wanted || session.outstanding() > 0 {

@@ -165,6 +165,12 @@ impl Shard {
         if !env.support.is_alive(env.now.monotonic, target) {
             return Err(alloc::format!("node {target} does not answer its peers"));
         }
+        if env.support.has_just_started(env.now.monotonic, target) {
+            return Err(alloc::format!(
+                "ERR node {target} has just started, and may not lead before promises of its former \
+                 life are over; try again in a second"
+            ));
+        }
         if !self.is_caught_up(target) {
             let behind = lag(&self.group, target);
             return Err(alloc::format!(

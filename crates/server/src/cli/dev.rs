@@ -19,6 +19,7 @@ use crate::clock;
 
 const NODES: RangeInclusive<i64> = 1..=NODES_MAX as i64;
 const SHARDS: RangeInclusive<i64> = 1..=SHARDS_MAX as i64;
+const MANAGERS: RangeInclusive<i64> = 0..=5;
 /// The ports for nodes lie 10000 above, and there must be room for them.
 const PORTS: RangeInclusive<i64> = 1..=55_000;
 /// How often children and signals are looked at.
@@ -34,12 +35,23 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[command(after_help = "Examples:
   leasehold dev                          three nodes at ports 7001 to 7003
   leasehold dev --nodes 5 --shards 64
+  leasehold dev --managers 3             and three nodes for the Lease Manager alone
   leasehold dev --restart                start nodes again that are killed
-  leasehold dev --fresh                  forget what earlier runs have stored")]
+  leasehold dev --fresh                  forget what earlier runs have stored
+
+A node that joins later is started by hand, beside the three of `leasehold dev`:
+  leasehold start --node 4 --dir leasehold-dev/joined-4 --set cluster=leasehold-dev \\
+      --members 4=127.0.0.1:7004:17004,1=127.0.0.1:7001:17001
+  redis-cli -p 7001 LEASEHOLD JOIN 4=127.0.0.1:7004:17004
+The second command lets it in; until then the others refuse it and it goes on asking.")]
 pub(super) struct DevArguments {
-    /// How many nodes.
+    /// How many nodes with data.
     #[arg(long, default_value_t = 3, value_parser = value_parser!(u32).range(NODES))]
     pub(super) nodes: u32,
+    /// How many nodes beside them for the Lease Manager alone; without any, the nodes with data
+    /// do it.
+    #[arg(long, default_value_t = 0, value_parser = value_parser!(u32).range(MANAGERS))]
+    pub(super) managers: u32,
     /// Port of the first node; the others follow. Nodes talk at the ports 10000 above.
     #[arg(long, default_value_t = 7001, value_parser = value_parser!(u16).range(PORTS))]
     pub(super) port: u16,

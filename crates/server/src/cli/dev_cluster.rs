@@ -66,14 +66,14 @@ impl DevCluster {
         let found = existing_nodes(&dir)?;
         if arguments.fresh {
             remove_nodes(&dir, &found)?;
-        } else if !found.is_empty() && found.len() != arguments.nodes as usize {
+        } else if !found.is_empty() && found.len() != arguments.all_nodes() as usize {
             return Err(CommandError::new(format!(
                 "{} holds a cluster of {} nodes, not of {}.\n\
-                 To go on with it: --nodes {}. To begin anew: --fresh. To keep it and have \
+                 To go on with it: --nodes {}, less those of --managers. To begin anew: --fresh. To keep it and have \
                  another: --dir OTHER.",
                 dir.display(),
                 found.len(),
-                arguments.nodes,
+                arguments.all_nodes(),
                 found.len()
             )));
         }
@@ -85,7 +85,7 @@ impl DevCluster {
             child: None,
             started: Monotonic::default(),
         };
-        let nodes: Vec<DevNode> = (1..=arguments.nodes).map(node).collect();
+        let nodes: Vec<DevNode> = (1..=arguments.all_nodes()).map(node).collect();
         for node in &nodes {
             fs::write(node.config_path(), settings_file(arguments, &nodes, node)?)?;
             let sources = Sources { file: Some(&node.config_path()), ..Sources::default() };
@@ -203,6 +203,13 @@ impl DevNode {
     }
 }
 
+impl DevArguments {
+    /// Nodes with data and managers, which come behind them.
+    fn all_nodes(&self) -> u32 {
+        self.nodes + self.managers
+    }
+}
+
 impl Ended {
     /// What has happened, for the user.
     pub(super) fn describe(&self, restart: bool) -> String {
@@ -277,7 +284,9 @@ fn settings_file(
     ];
     for DevNode { number, port, .. } in nodes {
         let peer_port = port + cluster::PEER_PORT_STEP;
-        lines.push(format!("    '{number}=127.0.0.1:{port}:{peer_port}',"));
+        let manager = *number > arguments.nodes;
+        let role = if manager { format!(";name=m{number};role=manager") } else { String::new() };
+        lines.push(format!("    '{number}=127.0.0.1:{port}:{peer_port}{role}',"));
     }
     lines.push(String::from("]"));
     for setting in &arguments.set {
@@ -323,7 +332,7 @@ mod tests {
             child: None,
             started: Monotonic::default(),
         };
-        (1..=arguments.nodes).map(node).collect()
+        (1..=arguments.all_nodes()).map(node).collect()
     }
 
     #[test]
@@ -342,10 +351,23 @@ mod tests {
     }
 
     #[test]
+    fn managers_come_behind_the_nodes_with_data() {
+        let arguments = arguments(&["--managers", "2"]).expect("the arguments are valid");
+        let nodes = nodes(&arguments);
+        let text = settings_file(&arguments, &nodes, &nodes[4]).expect("the path is plain");
+        let table: toml::Table = text.parse().expect("the file is TOML");
+        let members = table["members"].as_array().expect("it is a list");
+        let roles: Vec<bool> =
+            members.iter().map(|it| it.as_str().unwrap_or("").contains("role=manager")).collect();
+        assert_eq!(roles, [false, false, false, true, true]);
+    }
+
+    #[test]
     fn arguments_out_of_range_are_refused() {
         for words in [
             ["--nodes", "0"],
             ["--nodes", "65"],
+            ["--managers", "6"],
             ["--port", "0"],
             ["--port", "60000"],
             ["--shards", "0"],

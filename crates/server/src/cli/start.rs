@@ -31,7 +31,9 @@ const RESERVED_FILES: u64 = 512;
   leasehold start
   leasehold start --config node1.toml
   leasehold start --config node1.toml --set log_level=debug
-  LEASEHOLD_NODE=2 leasehold start --set members=1=10.0.0.1:7001,2=10.0.0.2:7001,3=10.0.0.3:7001")]
+  leasehold start --node 2 --members 1=10.0.0.1:7001,2=10.0.0.2:7001,3=10.0.0.3:7001 \\
+      --dir /var/lib/leasehold --set listen=10.0.0.2 --set peer_listen=10.0.0.2
+  LEASEHOLD_NODE=2 leasehold start --config cluster.toml")]
 pub(super) struct StartArguments {
     /// A TOML file with settings.
     #[arg(long, value_name = "FILE")]
@@ -39,9 +41,37 @@ pub(super) struct StartArguments {
     /// One setting; may be given several times.
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
+    /// This node's number: short for --set node=N, and so for the following.
+    #[arg(long, value_name = "N")]
+    node: Option<String>,
+    /// The nodes of the cluster.
+    #[arg(long, value_name = "LIST")]
+    members: Option<String>,
+    /// What the node is for, data or manager, as `members` has it.
+    #[arg(long)]
+    role: Option<String>,
+    /// The data directory.
+    #[arg(long)]
+    dir: Option<String>,
     /// Stop when the process with this number, which must be the parent, ends.
     #[arg(long, value_name = "PID", hide = true)]
     end_with_parent: Option<u32>,
+}
+
+impl StartArguments {
+    /// All settings of the command line as `NAME=VALUE`.
+    fn settings(&self) -> Vec<String> {
+        let short = [
+            ("node", &self.node),
+            ("members", &self.members),
+            ("role", &self.role),
+            ("dir", &self.dir),
+        ];
+        let short = short
+            .into_iter()
+            .filter_map(|(name, value)| value.as_ref().map(|value| format!("{name}={value}")));
+        self.set.iter().cloned().chain(short).collect()
+    }
 }
 
 pub(super) fn run(arguments: &StartArguments) -> Result<(), CommandError> {
@@ -52,7 +82,7 @@ pub(super) fn run(arguments: &StartArguments) -> Result<(), CommandError> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     let sources =
-        Sources { file: arguments.config.as_deref(), environment, flags: arguments.set.clone() };
+        Sources { file: arguments.config.as_deref(), environment, flags: arguments.settings() };
     let config = Config::load(&sources).map_err(|error| CommandError::configuration(&error))?;
     write_log_lines(&config);
     serve(&config)

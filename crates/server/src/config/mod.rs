@@ -13,11 +13,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cluster::{Member, Settings};
+use cluster::{Member, Role, Settings};
 use types::NodeId;
 
 pub(crate) use document::{explain, markdown};
 use table::SETTINGS;
+
+/// Most managers of a cluster: the replicas of one shard, and more of them only make it slower.
+const MANAGERS_MAX: usize = 5;
 
 /// Everything an operator may choose about one node, checked.
 #[derive(Clone, Debug)]
@@ -25,6 +28,7 @@ pub(crate) struct Config {
     node: u64,
     cluster: String,
     members: Vec<Member>,
+    role: &'static str,
     shards: u64,
     replicas: u64,
     /// Where clients connect to.
@@ -78,6 +82,7 @@ impl Default for Config {
             node: 1,
             cluster: core.cluster,
             members: core.members,
+            role: value::ROLES[0],
             shards: u64::from(core.shards),
             replicas: core.replicas as u64,
             listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -213,6 +218,7 @@ impl Config {
                 self.node
             )));
         };
+        self.check_roles(own)?;
         let reachable = own.host.parse::<IpAddr>().is_ok_and(|host| !host.is_loopback());
         for (name, address) in [("listen", self.listen), ("peer_listen", self.peer_listen)] {
             if reachable && address.is_loopback() {
@@ -260,6 +266,42 @@ impl Config {
         Ok(())
     }
 
+    /// What the nodes are for. All nodes of a new cluster must agree about it, or they would give
+    /// its shards different first replicas; so a role is written in `members` or nowhere.
+    fn check_roles(&self, own: &Member) -> Result<(), ConfigError> {
+        if let Some(role) = value::role(self.role).filter(|role| *role != own.role) {
+            let stated = Member { role, ..own.clone() };
+            return Err(ConfigError(format!(
+                "the setting `role` is {}, but by `members` this node is a {} node.\n\
+                 To fix it: write this node as `{stated}` in `members`, on every node if the \
+                 cluster is new, and in its LEASEHOLD JOIN if it is to join one; or leave `role` \
+                 out.",
+                self.role,
+                own.role.name()
+            )));
+        }
+        let managers = self.managers();
+        if managers == self.members.len() {
+            return Err(ConfigError(String::from(
+                "every node in `members` has ;role=manager, and managers hold no data: there \
+                 would be nowhere to keep it.\n\
+                 To fix it: take ;role=manager away from at least one of them, on every node.",
+            )));
+        }
+        if managers > MANAGERS_MAX {
+            return Err(ConfigError(format!(
+                "{managers} nodes in `members` have ;role=manager, but at most {MANAGERS_MAX} can \
+                 share the manager's memory: 3 survive the loss of one, 5 of two.\n\
+                 To fix it: take ;role=manager away from the others, on every node."
+            )));
+        }
+        Ok(())
+    }
+
+    fn managers(&self) -> usize {
+        self.members.iter().filter(|member| member.role == Role::Manager).count()
+    }
+
     /// The core's part of the settings.
     pub(crate) fn settings(&self) -> Settings {
         // The table's ranges guarantee that every conversion fits.
@@ -268,7 +310,7 @@ impl Config {
         Settings {
             cluster: self.cluster.clone(),
             shards: u16::try_from(self.shards).unwrap_or(u16::MAX),
-            replicas: count(self.replicas).min(self.members.len()),
+            replicas: count(self.replicas).min(self.members.len() - self.managers()),
             beat_interval: self.beat_interval,
             support_duration: self.support_duration,
             clock_drift_permille: u32::try_from(self.clock_drift_permille).unwrap_or(u32::MAX),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use types::limits::{ARGUMENT_BYTES_MAX, REPLICAS_MAX, SHARDS_MAX};
 
 use super::Config;
-use super::value::{Field, REDIRECTS};
+use super::value::{Field, REDIRECTS, ROLES};
 
 /// What a setting is about; the order of the documentation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -93,11 +93,24 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         name: "members",
         topic: Topic::Cluster,
-        doc: "All nodes of the cluster, this one included, the same list on every node. Each as \
+        doc: "All nodes of a new cluster, this one included, the same list on every node. Each as \
               `NODE=HOST:PORT` or `NODE=HOST:PORT:PEERPORT`; in a file a list of such strings, \
               elsewhere separated by commas. HOST and PORT are what clients use, PEERPORT (by \
-              default PORT + 10000) is for the other nodes.",
+              default PORT + 10000) is for the other nodes. Behind that may stand `;name=NAME` (a \
+              word for people), `;role=manager` (a node that keeps the Lease Manager's memory and \
+              no data; at most 5, and `;role=data` is what all others are) and \
+              `;locality=REGION/ZONE/RACK` (where the node stands; labels at the end may be left \
+              out). A node that joins a cluster later lists itself and at least one member; from \
+              then on the cluster itself knows its members.",
         field: |config| Field::Members(&mut config.members),
+    },
+    Setting {
+        name: "role",
+        topic: Topic::Cluster,
+        doc: "What this node is for. It only confirms what `members` says of this node, so that a \
+              start with the wrong list is refused: a role counts on every node of a new cluster, \
+              and in LEASEHOLD JOIN for one that joins, and must be the same everywhere.",
+        field: |config| Field::Choice(&mut config.role, &ROLES),
     },
     Setting {
         name: "shards",
@@ -111,7 +124,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         name: "replicas",
         topic: Topic::Cluster,
         doc: "How many nodes hold a copy of each shard of a new cluster: 3 survive the loss of \
-              one node, 5 of two. Never more than there are nodes. Only read when a node starts \
+              one node, 5 of two. Never more than there are data nodes. Only read when a node starts \
               without data; the same on every node.",
         field: |config| Field::Count(&mut config.replicas, 1..=REPLICAS_MAX as u64),
     },

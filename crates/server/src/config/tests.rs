@@ -73,6 +73,38 @@ fn members_are_a_list_in_a_file() {
 }
 
 #[test]
+fn members_may_have_names_roles_and_places() {
+    let file = "members = [\"1=127.0.0.1:7001;locality=eu/a\", \"2=b:7001;name=ada;role=manager\"]";
+    let settings = load(file, &[], &[]).expect("the file is valid").settings();
+    assert_eq!(settings.members[0].locality.zone, "a");
+    assert_eq!(
+        (settings.members[1].name.as_str(), settings.members[1].role.name()),
+        ("ada", "manager")
+    );
+    assert_eq!(settings.replicas, 1, "managers hold no data");
+}
+
+#[test]
+fn roles_must_be_those_of_the_list() {
+    let list = "1=127.0.0.1:7001,2=b:7001;role=manager,3=c:7001";
+    let members = format!("members={list}");
+    for (node, role) in [("1", "data"), ("2", "manager"), ("1", "as listed")] {
+        let (node, role) = (format!("node={node}"), format!("role={role}"));
+        let (listen, peers) = ("listen=0.0.0.0", "peer_listen=0.0.0.0");
+        load("", &[], &[&members, &node, &role, listen, peers]).expect("they agree");
+    }
+    let wrong = load("", &[], &[&members, "role=manager"]).expect_err("they differ").to_string();
+    for part in ["is a data node", "`1=127.0.0.1:7001:17001;role=manager`", "LEASEHOLD JOIN"] {
+        assert!(wrong.contains(part), "{part}: {wrong}");
+    }
+    assert!(error("members = [\"1=127.0.0.1:7001;role=manager\"]").contains("nowhere to keep"));
+    let many: Vec<String> = (2..=7).map(|node| format!("'{node}=m:7001;role=manager'")).collect();
+    let many = error(&format!("members = ['1=127.0.0.1:7001', {}]", many.join(", ")));
+    assert!(many.contains("6 nodes") && many.contains("at most 5"), "{many}");
+    assert!(error("role = 'king'").contains("as listed, data, manager"));
+}
+
+#[test]
 fn a_misspelt_name_is_told_with_the_nearest() {
     let text = error("beat_intervall = \"50ms\"");
     assert!(text.contains("Did you mean `beat_interval`?"), "{text}");

@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cluster::{Member, Redirect};
+use cluster::{Member, Redirect, Role};
 use types::limits::{NAME_BYTES_MAX, NODES_MAX};
 
 /// A setting's place in the configuration, with what may be put there.
@@ -110,10 +110,21 @@ impl Field<'_> {
             Self::Address(_) => String::from("an IP address of this machine, such as 0.0.0.0"),
             Self::Path(_) => String::from("a path"),
             Self::Members(_) => {
-                format!("1 to {NODES_MAX} nodes, each as NODE=HOST:PORT or NODE=HOST:PORT:PEERPORT")
+                format!(
+                    "1 to {NODES_MAX} nodes, each as NODE=HOST:PORT or NODE=HOST:PORT:PEERPORT, \
+                     perhaps with ;name=..., ;role=data or manager, ;locality=REGION/ZONE/RACK"
+                )
             }
         }
     }
+}
+
+/// The words for a node's own role; the first leaves it to `members`.
+pub(crate) const ROLES: [&str; 3] = ["as listed", "data", "manager"];
+
+/// The role that a word stands for, if it stands for one.
+pub(crate) fn role(word: &str) -> Option<Role> {
+    [Role::Data, Role::Manager].into_iter().find(|role| role.name() == word)
 }
 
 /// The words for [`Redirect`], in the order of its variants.

@@ -1,11 +1,11 @@
 //! Starts that must fail: each with a message that says what to do, and a code that says that
 //! starting again will not help.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{Cluster, Finished, Plan, Program, leasehold, ok};
+use crate::support::{Cluster, Finished, Plan, Program, leasehold, ok, wait_until};
 
 /// The exit code for what an operator must change (sysexits.h).
 const CONFIGURATION: i32 = 78;
@@ -46,6 +46,9 @@ fn settings_that_make_no_sense_are_refused() {
         ("support_duration=200ms", &["support_duration", "beat_interval"]),
         ("log_bytes=4MiB", &["log_bytes", "segment_bytes"]),
         ("listen=nowhere", &["listen", "IP address"]),
+        ("role=manager", &["`role`", "is a data node", "1=127.0.0.1:7001:17001;role=manager"]),
+        ("members=1=127.0.0.1:7001;role=manager", &["managers hold no data", "To fix it"]),
+        ("members=1=127.0.0.1:7001;role=king", &["the role is not data or manager"]),
         ("shards", &["shards"]),
     ] {
         assert_refused(&run(leasehold().args(["start", "--set", setting])), CONFIGURATION, words);
@@ -107,6 +110,66 @@ fn a_port_in_use_is_named() {
     assert_ne!(code, 0);
     assert_refused(&finished, code, &[&address, "in use", "To fix it"]);
     cluster.nodes_mut().iter().for_each(|node| assert!(!node.is_running()));
+}
+
+/// Starts a process that the nodes of the cluster must refuse, until its log lines have all these
+/// words; answers with the lines. It has a directory of its own.
+fn refused_by_peers(cluster: &Cluster, name: &str, settings: &[String], words: &[&str]) -> String {
+    let path = cluster.directory().join(&format!("{name}.log"));
+    let log = File::create(&path).expect("the test's directory can be written to");
+    let mut command = cluster[1].command();
+    for setting in settings {
+        command.arg("--set").arg(setting);
+    }
+    let dir = cluster.directory().join(name);
+    command.arg("--set").arg(format!("dir={}", dir.display())).stderr(log);
+    command.arg("--end-with-parent").arg(std::process::id().to_string());
+    let mut child = command.spawn().expect("the program under test can be started");
+    let lines = || fs::read_to_string(&path).unwrap_or_default();
+    wait_until(&format!("{name} is told {words:?}"), || {
+        words.iter().all(|word| lines().contains(word))
+    });
+    child.kill().expect("our own child can be killed");
+    child.wait().expect("our own child can be waited for");
+    lines()
+}
+
+#[test]
+fn a_process_that_the_other_nodes_refuse_is_told_why() {
+    let mut cluster = Plan::of(3).patient().start();
+    let members = cluster[1].setting("members");
+    let peers: Vec<&str> = members.split(',').skip(1).collect();
+    let (host, two) = (cluster[1].address.ip(), cluster[2].address.ip());
+    assert_eq!(host, two);
+    // Nobody uses these ports: the address is the cluster's own.
+    let elsewhere = |number: u32, peers: &str| {
+        [format!("node={number}"), format!("members={number}={host}:7:17,{peers}")]
+    };
+    let peers = peers.join(",");
+    let stranger = refused_by_peers(
+        &cluster,
+        "stranger",
+        &elsewhere(9, &peers),
+        &["node 2 does not know node 9", "LEASEHOLD JOIN"],
+    );
+    let told = stranger.matches("node 2 does not know node 9").count();
+    assert_eq!(told, 1, "it is told once in a while, not at each try:\n{stranger}");
+    let mut other = elsewhere(1, &peers).to_vec();
+    other.push(String::from("cluster=other"));
+    let words = ["belongs to cluster `leasehold`, not to `other`", "the same `cluster`"];
+    refused_by_peers(&cluster, "other-cluster", &other, &words);
+    let words = ["another process of node 1", "two processes must not share a number"];
+    refused_by_peers(&cluster, "second", &elsewhere(1, &peers), &words);
+    let swapped = peers.replace("2=", "5=");
+    let words = ["this is node 2, not node 5", "correct the address of node 5"];
+    refused_by_peers(&cluster, "misled", &elsewhere(1, &swapped), &words);
+    // The cluster has taken no notice, and the true node 1 may come back.
+    assert_eq!(cluster.client(1).ask("SET a 1"), ok());
+    cluster[1].kill();
+    cluster.start_all();
+    assert_eq!(cluster.client(1).ask("SET a 2"), ok());
+    let log = cluster[2].log();
+    assert!(log.contains("refused a node"), "{log}");
 }
 
 /// The log segments that hold something, oldest first.

@@ -13,5 +13,6 @@ mod faults;
 mod idle;
 mod other_clients;
 mod restarts;
+mod rolling_restart;
 mod support;
 mod transfers;

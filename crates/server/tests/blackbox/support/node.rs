@@ -53,6 +53,15 @@ impl Node {
         command
     }
 
+    /// What it is started with.
+    pub(crate) fn setting(&self, name: &str) -> &str {
+        let value = |setting: &'_ String| {
+            setting.split_once('=').is_some_and(|(its_name, _)| its_name == name)
+        };
+        let setting = self.settings.iter().find(|setting| value(setting));
+        setting.and_then(|setting| setting.split_once('=')).expect("the setting is there").1
+    }
+
     /// Starts the process. It ends with this one, whatever happens.
     pub(crate) fn start(&mut self) {
         assert!(self.child.is_none(), "node {} runs already", self.number);
