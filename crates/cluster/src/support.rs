@@ -340,8 +340,8 @@ impl Support {
         self.fortification_for(now, peer).is_some()
     }
 
-    /// Whether `peer` has been restarted so lately that it may have to wait still before it votes or
-    /// campaigns (rule R12). If its promises are longer than ours, it may wait longer than that.
+    /// Whether `peer` has been restarted so lately that it may have to wait still before it votes
+    /// or campaigns (rule R12). If its promises are longer than ours, it may wait even longer.
     pub(crate) fn has_just_started(&self, now: Monotonic, peer: NodeId) -> bool {
         let waits = self.duration + drift_of(self.duration, self.drift_permille);
         let reborn = self.peers.get(&peer).and_then(|pair| pair.reborn_at);

@@ -55,8 +55,7 @@ enum Stage {
     Stopping {
         until: Monotonic,
     },
-    /// There are no leases left; what still arrives is passed on, and clients that can be told are
-    /// told where to go.
+    /// There are no leases left; what still arrives is passed on, and clients are parted with.
     Leaving {
         until: Monotonic,
     },
@@ -296,6 +295,7 @@ impl EventLoop {
                 }
             }
             Stage::Leaving { until } => {
+                self.clients.part(&mut self.core);
                 if now >= until {
                     self.stage = Stage::Parting { until: now + PART_TIME };
                 }

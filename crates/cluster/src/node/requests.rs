@@ -256,10 +256,7 @@ impl Node {
                 let rested = session.last_redirect.is_none()
                     || now.monotonic.0.saturating_sub(last.0) >= REDIRECT_INTERVAL_NANOS;
                 let stable = now.monotonic.0 - route.since.0.min(now.monotonic.0);
-                // Of a node that stops, clients must learn where to go while it can still say so:
-                // some libraries go on dialling a node that is no more.
-                let due = rested && stable >= REDIRECT_STABLE_NANOS || self.stopping.is_some();
-                session.follows_redirects && due
+                session.follows_redirects && rested && stable >= REDIRECT_STABLE_NANOS
             }
         };
         if !wanted || session.outstanding() > 0 {

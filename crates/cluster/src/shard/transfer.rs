@@ -167,8 +167,8 @@ impl Shard {
         }
         if env.support.has_just_started(env.now.monotonic, target) {
             return Err(alloc::format!(
-                "ERR node {target} has just started, and may not lead before promises of its former \
-                 life are over; try again in a second"
+                "ERR node {target} has just started, and may not lead before promises of its \
+                 former life are over; try again in a second"
             ));
         }
         if !self.is_caught_up(target) {

@@ -69,7 +69,8 @@ impl DevCluster {
         } else if !found.is_empty() && found.len() != arguments.all_nodes() as usize {
             return Err(CommandError::new(format!(
                 "{} holds a cluster of {} nodes, not of {}.\n\
-                 To go on with it: --nodes {}, less those of --managers. To begin anew: --fresh. To keep it and have \
+                 To go on with it: --nodes {}, less those of --managers. To begin anew: \
+                 --fresh. To keep it and have \
                  another: --dir OTHER.",
                 dir.display(),
                 found.len(),

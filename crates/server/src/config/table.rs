@@ -124,8 +124,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
         name: "replicas",
         topic: Topic::Cluster,
         doc: "How many nodes hold a copy of each shard of a new cluster: 3 survive the loss of \
-              one node, 5 of two. Never more than there are data nodes. Only read when a node starts \
-              without data; the same on every node.",
+              one node, 5 of two. Never more than there are data nodes. Only read when a node \
+              starts without data; the same on every node.",
         field: |config| Field::Count(&mut config.replicas, 1..=REPLICAS_MAX as u64),
     },
     Setting {
