@@ -17,6 +17,9 @@ const PIN_SCORE: f64 = 100.0;
 /// How long a target is avoided that could not take a lease which must leave its place.
 const ORDER_BACK_OFF: Duration = Duration::from_secs(1);
 
+/// What each lease that is on its way to a candidate already counts against it.
+const ORDER_CROWD: f64 = 0.0001;
+
 /// How careful a phase is about candidates.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Care {
@@ -70,7 +73,7 @@ impl Round<'_> {
         let penalty = |share| self.band.penalty(share);
         let mut terms = Terms {
             load: penalty(view.used()) - penalty(after),
-            room: -self.policy.room_weight * after,
+            room: -self.policy.room_weight * after - self.crowd(view, care),
             proximity: self.proximity_term(state, seat, node),
             lag: -self.policy.lag_weight * lag,
             neighbour: self.neighbour_term(state, node),
@@ -86,6 +89,15 @@ impl Round<'_> {
             terms.pin = PIN_SCORE;
         }
         Ok(terms)
+    }
+
+    /// Where leases must leave, the candidates take them in turn, whatever they carry: loads that
+    /// are near to nothing would send all of them to one node.
+    fn crowd(&self, view: &NodeView, care: Care) -> f64 {
+        match care {
+            Care::Balance => 0.0,
+            Care::Order | Care::Vacant => ORDER_CROWD * f64::from(view.inbound),
+        }
     }
 
     fn check_candidate(

@@ -143,7 +143,7 @@ fn spread(round: &mut Round<'_>, copies: &mut Copies) {
         return;
     }
     // A replica on a full node helps nobody, and may just have been moved away for relief.
-    if round.nodes.get(&least).is_none_or(|view| view.used() > round.mean) {
+    if round.nodes.get(&least).is_none_or(|view| view.used() > round.mean.max(round.policy.floor)) {
         return;
     }
     let movable = cluster.shards.iter().find(|(shard, state)| {
