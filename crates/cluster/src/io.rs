@@ -227,8 +227,6 @@ pub enum Message {
         resp3: bool,
         /// The client's session, for WATCH.
         session: SessionId,
-        /// Where the client is.
-        origin: placement::Origin,
         /// The request, as in a log entry (see `entry`).
         operation: Bytes,
     },

@@ -11,10 +11,8 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use bytes::Bytes;
-use placement::Origin;
 use resp::command::Command;
 use resp::{CommandId, Protocol, Reply};
 use types::limits::REQUEST_BYTES_MAX;
@@ -22,7 +20,6 @@ use types::{Monotonic, NodeId, SessionId, ShardId, Slot};
 
 use crate::frontend::{Asked, CommandStats, Shown, address_of, slow_log};
 use crate::io::{ClientAddress, ForwardOutcome, Message};
-use crate::origin::origin_of;
 
 /// Who waits for the outcome of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,13 +51,6 @@ impl Waiter {
 pub(crate) struct Session {
     pub(crate) id: SessionId,
     pub(crate) address: ClientAddress,
-    /// Where the client is.
-    pub(crate) origin: Origin,
-    /// When replies were last handed to the driver, for an estimate of the round trip.
-    pub(crate) replied: Option<Monotonic>,
-    /// The shortest time from a reply to the next request since the last report: the round trip,
-    /// and what the client did in between.
-    pub(crate) round_trip: Option<Duration>,
     pub(crate) connected: Monotonic,
     pub(crate) last_request: Monotonic,
     pub(crate) last_command: &'static str,
@@ -141,9 +131,6 @@ impl Session {
     fn new(id: SessionId, address: ClientAddress, now: Monotonic, authenticated: bool) -> Self {
         Self {
             id,
-            origin: origin_of(&address.host),
-            replied: None,
-            round_trip: None,
             address,
             connected: now,
             last_request: now,
@@ -365,11 +352,6 @@ impl Sessions {
             stats: CommandStats::new(),
             scratch: Vec::new(),
         }
-    }
-
-    /// Looks at every session.
-    pub(crate) fn for_each(&mut self, look: impl FnMut(&mut Session)) {
-        self.slots.iter_mut().flatten().map(|session| &mut **session).for_each(look);
     }
 
     pub(crate) fn count(&self) -> usize {

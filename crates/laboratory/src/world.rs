@@ -380,13 +380,6 @@ impl Shard {
         let load = std::mem::take(&mut self.measured_load);
         let followers = self.replicas.iter().filter(|node| Some(**node) != self.holder);
         HeldShard {
-            bytes_in: 0.0,
-            bytes_out: 0.0,
-            hot_slots: Vec::new(),
-            hot_keys: Vec::new(),
-            range: types::SlotRange::ALL,
-            voters: Vec::new(),
-            generation: placement::Generation(0),
             shard: shard_id(number),
             epoch: LeaseEpoch(self.epoch),
             reads: measured.reads * rate,

@@ -63,7 +63,7 @@ pub use locality::Locality;
 pub use manager::{Manager, UnknownDecision};
 pub use policy::{InvalidPolicy, Policy, Setting};
 pub use report::{
-    AMOUNT_MAX, CAPACITY_MIN, FUTURE_MAX, Follower, HOT_KEY_BYTES_MAX, HOT_MAX, HeldShard,
+    AMOUNT_MAX, CAPACITY_MIN, FUTURE_MAX, Follower, HeldShard,
     MEASURED_MAX, ORIGINS_MAX, Origin, Percentiles, RefusedReport, Report, RoundTrip,
 };
 pub use resources::Resources;

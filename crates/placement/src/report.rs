@@ -9,9 +9,8 @@ use core::fmt;
 use core::time::Duration;
 
 use types::limits::{REPLICAS_MAX, SHARDS_MAX};
-use types::{Incarnation, LeaseEpoch, NodeId, ShardId, Slot, SlotRange};
+use types::{Incarnation, LeaseEpoch, NodeId, ShardId};
 
-use crate::command::Generation;
 use crate::resources::Resources;
 
 /// A group of clients that are near to each other, as the nodes name it: the number of a zone, or
@@ -21,10 +20,6 @@ pub struct Origin(pub u32);
 
 /// Most origins in one report, and for one shard.
 pub const ORIGINS_MAX: usize = 64;
-/// Most hot slots, and most hot keys, of one shard in a report.
-pub const HOT_MAX: usize = 8;
-/// Longest hot key in a report, in bytes; longer ones are cut.
-pub const HOT_KEY_BYTES_MAX: usize = 64;
 /// Larger amounts than this are nonsense: no machine has 10^15 bytes per second, or of memory.
 pub const AMOUNT_MAX: f64 = 1e15;
 /// A node that has less of anything per second is nonsense, and dividing by it would be, too: with
@@ -95,20 +90,6 @@ pub struct HeldShard {
     pub origins: Vec<(Origin, f64)>,
     /// How far the other replicas are behind.
     pub followers: Vec<Follower>,
-    /// Bytes of requests.
-    pub bytes_in: f64,
-    /// Bytes of replies to reads.
-    pub bytes_out: f64,
-    /// The hottest slots with their parts of the requests, the hottest first.
-    pub hot_slots: Vec<(Slot, f64)>,
-    /// The hottest keys with their parts of the requests, the hottest first.
-    pub hot_keys: Vec<(Vec<u8>, f64)>,
-    /// Its slots, as its log says.
-    pub range: SlotRange,
-    /// Its voters, as its log says.
-    pub voters: Vec<NodeId>,
-    /// The version of range and replicas.
-    pub generation: Generation,
 }
 
 /// Two percentiles of a time.
@@ -254,13 +235,7 @@ impl Report {
 
 impl HeldShard {
     fn check(&self) -> Result<(), RefusedReport> {
-        let amounts = [
-            ("reads", self.reads),
-            ("writes", self.writes),
-            ("stored", self.stored),
-            ("bytes_in", self.bytes_in),
-            ("bytes_out", self.bytes_out),
-        ];
+        let amounts = [("reads", self.reads), ("writes", self.writes), ("stored", self.stored)];
         if let Some((field, _)) = amounts.iter().find(|(_, amount)| !is_amount(*amount)) {
             return Err(RefusedReport::NotSane { field });
         }
@@ -273,18 +248,6 @@ impl HeldShard {
         if self.origins.iter().any(|(_, requests)| !is_amount(*requests)) {
             return Err(RefusedReport::NotSane { field: "origins" });
         }
-        let mut shares = self.hot_slots.iter().map(|(_, share)| *share);
-        let mut key_shares = self.hot_keys.iter().map(|(_, share)| *share);
-        let is_share = |share: f64| (0.0..=1.0).contains(&share);
-        if !shares.all(is_share) || !key_shares.all(is_share) {
-            return Err(RefusedReport::NotSane { field: "hot_slots and hot_keys" });
-        }
-        if self.hot_keys.iter().any(|(key, _)| key.len() > HOT_KEY_BYTES_MAX) {
-            return Err(RefusedReport::TooMany { field: "hot_keys" });
-        }
-        check_list("hot_slots", HOT_MAX, self.hot_slots.iter().map(|(slot, _)| *slot))?;
-        check_list("hot_keys", HOT_MAX, self.hot_keys.iter().map(|(key, _)| key))?;
-        check_list("voters", REPLICAS_MAX, self.voters.iter())?;
         check_list("origins", ORIGINS_MAX, self.origins.iter().map(|(origin, _)| *origin))?;
         check_list("followers", REPLICAS_MAX, self.followers.iter().map(|other| other.node))
     }

@@ -187,8 +187,8 @@ impl Node {
             totals.commit_index += status.commit_index.0;
             totals.applied_index += status.applied_index.0;
             totals.persisted_index += status.persisted_index.0;
-            totals.reads += status.reads;
-            totals.writes += status.writes;
+            totals.reads += status.load.reads;
+            totals.writes += status.load.writes;
         }
         totals
     }

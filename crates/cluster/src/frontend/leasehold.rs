@@ -197,8 +197,8 @@ fn write_replica(status: &ShardStatus, reply: &mut Reply<'_>) {
     number_pair(reply, "data_bytes", status.data_bytes);
     number_pair(reply, "log_bytes", status.log_bytes as u64);
     number_pair(reply, "parked", status.parked as u64);
-    number_pair(reply, "reads", status.reads);
-    number_pair(reply, "writes", status.writes);
+    number_pair(reply, "reads", status.load.reads);
+    number_pair(reply, "writes", status.load.writes);
 }
 
 fn node_pair(reply: &mut Reply<'_>, name: &str, node: Option<NodeId>) {

@@ -109,9 +109,9 @@ impl Node {
         family("leasehold_shard_held", "gauge", "1 if this node holds the lease.", &holds);
         let epoch = |status: usize| at(status).lease.epoch.0;
         family("leasehold_shard_lease_epoch", "counter", "Leases of the shard so far.", &epoch);
-        let reads = |status: usize| at(status).reads;
+        let reads = |status: usize| at(status).load.reads;
         family("leasehold_shard_reads_total", "counter", "Reads served here.", &reads);
-        let writes = |status: usize| at(status).writes;
+        let writes = |status: usize| at(status).load.writes;
         family("leasehold_shard_writes_total", "counter", "Writes applied here.", &writes);
         let keys = |status: usize| at(status).keys;
         family("leasehold_shard_keys", "gauge", "Keys.", &keys);

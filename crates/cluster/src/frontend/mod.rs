@@ -79,15 +79,6 @@ pub struct ProcessStats {
     pub log_bytes: u64,
     /// Free bytes of the disk.
     pub disk_free_bytes: u64,
-    /// CPU time that the process may use, in microseconds per second; 0: not known.
-    pub cpu_capacity_micros: u64,
-    /// Memory that it may fill, in bytes; 0: not known.
-    pub memory_capacity_bytes: u64,
-    /// Bytes in and out per second that its network can bear; 0: not known.
-    pub network_capacity_bytes: u64,
-    /// 99th percentile, over the last second, of the time that a busy turn of the event loop took,
-    /// in microseconds: so long requests wait in their sockets.
-    pub turn_micros: u64,
 }
 
 /// State of the commands that are not about data.

@@ -168,7 +168,7 @@ impl Node {
         let resp3 = self.world.sessions.protocol(request.waiter) == resp::Protocol::Resp3;
         let deadline = now.monotonic + self.world.settings.request_time;
         let operation = request.operation.clone();
-        let (ordered, session, origin) = (request.ordered, request.watcher.1, request.origin);
+        let (ordered, session) = (request.ordered, request.watcher.1);
         let number = self.forwards.add(Forward { request, shard, to, deadline });
         let message = Message::Forward {
             request: number,
@@ -177,7 +177,6 @@ impl Node {
             ordered,
             resp3,
             session,
-            origin,
             operation,
         };
         self.world.effects.messages.push((to, message));
@@ -186,16 +185,8 @@ impl Node {
 
     /// A request from another node's client arrives.
     pub(super) fn on_forward(&mut self, now: Now, from: NodeId, message: Message) {
-        let Message::Forward {
-            request,
-            incarnation,
-            shard,
-            ordered,
-            resp3,
-            session,
-            origin,
-            operation,
-        } = message
+        let Message::Forward { request, incarnation, shard, ordered, resp3, session, operation } =
+            message
         else {
             return;
         };
@@ -217,7 +208,6 @@ impl Node {
             writes,
             ordered,
             watcher: (from, session),
-            origin,
             deadline: now.monotonic + self.world.settings.park_time,
         };
         let waiting = self.waiting_for(from);

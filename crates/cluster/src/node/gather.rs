@@ -141,7 +141,6 @@ impl Node {
                 writes,
                 ordered,
                 watcher: (self.world.settings.node, id),
-                origin: placement::Origin(0),
                 deadline: now.monotonic + self.world.settings.park_time,
             };
             self.place(now, shard, request);

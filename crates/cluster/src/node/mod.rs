@@ -43,7 +43,6 @@ pub(crate) use gather::{split_array, split_value};
 use managing::Managing;
 use orders::Orders;
 use placing::Homeless;
-use reporting::Reporting;
 use routes::{Route, Routes};
 use storage::Storage;
 pub use views::ReplicaView;
@@ -66,7 +65,6 @@ pub struct Node {
     gathers: Gathers,
     orders: Orders,
     managing: Managing,
-    reporting: Reporting,
     storage: Storage,
     homeless: Homeless,
     next_sweep: Monotonic,
@@ -173,7 +171,6 @@ impl Node {
             gathers: Gathers::default(),
             orders: Orders::new(incarnation),
             managing: Managing::new(managed, now.monotonic),
-            reporting: Reporting::default(),
             storage: Storage::new(now.monotonic),
             decided: None,
             members_news: true,
@@ -535,9 +532,6 @@ impl Node {
         for id in self.world.sessions.take_announced() {
             if self.world.sessions.has_output(id) {
                 out.push(Output::Replies { session: id });
-                if let Some(session) = self.world.sessions.get(id) {
-                    session.replied = Some(now.monotonic);
-                }
             }
             let Some(session) = self.world.sessions.get(id) else { continue };
             if session.closing && session.outstanding() == 0 {

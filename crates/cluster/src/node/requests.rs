@@ -60,12 +60,6 @@ impl Node {
             Ok(command) => command,
             Err((rejection, text)) => return reject(session, rejection, &text, args),
         };
-        if let Some(replied) = session.replied.take()
-            && session.outstanding() == 0
-        {
-            let trip = now.monotonic.since(replied);
-            session.round_trip = Some(session.round_trip.map_or(trip, |known| known.min(trip)));
-        }
         session.asked = Some(Asked { command, at: now.monotonic });
         session.last_request = now.monotonic;
         session.last_command = command.name;
@@ -155,8 +149,6 @@ impl Node {
             return false;
         }
         let ticket = session.take_ticket(Some(shard));
-        let bytes = args.iter().map(|arg| arg.len()).sum();
-        found.load.note_request(slot, key_of(number, args), session.origin, bytes);
         let waiter = Waiter::Client { session: id, ticket };
         found.propose_single(waiter, (me, id), slot, number, args);
         self.touch(at);
@@ -185,8 +177,6 @@ impl Node {
         let Some(session) = env.sessions.get(id) else { return false };
         let mut changes = Changes::off();
         let data = found.data_mut();
-        let before = session.output_bytes();
-        let mut length = 0;
         let outcome = if session.outstanding() == 0 {
             session.reply(|reply| data.execute(number, slot, args, &context, &mut changes, reply))
         } else {
@@ -194,17 +184,11 @@ impl Node {
             let mut reply = Reply::new(&mut bytes, session.protocol);
             let outcome = data.execute(number, slot, args, &context, &mut changes, &mut reply);
             if outcome == Outcome::Done {
-                length = bytes.len();
                 session.reply(|reply| reply.encoded(&bytes));
             }
             outcome
         };
         if outcome == Outcome::Done {
-            let length = length.max(session.output_bytes().saturating_sub(before));
-            let origin = session.origin;
-            let bytes = args.iter().map(|arg| arg.len()).sum();
-            found.load.note_request(slot, key_of(number, args), origin, bytes);
-            found.load.note_read(length);
             env.sessions.stats.count_lookups(number, changes.take_lookups());
             if env.trace_reads {
                 found.trace_read(env);
@@ -232,7 +216,6 @@ impl Node {
             writes,
             ordered,
             watcher: (self.world.settings.node, id),
-            origin: session.origin,
             deadline: now.monotonic + self.world.settings.park_time,
         };
         self.place(now, shard, request);
@@ -277,11 +260,6 @@ impl Node {
             fail(session, text);
         }
     }
-}
-
-/// The first key of a command.
-fn key_of<'a>(number: CommandId, args: &[&'a [u8]]) -> &'a [u8] {
-    args.get(number.command().keys.first).copied().unwrap_or_default()
 }
 
 /// The error when the disk is nearly full.

@@ -10,7 +10,6 @@ use super::Node;
 use crate::io::{Event, Output, WriteId};
 use crate::record::Record;
 use crate::shard::Shard;
-use crate::shard::load::Times;
 
 /// Bytes of images that are written in one turn to free a segment.
 const IMAGE_BYTES_PER_TURN: usize = 256 << 10;
@@ -29,8 +28,6 @@ pub(super) struct Storage {
     gathering: Vec<usize>,
     last_durable: Monotonic,
     writes: WriteTimes,
-    /// Times of writes since the last report, and their sum.
-    window: (Times, Duration),
     stalled: bool,
     newest: SegmentId,
     oldest: SegmentId,
@@ -83,7 +80,6 @@ impl Storage {
             gathering: Vec::new(),
             last_durable: now,
             writes: WriteTimes::default(),
-            window: (Times::default(), Duration::ZERO),
             stalled: false,
             newest: SegmentId(0),
             oldest: SegmentId(0),
@@ -94,13 +90,6 @@ impl Storage {
 
     pub(super) fn next_write(&self) -> WriteId {
         self.next
-    }
-
-    /// For how long writes were under way since the last call, and the 99th percentile of their
-    /// times.
-    pub(super) fn take_window(&mut self) -> (Duration, Duration) {
-        let (times, busy) = core::mem::take(&mut self.window);
-        (busy, times.within(0.99))
     }
 
     pub(super) fn note_shard(&mut self, at: usize) {
@@ -178,10 +167,7 @@ impl Node {
         self.storage.newest = segment;
         self.storage.oldest = self.storage.oldest.max(oldest);
         if let Some(done) = self.storage.under_way.take_if(|done| done.write <= write) {
-            let time = now.monotonic.since(done.begun);
-            self.storage.writes.add(time);
-            self.storage.window.0.add(time, 1);
-            self.storage.window.1 = self.storage.window.1.saturating_add(time);
+            self.storage.writes.add(now.monotonic.since(done.begun));
             for at in done.shards {
                 if let Some(shard) = self.shards.get_mut(at) {
                     shard.persisted(&mut self.world.env(now), done.write, segment);

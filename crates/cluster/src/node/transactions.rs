@@ -220,7 +220,6 @@ impl Node {
             writes: false,
             ordered: true,
             watcher: (self.world.settings.node, id),
-            origin: placement::Origin(0),
             deadline: now.monotonic + self.world.settings.park_time,
         };
         self.place(now, shard, request);

@@ -60,8 +60,6 @@ impl Shard {
         }
         if let Some(pending) = pending {
             self.queue_bytes -= pending.operations.len();
-            let taken = env.now.monotonic.since(pending.proposed);
-            self.load.note_served(taken, pending.locals.len() as u64);
         }
         self.group.set_applied(index, term);
         self.floors.retain(|_, floor| *floor > index);
@@ -233,7 +231,7 @@ impl Shard {
         waiter: Waiter,
         context: &Context,
     ) {
-        self.load.note_applied(ours);
+        self.load.writes += 1;
         let mut changes =
             if self.watches.is_empty() { Changes::off() } else { Changes::recording() };
         match operation {
@@ -311,6 +309,7 @@ impl Shard {
         let Ok(operation) = entry::only_operation(&request.operation) else {
             return env.sessions.answer_error(request.waiter, MALFORMED);
         };
+        self.load.reads += 1;
         match operation {
             Operation::Single { slot, command } => {
                 let waiter = request.waiter;
@@ -324,7 +323,6 @@ impl Shard {
                     run(&mut self.data, slot, &command, context, &mut changes, &mut reply);
                 match outcome {
                     Outcome::Done => {
-                        self.load.note_read(bytes.len());
                         env.sessions.answer(waiter, |reply| reply.encoded(&bytes));
                         env.sessions.stats.count_lookups(command.id, changes.take_lookups());
                         let operation = Operation::Single { slot, command };

@@ -1,3 +1,10 @@
+/// Counters of what a shard has done, since the process began.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Load {
+    pub(crate) reads: u64,
+    pub(crate) writes: u64,
+}
+
 //! One replica of one shard: its Raft group, its data, its part in the lease, and the requests
 //! that wait for it.
 //!
@@ -11,7 +18,6 @@ mod apply;
 mod catch_up;
 mod checkpoint;
 mod lease;
-pub(crate) mod load;
 mod parking;
 mod proposals;
 mod reads;
@@ -24,7 +30,6 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use keyspace::Keyspace;
-use placement::Origin;
 use types::{
     DirectoryId, LogIndex, Monotonic, NodeId, Now, SegmentId, SessionId, ShardId, Slot, SlotRange,
     Term, UnixMillis,
@@ -41,7 +46,6 @@ use crate::session::{Sessions, Waiter};
 use crate::settings::Settings;
 use crate::support::Support;
 pub(crate) use lease::Standing;
-use load::Load;
 use proposals::{Batch, Pending};
 
 /// A request that waits, with all that is needed to run it elsewhere.
@@ -55,8 +59,6 @@ pub(crate) struct Request {
     pub(crate) ordered: bool,
     /// The client's identity for WATCH.
     pub(crate) watcher: Watcher,
-    /// Where the client is.
-    pub(crate) origin: Origin,
     /// When waiting for a holder ends.
     pub(crate) deadline: Monotonic,
 }
@@ -205,9 +207,7 @@ pub(crate) struct ShardStatus {
     pub(crate) data_bytes: u64,
     pub(crate) log_bytes: usize,
     pub(crate) parked: usize,
-    /// Reads served and operations applied here, since the process began.
-    pub(crate) reads: u64,
-    pub(crate) writes: u64,
+    pub(crate) load: Load,
 }
 
 impl Shard {
@@ -281,15 +281,6 @@ impl Shard {
         };
         shard.campaign_at = now.monotonic + shard.campaign_delay(settings);
         Ok(shard)
-    }
-
-    pub(crate) fn me(&self) -> NodeId {
-        self.me
-    }
-
-    /// By how many entries a replica is behind, as its leader knows.
-    pub(crate) fn entries_behind(&self, node: NodeId) -> u64 {
-        transfer::lag(&self.group, node)
     }
 
     pub(crate) fn range(&self) -> SlotRange {
@@ -456,8 +447,7 @@ impl Shard {
             data_bytes: self.data.memory_bytes(),
             log_bytes,
             parked: self.parked.len(),
-            reads: self.load.reads,
-            writes: self.load.writes,
+            load: self.load,
         }
     }
 

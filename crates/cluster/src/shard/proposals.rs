@@ -7,15 +7,12 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
-use core::time::Duration;
-
 use bytes::Bytes;
-use placement::Origin;
 use resp::CommandId;
 use types::{LogIndex, Monotonic, Now, Slot, Term, UnixMillis};
 
 use super::{Env, MALFORMED, Request, Shard, Watcher};
-use crate::entry::{self, BatchHeader, Operation, OperationKind};
+use crate::entry::{self, BatchHeader, OperationKind};
 use crate::session::{OVERTAKEN, Waiter};
 
 /// Longest run of operations in one entry, in bytes; a longer single operation stands alone.
@@ -31,8 +28,6 @@ const REAPED_KEYS: usize = 256;
 pub(super) struct Batch {
     operations: Vec<u8>,
     locals: Vec<Local>,
-    /// When the batch was looked at first: what is in it has waited since.
-    opened: Option<Monotonic>,
     /// Batches that are full, in order.
     full: VecDeque<(Vec<u8>, Vec<Local>)>,
 }
@@ -53,8 +48,6 @@ pub(super) struct Pending {
     pub(super) index: LogIndex,
     pub(super) term: Term,
     pub(super) deadline: Monotonic,
-    /// When the entry was proposed.
-    pub(super) proposed: Monotonic,
     pub(super) locals: Vec<Local>,
     /// The encoded operations, to run them elsewhere should the entry be lost.
     pub(super) operations: Bytes,
@@ -154,24 +147,10 @@ impl Shard {
     /// Serves a request here: this replica was found to hold the lease, or to lead and the
     /// request only reads.
     pub(crate) fn serve(&mut self, env: &mut Env<'_>, request: Request) {
-        self.note_request(&request);
         if self.is_serving(env) {
             self.admit(env, request);
         } else {
             self.read_now(env, request);
-        }
-    }
-
-    fn note_request(&mut self, request: &Request) {
-        let bytes = request.operation.len();
-        if self.load.samples_next()
-            && let Ok(Operation::Single { slot, command }) =
-                entry::only_operation(&request.operation)
-        {
-            let key = command.args.get(1).copied().unwrap_or_default();
-            self.load.note_request(slot, key, request.origin, bytes);
-        } else {
-            self.load.note_unsampled(bytes);
         }
     }
 
@@ -262,7 +241,6 @@ impl Shard {
     /// Proposes what was asked for, as entries.
     pub(super) fn flush_batch(&mut self, env: &mut Env<'_>) {
         if self.gathers(env) {
-            self.batch.opened.get_or_insert(env.now.monotonic);
             return;
         }
         while let Some((operations, locals)) = self.batch.take() {
@@ -284,11 +262,7 @@ impl Shard {
             };
             let deadline = env.now.monotonic + env.settings.request_time;
             let operations = Bytes::from(operations);
-            let proposed = env.now.monotonic;
-            let waited = self.batch.opened.take().map_or(Duration::ZERO, |at| proposed.since(at));
-            self.load.note_waited(waited, locals.len() as u64);
-            let pending = Pending { index, term, deadline, proposed, locals, operations };
-            self.pending.push_back(pending);
+            self.pending.push_back(Pending { index, term, deadline, locals, operations });
             self.unsettle(env);
         }
     }
@@ -335,8 +309,6 @@ impl Shard {
                         writes: true,
                         ordered: true,
                         watcher: *watcher,
-                        // It was counted when it came.
-                        origin: Origin(0),
                         deadline,
                     };
                     env.effects.displaced.push((self.id, request));

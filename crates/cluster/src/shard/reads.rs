@@ -142,7 +142,8 @@ impl Shard {
 
     /// A read for the data itself, which the caller executes: the fast path of a client at the
     /// holder.
-    pub(crate) fn context_for_read(&self, env: &Env<'_>) -> keyspace::Context {
+    pub(crate) fn context_for_read(&mut self, env: &Env<'_>) -> keyspace::Context {
+        self.load.reads += 1;
         self.read_context(env)
     }
 

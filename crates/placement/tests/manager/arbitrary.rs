@@ -80,13 +80,6 @@ impl Random {
 
     fn held(&mut self) -> HeldShard {
         HeldShard {
-            bytes_in: 0.0,
-            bytes_out: 0.0,
-            hot_slots: Vec::new(),
-            hot_keys: Vec::new(),
-            range: types::SlotRange::ALL,
-            voters: Vec::new(),
-            generation: placement::Generation(0),
             shard: self.shard(),
             epoch: self.epoch(),
             reads: self.amount(),

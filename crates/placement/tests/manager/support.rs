@@ -111,13 +111,6 @@ impl Cluster {
             used += load;
             let others = shard.replicas.iter().filter(|other| **other != node);
             held.push(HeldShard {
-                bytes_in: 0.0,
-                bytes_out: 0.0,
-                hot_slots: Vec::new(),
-                hot_keys: Vec::new(),
-                range: types::SlotRange::ALL,
-                voters: Vec::new(),
-                generation: placement::Generation(0),
                 shard: *id,
                 epoch: LeaseEpoch(shard.epoch),
                 reads: 100.0,
