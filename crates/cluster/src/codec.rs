@@ -17,7 +17,7 @@ use crate::io::{Fortification, ForwardOutcome, Introduction, Message};
 use crate::raft_group::RaftMessage;
 
 /// Version of the language between nodes. Nodes of different versions refuse each other.
-pub const PEER_PROTOCOL_VERSION: u32 = 1;
+pub const PEER_PROTOCOL_VERSION: u16 = 2;
 
 /// Appends the message to a buffer.
 pub fn encode(message: &Message, into: &mut Vec<u8>) {
@@ -56,15 +56,7 @@ pub fn encode(message: &Message, into: &mut Vec<u8>) {
             into.put_u64(transfer.0);
             into.put_u16(slot.number());
         }
-        Message::Forward { request, incarnation, shard, ordered, resp3, session, operation } => {
-            into.put_u8(6);
-            into.put_u64(*request);
-            into.put_u64(incarnation.0);
-            into.put_u32(shard.0);
-            into.put_u8(u8::from(*ordered) | u8::from(*resp3) << 1);
-            into.put_u64(session.0);
-            into.put_bytes(operation);
-        }
+        Message::Forward { .. } => encode_forward(message, into),
         Message::ForwardReply { request, outcome } => {
             into.put_u8(7);
             into.put_u64(*request);
@@ -117,6 +109,30 @@ pub fn encode(message: &Message, into: &mut Vec<u8>) {
             into.put_u64(term.0);
         }
     }
+}
+
+fn encode_forward(message: &Message, into: &mut Vec<u8>) {
+    let Message::Forward {
+        request,
+        incarnation,
+        shard,
+        ordered,
+        resp3,
+        session,
+        origin,
+        operation,
+    } = message
+    else {
+        return;
+    };
+    into.put_u8(6);
+    into.put_u64(*request);
+    into.put_u64(incarnation.0);
+    into.put_u32(shard.0);
+    into.put_u8(u8::from(*ordered) | u8::from(*resp3) << 1);
+    into.put_u64(session.0);
+    into.put_u32(origin.0);
+    into.put_bytes(operation);
 }
 
 fn put_fortification(fortified: Option<Fortification>, into: &mut Vec<u8>) {
@@ -220,6 +236,7 @@ fn decode_forward(from: &mut Take<'_>) -> Result<Message, CodecError> {
         ordered: flags & 1 != 0,
         resp3: flags & 2 != 0,
         session: SessionId(from.u64()?),
+        origin: placement::Origin(from.u32()?),
         operation: Bytes::copy_from_slice(from.bytes()?),
     })
 }

@@ -205,6 +205,7 @@ fn forward(number: u64, operation: Vec<u8>) -> Input {
         ordered: false,
         resp3: false,
         session: SessionId(1),
+        origin: placement::Origin(9),
         operation: Bytes::from(operation),
     };
     Input::Peer { from: NodeId(2), message }

@@ -3,7 +3,7 @@
 //! Reading order: this file (inputs, and what happens once a turn), `peers` (the other nodes),
 //! `routes` (who holds what), `requests` (from a client's arguments to a shard), `transactions`,
 //! `placing` (here, there, or wait), `forwarding`, `gather` (requests to all shards), `orders`
-//! (moving leases by hand), `membership`, `storage` (the node's log).
+//! (moving leases by hand), `membership`, `storage` (the node's log), `reporting` (what it took).
 
 mod forwarding;
 mod gather;
@@ -11,6 +11,7 @@ mod membership;
 mod orders;
 mod peers;
 mod placing;
+mod reporting;
 mod requests;
 pub(crate) mod routes;
 mod storage;
@@ -39,6 +40,7 @@ use gather::Gathers;
 pub(crate) use gather::{split_array, split_value};
 use orders::Orders;
 use placing::Homeless;
+use reporting::Reporting;
 use routes::{Route, Routes};
 use storage::Storage;
 pub use views::ReplicaView;
@@ -61,6 +63,7 @@ pub struct Node {
     gathers: Gathers,
     orders: Orders,
     storage: Storage,
+    pub(crate) reporting: Reporting,
     homeless: Homeless,
     next_sweep: Monotonic,
     clock: ClockWatch,
@@ -147,6 +150,7 @@ impl Node {
             gathers: Gathers::default(),
             orders: Orders::new(incarnation),
             storage: Storage::new(now.monotonic),
+            reporting: Reporting::new(now.monotonic),
             decided: None,
             homeless: Homeless::default(),
             next_sweep: Monotonic::NEVER,
