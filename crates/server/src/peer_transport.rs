@@ -58,6 +58,8 @@ pub(crate) struct PeerTransport {
     /// The newest incarnation that each of `links` has shown.
     incarnations: Vec<Incarnation>,
     intakes: Slab<PeerIntake>,
+    /// Bytes read from all of them, former ones too.
+    input_bytes: u64,
     resolver: Resolver,
 }
 
@@ -102,6 +104,7 @@ impl PeerTransport {
             incarnations: vec![Incarnation(0); links.len()],
             links,
             intakes: Slab::new(),
+            input_bytes: 0,
             resolver: Resolver::start(waker)?,
         })
     }
@@ -160,7 +163,9 @@ impl PeerTransport {
         }
         for index in ready {
             let Some(intake) = self.intakes.get_mut(index) else { continue };
-            match intake.receive(core, buffer) {
+            let received = intake.receive(core, buffer);
+            self.input_bytes += std::mem::take(&mut intake.uncounted);
+            match received {
                 Received::Messages => {}
                 Received::Greeting(greeting) => self.greet(index, &greeting),
                 Received::Over(reason) => self.drop_intake(index, reason.as_deref()),
@@ -249,6 +254,11 @@ impl PeerTransport {
                 }
             }
         }
+    }
+
+    /// Bytes that were read from other nodes and written to them since the start.
+    pub(crate) fn traffic(&self) -> (u64, u64) {
+        (self.input_bytes, self.links.iter().map(PeerLink::written).sum())
     }
 
     /// When this side has something to do, at the latest.
