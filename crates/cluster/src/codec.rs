@@ -1,6 +1,7 @@
 //! Messages between nodes as bytes: one tag, then the fields. The transport frames and checksums
 //! them; here every length is checked.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -17,9 +18,10 @@ use crate::io::{
     Fortification, ForwardOutcome, Introduction, Membership, Message, Order, OrderOutcome,
 };
 use crate::raft_group::RaftMessage;
+use crate::report_codec;
 
 /// Version of the language between nodes. Nodes of different versions refuse each other.
-pub const PEER_PROTOCOL_VERSION: u32 = 2;
+pub const PEER_PROTOCOL_VERSION: u16 = 2;
 
 /// Appends the message to a buffer.
 pub fn encode(message: &Message, into: &mut Vec<u8>) {
@@ -58,15 +60,7 @@ pub fn encode(message: &Message, into: &mut Vec<u8>) {
             into.put_u64(transfer.0);
             into.put_u16(slot.number());
         }
-        Message::Forward { request, incarnation, shard, ordered, resp3, session, operation } => {
-            into.put_u8(6);
-            into.put_u64(*request);
-            into.put_u64(incarnation.0);
-            into.put_u32(shard.0);
-            into.put_u8(u8::from(*ordered) | u8::from(*resp3) << 1);
-            into.put_u64(session.0);
-            into.put_bytes(operation);
-        }
+        Message::Forward { .. } => encode_forward(message, into),
         Message::ForwardReply { request, outcome } => {
             into.put_u8(7);
             into.put_u64(*request);
@@ -128,7 +122,10 @@ pub fn encode(message: &Message, into: &mut Vec<u8>) {
             into.put_u64(term.0);
         }
         Message::AskRoutes => into.put_u8(15),
-        Message::Report(_) => into.put_u8(16),
+        Message::Report(report) => {
+            into.put_u8(16);
+            report_codec::encode(report, into);
+        }
         Message::Members(membership) => {
             into.put_u8(14);
             membership.encode(into);
@@ -173,6 +170,30 @@ fn take_order(from: &mut Take<'_>) -> Result<Order, CodecError> {
         3 => Order::Replicas { goal: take_nodes(from)?, generation: from.u64()? },
         4..=u8::MAX => return Err(CodecError("a known kind of order")),
     })
+}
+
+fn encode_forward(message: &Message, into: &mut Vec<u8>) {
+    let Message::Forward {
+        request,
+        incarnation,
+        shard,
+        ordered,
+        resp3,
+        session,
+        origin,
+        operation,
+    } = message
+    else {
+        return;
+    };
+    into.put_u8(6);
+    into.put_u64(*request);
+    into.put_u64(incarnation.0);
+    into.put_u32(shard.0);
+    into.put_u8(u8::from(*ordered) | u8::from(*resp3) << 1);
+    into.put_u64(session.0);
+    into.put_u32(origin.0);
+    into.put_bytes(operation);
 }
 
 fn put_fortification(fortified: Option<Fortification>, into: &mut Vec<u8>) {
@@ -269,7 +290,11 @@ fn decode_fields(from: &mut Take<'_>) -> Result<Message, CodecError> {
         13 => Message::Release { shard: ShardId(from.u32()?), term: Term(from.u64()?) },
         14 => Message::Members(Membership::decode(from)?),
         15 => Message::AskRoutes,
-        0 | 16..=u8::MAX => return Err(CodecError("a known kind of message")),
+        16 => {
+            let report = report_codec::decode(from.slice(from.remaining())?)?;
+            Message::Report(Box::new(report))
+        }
+        0 | 17..=u8::MAX => return Err(CodecError("a known kind of message")),
     })
 }
 
@@ -285,6 +310,7 @@ fn decode_forward(from: &mut Take<'_>) -> Result<Message, CodecError> {
         ordered: flags & 1 != 0,
         resp3: flags & 2 != 0,
         session: SessionId(from.u64()?),
+        origin: placement::Origin(from.u32()?),
         operation: Bytes::copy_from_slice(from.bytes()?),
     })
 }

@@ -90,6 +90,14 @@ pub(crate) struct Command<'a> {
     pub(crate) args: Args<'a>,
 }
 
+impl<'a> Command<'a> {
+    /// The first of its keys, if it has one in a fixed place.
+    pub(crate) fn first_key(&self) -> Option<&'a [u8]> {
+        let first = self.id.command().keys.first;
+        self.args.get(first).copied().filter(|_| first > 0)
+    }
+}
+
 /// What a client asks of one shard.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Operation<'a> {

@@ -227,6 +227,8 @@ pub enum Message {
         resp3: bool,
         /// The client's session, for WATCH.
         session: SessionId,
+        /// Where the client comes from.
+        origin: placement::Origin,
         /// The request, as in a log entry (see `entry`).
         operation: Bytes,
     },

@@ -10,6 +10,8 @@
 //! - `shard`: one replica of one shard; `raft_group`: its consensus engine, wrapped.
 //! - `session`: clients and the order of their replies; `node`: routing requests to shards,
 //!   forwarding, and what happens once a turn; `frontend`: commands that are not about data.
+//! - `shard/load`, `node/reporting`: what shards and nodes measure of themselves, and what of it
+//!   the Lease Manager is told; `histogram`, `frequent`: how it is kept in little room.
 //! - `entry`, `record`, `recovery`, `codec`: what stands in the shards' logs, in the node's log,
 //!   and what travels between nodes.
 #![no_std]
@@ -20,21 +22,26 @@ mod bytes_codec;
 pub mod codec;
 mod entry;
 mod founding;
+mod frequent;
 mod frontend;
+mod histogram;
 mod io;
 mod manager;
 mod member;
 mod membership;
 mod node;
+mod origins;
 mod raft_group;
 pub mod record;
 mod recovery;
+pub mod report_codec;
 mod session;
 mod settings;
 mod shard;
 mod support;
 
 pub use frontend::ProcessStats;
+pub use histogram::Histogram;
 pub use io::{
     Admission, ClientAddress, Event, Fortification, ForwardOutcome, Input, Introduction,
     Membership, Message, Order, OrderOutcome, Origin, Output, WriteId,

@@ -13,6 +13,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
+use placement::Origin;
 use resp::command::Command;
 use resp::{CommandId, Protocol, Reply};
 use types::limits::REQUEST_BYTES_MAX;
@@ -20,6 +21,7 @@ use types::{Monotonic, NodeId, SessionId, ShardId, Slot};
 
 use crate::frontend::{Asked, CommandStats, Shown, address_of, slow_log};
 use crate::io::{ClientAddress, ForwardOutcome, Message};
+use crate::origins::Origins;
 
 /// Who waits for the outcome of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,6 +53,8 @@ impl Waiter {
 pub(crate) struct Session {
     pub(crate) id: SessionId,
     pub(crate) address: ClientAddress,
+    /// Where it comes from, for the Lease Manager.
+    pub(crate) origin: Origin,
     pub(crate) connected: Monotonic,
     pub(crate) last_request: Monotonic,
     pub(crate) last_command: &'static str,
@@ -128,10 +132,17 @@ enum Slotted {
 }
 
 impl Session {
-    fn new(id: SessionId, address: ClientAddress, now: Monotonic, authenticated: bool) -> Self {
+    fn new(
+        id: SessionId,
+        address: ClientAddress,
+        origin: Origin,
+        now: Monotonic,
+        authenticated: bool,
+    ) -> Self {
         Self {
             id,
             address,
+            origin,
             connected: now,
             last_request: now,
             last_command: "",
@@ -335,6 +346,8 @@ pub(crate) struct Sessions {
     pub(crate) answered_bytes: BTreeMap<NodeId, usize>,
     pub(crate) stats: CommandStats,
     scratch: Vec<u8>,
+    /// Where the clients come from.
+    pub(crate) origins: Origins,
 }
 
 impl Sessions {
@@ -351,6 +364,7 @@ impl Sessions {
             answered_bytes: BTreeMap::new(),
             stats: CommandStats::new(),
             scratch: Vec::new(),
+            origins: Origins::default(),
         }
     }
 
@@ -382,7 +396,9 @@ impl Sessions {
         });
         self.generation = self.generation.wrapping_add(1);
         let id = SessionId(u64::from(self.generation) << 32 | u64::from(at));
-        self.slots[at as usize] = Some(Box::new(Session::new(id, address, now, authenticated)));
+        let origin = self.origins.arrive(&address.host);
+        let session = Session::new(id, address, origin, now, authenticated);
+        self.slots[at as usize] = Some(Box::new(session));
         self.count += 1;
         self.opened += 1;
         id
@@ -390,7 +406,9 @@ impl Sessions {
 
     pub(crate) fn close(&mut self, id: SessionId) {
         let at = id.0 as u32;
-        if self.get(id).is_some() {
+        if let Some(session) = self.get(id) {
+            let origin = session.origin;
+            self.origins.leave(origin);
             self.slots[at as usize] = None;
             self.free.push(at);
             self.count -= 1;
@@ -399,6 +417,16 @@ impl Sessions {
 
     pub(crate) fn get(&mut self, id: SessionId) -> Option<&mut Session> {
         find(&mut self.slots, id)
+    }
+
+    /// Where the waiting client comes from, as far as it is connected to this node.
+    pub(crate) fn origin_of(&mut self, waiter: Waiter) -> Origin {
+        match waiter {
+            Waiter::Client { session, .. } => {
+                self.get(session).map_or(Origin::UNKNOWN, |session| session.origin)
+            }
+            Waiter::Peer { .. } | Waiter::Gather { .. } | Waiter::Nobody => Origin::UNKNOWN,
+        }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Session> {

@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use placement::{Follower, HeldShard, Percentiles, Report, Resources};
-use types::{Incarnation, LeaseEpoch, NodeId, ShardId};
+use placement::{Follower, Generation, HeldShard, Percentiles, Report, Resources};
+use types::{Incarnation, LeaseEpoch, NodeId, ShardId, SlotRange};
 
 use crate::demand::{CAPACITY, Demand, FOLLOW_COST, Source};
 use crate::scenario::Scenario;
@@ -357,6 +357,7 @@ impl World {
                 memory_used: 2e9,
                 fsync: Duration::from_millis(2),
                 round_trips: Vec::new(),
+                origins: Vec::new(),
                 held,
             });
             node.used = Resources::NONE;
@@ -380,18 +381,17 @@ impl Shard {
         let load = std::mem::take(&mut self.measured_load);
         let followers = self.replicas.iter().filter(|node| Some(**node) != self.holder);
         HeldShard {
-            shard: shard_id(number),
-            epoch: LeaseEpoch(self.epoch),
+            generation: Generation(self.generation),
+            voters: self.replicas.clone(),
             reads: measured.reads * rate,
             writes: measured.writes * rate,
             load: load * rate,
             stored: 1e7,
-            service: Percentiles::default(),
             queue,
-            origins: Vec::new(),
             followers: followers
                 .map(|node| Follower { node: *node, lag_entries: 0, lag_time: Duration::ZERO })
                 .collect(),
+            ..HeldShard::idle(shard_id(number), LeaseEpoch(self.epoch), SlotRange::ALL)
         }
     }
 }

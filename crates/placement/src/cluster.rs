@@ -13,8 +13,9 @@ use crate::average::LoadAverage;
 use crate::command::{Duty, Generation, Pin};
 use crate::decision::{DecisionId, Reason};
 use crate::locality::Locality;
+use crate::origin::Origin;
 use crate::policy::Policy;
-use crate::report::{Follower, Origin};
+use crate::report::Follower;
 use crate::resources::Resources;
 
 /// Samples that are kept of each shard.

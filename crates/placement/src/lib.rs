@@ -48,6 +48,7 @@ mod decision;
 mod json;
 mod locality;
 mod manager;
+mod origin;
 mod policy;
 mod report;
 mod resources;
@@ -61,10 +62,11 @@ pub use command::{Command, Duty, Generation, Pin, RefusedCommand};
 pub use decision::{Action, Decision, DecisionId, GAIN_MEASURED_AFTER, Inputs, Outcome, Reason};
 pub use locality::Locality;
 pub use manager::{Manager, UnknownDecision};
+pub use origin::{ORIGIN_TEXT_MAX, Origin};
 pub use policy::{InvalidPolicy, Policy, Setting};
 pub use report::{
-    AMOUNT_MAX, CAPACITY_MIN, FUTURE_MAX, Follower, HeldShard,
-    MEASURED_MAX, ORIGINS_MAX, Origin, Percentiles, RefusedReport, Report, RoundTrip,
+    AMOUNT_MAX, CAPACITY_MIN, FUTURE_MAX, Follower, HOT_KEY_BYTES_MAX, HOT_MAX, HeldShard,
+    MEASURED_MAX, ORIGINS_MAX, Percentiles, RefusedReport, Report, RoundTrip,
 };
 pub use resources::Resources;
 pub use round::Class;

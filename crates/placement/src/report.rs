@@ -4,22 +4,25 @@
 //! own clock, and the manager relates that clock to its own by the quickest report it has seen.
 //! So a report that lay about in a queue is known to be old, whatever the clocks say.
 
+use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
 use types::limits::{REPLICAS_MAX, SHARDS_MAX};
-use types::{Incarnation, LeaseEpoch, NodeId, ShardId};
+use types::{Incarnation, LeaseEpoch, NodeId, ShardId, Slot, SlotRange};
 
+use crate::command::Generation;
+use crate::origin::{ORIGIN_TEXT_MAX, Origin};
 use crate::resources::Resources;
-
-/// A group of clients that are near to each other, as the nodes name it: the number of a zone, or
-/// of an address prefix.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Origin(pub u32);
 
 /// Most origins in one report, and for one shard.
 pub const ORIGINS_MAX: usize = 64;
+/// Most hot slots, and most hot keys, of one shard in a report.
+pub const HOT_MAX: usize = 8;
+/// Longest beginning of a hot key in a report, in bytes, the mark of a cut included.
+pub const HOT_KEY_BYTES_MAX: usize = 64;
 /// Larger amounts than this are nonsense: no machine has 10^15 bytes per second, or of memory.
 pub const AMOUNT_MAX: f64 = 1e15;
 /// A node that has less of anything per second is nonsense, and dividing by it would be, too: with
@@ -54,6 +57,8 @@ pub struct Report {
     pub fsync: Duration,
     /// Round trips from this node to its clients, by origin.
     pub round_trips: Vec<RoundTrip>,
+    /// Where the clients that are connected to this node come from, with a text for people.
+    pub origins: Vec<(Origin, String)>,
     /// The shards whose lease the node holds.
     pub held: Vec<HeldShard>,
 }
@@ -74,10 +79,22 @@ pub struct HeldShard {
     pub shard: ShardId,
     /// The lease.
     pub epoch: LeaseEpoch,
+    /// Its slots.
+    pub range: SlotRange,
+    /// The version of its range and replicas.
+    pub generation: Generation,
+    /// The nodes with a replica that votes, the holder among them.
+    pub voters: Vec<NodeId>,
+    /// The nodes with a replica that only receives the log.
+    pub learners: Vec<NodeId>,
     /// Reads.
     pub reads: f64,
     /// Writes.
     pub writes: f64,
+    /// Bytes of requests.
+    pub bytes_in: f64,
+    /// Bytes of replies.
+    pub bytes_out: f64,
     /// What serving them took, by attribution.
     pub load: Resources,
     /// Bytes of data stored.
@@ -88,6 +105,12 @@ pub struct HeldShard {
     pub queue: Percentiles,
     /// Requests by origin of their clients.
     pub origins: Vec<(Origin, f64)>,
+    /// The slots that are asked for most, each with the share of the shard's requests that
+    /// concern it at least; 1 is all of them.
+    pub hot_slots: Vec<(Slot, f64)>,
+    /// The same for keys. Of a long key only the beginning is here, and `...` at its end; all keys
+    /// that begin so count as one.
+    pub hot_keys: Vec<(Box<[u8]>, f64)>,
     /// How far the other replicas are behind.
     pub followers: Vec<Follower>,
 }
@@ -228,28 +251,83 @@ impl Report {
             return not_sane("round_trips");
         }
         check_list("round_trips", ORIGINS_MAX, self.round_trips.iter().map(|trip| trip.origin))?;
+        if self.origins.iter().any(|(_, text)| text.len() > ORIGIN_TEXT_MAX) {
+            return Err(RefusedReport::TooMany { field: "text of an origin" });
+        }
+        check_list("origins", ORIGINS_MAX, self.origins.iter().map(|(origin, _)| *origin))?;
         check_list("held", SHARDS_MAX, self.held.iter().map(|held| held.shard))?;
         self.held.iter().try_for_each(HeldShard::check)
     }
 }
 
 impl HeldShard {
+    /// A shard of which nothing is asked.
+    #[must_use]
+    pub fn idle(shard: ShardId, epoch: LeaseEpoch, range: SlotRange) -> Self {
+        Self {
+            shard,
+            epoch,
+            range,
+            generation: Generation(0),
+            voters: Vec::new(),
+            learners: Vec::new(),
+            reads: 0.0,
+            writes: 0.0,
+            bytes_in: 0.0,
+            bytes_out: 0.0,
+            load: Resources::NONE,
+            stored: 0.0,
+            service: Percentiles::default(),
+            queue: Percentiles::default(),
+            origins: Vec::new(),
+            hot_slots: Vec::new(),
+            hot_keys: Vec::new(),
+            followers: Vec::new(),
+        }
+    }
+
     fn check(&self) -> Result<(), RefusedReport> {
-        let amounts = [("reads", self.reads), ("writes", self.writes), ("stored", self.stored)];
+        let amounts = [
+            ("reads", self.reads),
+            ("writes", self.writes),
+            ("bytes_in", self.bytes_in),
+            ("bytes_out", self.bytes_out),
+            ("stored", self.stored),
+        ];
         if let Some((field, _)) = amounts.iter().find(|(_, amount)| !is_amount(*amount)) {
             return Err(RefusedReport::NotSane { field });
         }
         if !self.load.is_sane(AMOUNT_MAX) {
             return Err(RefusedReport::NotSane { field: "load" });
         }
-        if self.service.p99 > MEASURED_MAX || self.queue.p99 > MEASURED_MAX {
+        let times = [self.service.p50, self.service.p99, self.queue.p50, self.queue.p99];
+        if times.iter().any(|time| *time > MEASURED_MAX) {
             return Err(RefusedReport::NotSane { field: "service and queue" });
         }
         if self.origins.iter().any(|(_, requests)| !is_amount(*requests)) {
             return Err(RefusedReport::NotSane { field: "origins" });
         }
         check_list("origins", ORIGINS_MAX, self.origins.iter().map(|(origin, _)| *origin))?;
+        let replicas = self.voters.iter().chain(&self.learners).copied().collect::<Vec<_>>();
+        check_list("voters and learners", REPLICAS_MAX, replicas.into_iter())?;
+        self.check_hot()?;
         check_list("followers", REPLICAS_MAX, self.followers.iter().map(|other| other.node))
+    }
+
+    fn check_hot(&self) -> Result<(), RefusedReport> {
+        let slots = self.hot_slots.iter().map(|(_, share)| *share);
+        let keys = self.hot_keys.iter().map(|(_, share)| *share);
+        if slots.chain(keys).any(|share| !(0.0..=1.0).contains(&share)) {
+            return Err(RefusedReport::NotSane { field: "hot slots and keys" });
+        }
+        if self.hot_slots.iter().any(|(slot, _)| !self.range.contains(*slot)) {
+            return Err(RefusedReport::NotSane { field: "hot slots" });
+        }
+        if self.hot_keys.iter().any(|(key, _)| key.len() > HOT_KEY_BYTES_MAX) {
+            return Err(RefusedReport::TooMany { field: "bytes of a hot key" });
+        }
+        check_list("hot slots", HOT_MAX, self.hot_slots.iter().map(|(slot, _)| *slot))?;
+        check_list("hot keys", HOT_MAX, self.hot_keys.iter().map(|(key, _)| key))
     }
 }
 

@@ -16,7 +16,8 @@ pub struct Resources {
     pub cpu: f64,
     /// Bytes in and out.
     pub network: f64,
-    /// Microseconds in which the log thread is busy. A node with one log has 1,000,000.
+    /// Bytes appended to the node's log. (Not the time of the log thread: it waits for the disk
+    /// most of the time under any load, and one sync serves whatever has gathered.)
     pub log: f64,
 }
 

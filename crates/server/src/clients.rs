@@ -25,8 +25,13 @@ use crate::client_connection::{ClientConnection, Phase, Work};
 use crate::clock;
 use crate::config::Config;
 use crate::core::Core;
+use crate::round_trips::RoundTrips;
 use crate::socket::{Acceptor, prepare};
 
+/// Connections whose round trips are asked for at once, and how many places are searched for them:
+/// one costs some microseconds.
+const ROUND_TRIPS_MAX: usize = 32;
+const ROUND_TRIP_PLACES: usize = 1024;
 /// Connections that may be on their way out beside those that are served.
 const LEAVING_MAX: usize = 1024;
 /// How long a client may take to read its last replies.
@@ -67,6 +72,8 @@ pub(crate) struct Clients {
     unwritten: Vec<usize>,
     input_bytes: u64,
     output_bytes: u64,
+    /// The connection whose round trip is asked for next.
+    next_round_trip: usize,
 }
 
 impl Clients {
@@ -105,6 +112,7 @@ impl Clients {
             unwritten: Vec::new(),
             input_bytes: 0,
             output_bytes: 0,
+            next_round_trip: 0,
         })
     }
 
@@ -369,6 +377,26 @@ impl Clients {
         for index in late {
             self.connections[index].phase = Phase::Ended;
             self.enlist(index);
+        }
+    }
+
+    /// Tells the core round trips to some clients, the next ones at each call.
+    pub(crate) fn measure_round_trips(&mut self, round_trips: &mut RoundTrips, core: &mut Core) {
+        let now = clock::now();
+        let places = self.connections.capacity();
+        let mut measured = 0;
+        for _ in 0..places.min(ROUND_TRIP_PLACES) {
+            self.next_round_trip = (self.next_round_trip + 1) % places;
+            let connection = self.connections.get(self.next_round_trip);
+            let session = connection.and_then(|it| Some((it, it.session?)));
+            let Some((connection, session)) = session else { continue };
+            if let Some(time) = round_trips.of(&connection.stream) {
+                core.node.note_round_trip(now, session, time);
+            }
+            measured += 1;
+            if measured == ROUND_TRIPS_MAX {
+                return;
+            }
         }
     }
 }

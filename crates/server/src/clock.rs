@@ -4,7 +4,7 @@
 //! a lease must be over after a night in a closed lid. Both readings go through libc, so tests
 //! can interpose them. A reading costs some tens of nanoseconds (no system call).
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
 use types::{Monotonic, Now, UnixMillis};
@@ -21,6 +21,13 @@ pub(crate) fn monotonic() -> Monotonic {
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
     Monotonic(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
+}
+
+/// The CPU time that the calling thread has taken. A system call, unlike the other readings.
+pub(crate) fn thread_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// Reads the wall clock. A clock set before 1970 reads as 1970.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::Node;
-use cluster::{Input, Output, ProcessStats};
+use cluster::{Histogram, Input, Output, ProcessStats};
 use mio::{Events, Poll, Token, Waker};
 use types::{Incarnation, Monotonic};
 
@@ -23,6 +23,7 @@ use crate::core::Core;
 use crate::log_thread::{LogFigures, LogThread, News};
 use crate::peer_frame::Purpose;
 use crate::peer_transport::{INTAKES_MAX, LINKS_MAX, PeerTokens, PeerTransport};
+use crate::round_trips::RoundTrips;
 use crate::signals::Signals;
 use crate::{clock, events, exit, process_stats};
 
@@ -102,6 +103,11 @@ pub(crate) struct EventLoop {
     stage: Stage,
     stop_time: Duration,
     next_housekeeping: Monotonic,
+    /// How long turns with something to do have taken since the last housekeeping.
+    turns: Histogram,
+    round_trips: RoundTrips,
+    /// What the node can do.
+    capacity: ProcessStats,
 }
 
 impl EventLoop {
@@ -135,6 +141,9 @@ impl EventLoop {
             stage: Stage::Running,
             stop_time: config.stop_time,
             next_housekeeping: Monotonic::default(),
+            turns: Histogram::default(),
+            round_trips: RoundTrips::open(),
+            capacity: process_stats::capacity(config),
         })
     }
 
@@ -179,6 +188,7 @@ impl EventLoop {
 
     /// One turn: inputs by urgency, one settling, outputs, writes.
     fn turn(&mut self, events: &Events) {
+        let begun = clock::monotonic();
         self.note(events);
         self.peers.receive(Purpose::Priority, &mut self.core, &mut self.buffer);
         self.take_news();
@@ -192,7 +202,11 @@ impl EventLoop {
         self.perform();
         self.peers.flush(&mut self.core);
         self.clients.flush(&mut self.core);
-        self.advance_stage();
+        let now = clock::monotonic();
+        self.advance_stage(now);
+        if !events.is_empty() {
+            self.turns.record(now.since(begun));
+        }
     }
 
     /// Notes which sockets are ready. Nothing is closed meanwhile, so every event still belongs
@@ -247,12 +261,22 @@ impl EventLoop {
         self.clients.sweep(&mut self.core);
         self.peers.sweep(now);
         let LogFigures { log_bytes, disk_free_bytes } = self.log.figures();
+        self.clients.measure_round_trips(&mut self.round_trips, &mut self.core);
         let (input_bytes, output_bytes) = self.clients.traffic();
+        let (peer_input_bytes, peer_output_bytes) = self.peers.traffic();
+        let capacity = self.capacity;
         self.core.node.update_process_stats(ProcessStats {
             input_bytes,
             output_bytes,
+            peer_input_bytes,
+            peer_output_bytes,
             log_bytes,
             disk_free_bytes,
+            turn_p99: std::mem::take(&mut self.turns).percentile(990),
+            capacity_cpu: capacity.capacity_cpu,
+            capacity_memory: capacity.capacity_memory,
+            capacity_network: capacity.capacity_network,
+            capacity_log: capacity.capacity_log,
             ..process_stats::read()
         });
     }
@@ -283,8 +307,7 @@ impl EventLoop {
         self.core.outputs = outputs;
     }
 
-    fn advance_stage(&mut self) {
-        let now = clock::monotonic();
+    fn advance_stage(&mut self, now: Monotonic) {
         match self.stage {
             Stage::Running | Stage::Ended => {}
             Stage::Stopping { until } => {

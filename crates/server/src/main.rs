@@ -23,6 +23,7 @@ mod peer_roster;
 mod peer_transport;
 mod process_stats;
 mod resolver;
+mod round_trips;
 mod signals;
 mod socket;
 

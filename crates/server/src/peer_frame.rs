@@ -24,7 +24,7 @@ use types::limits::{NAME_BYTES_MAX, PEER_MESSAGE_BYTES_MAX};
 use types::{Incarnation, NodeId};
 
 /// The format's version; any change of a greeting's body, a frame or a message raises it.
-pub(crate) const VERSION: u16 = 1;
+pub(crate) const VERSION: u16 = codec::PEER_PROTOCOL_VERSION;
 const MAGIC: [u8; 4] = *b"LHPC";
 const PREAMBLE_BYTES: usize = 8;
 const FRAME_HEADER_BYTES: usize = 8;

@@ -42,6 +42,8 @@ pub(crate) struct PeerIntake {
     pub(crate) output: OutputBuffer,
     pub(crate) readable: bool,
     pub(crate) read_closed: bool,
+    /// Bytes read that nobody has counted yet.
+    pub(crate) uncounted: u64,
     /// When it was accepted.
     pub(crate) since: Monotonic,
     /// When bytes last arrived.
@@ -59,6 +61,7 @@ impl PeerIntake {
             output: OutputBuffer::default(),
             readable: true,
             read_closed: false,
+            uncounted: 0,
             since,
             heard: since,
         }
@@ -85,6 +88,7 @@ impl PeerIntake {
                 Err(error) => return Received::Over(Some(error.to_string())),
             };
             self.heard = clock::monotonic();
+            self.uncounted += count as u64;
             match self.take(&buffer[..count], core) {
                 Ok(None) => {}
                 Ok(Some(greeting)) => return Received::Greeting(greeting),

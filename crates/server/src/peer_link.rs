@@ -78,6 +78,8 @@ pub(crate) struct PeerLink {
     greeting: Vec<u8>,
     state: State,
     output: OutputBuffer,
+    /// Bytes written since the start.
+    written: u64,
     /// A message was left out since there was no room.
     overflown: bool,
     pause: Duration,
@@ -96,6 +98,7 @@ impl PeerLink {
             greeting: bytes,
             state: State::Waiting { until: Monotonic::default() },
             output: OutputBuffer::default(),
+            written: 0,
             overflown: false,
             pause: PAUSE_MIN,
             reported: None,
@@ -263,6 +266,11 @@ impl PeerLink {
         }
     }
 
+    /// Bytes that were written since the start, but for those before a connection broke.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
+    }
+
     /// Bytes that wait to be written.
     pub(crate) fn waiting(&self) -> usize {
         self.output.len()
@@ -288,8 +296,13 @@ impl PeerLink {
         let (State::Greeting { stream, .. } | State::Up { stream }) = &mut self.state else {
             return None;
         };
-        let error = self.output.write_to(stream).err()?;
-        Some(self.fail(now, &error.to_string()))
+        match self.output.write_to(stream) {
+            Ok(count) => {
+                self.written += count as u64;
+                None
+            }
+            Err(error) => Some(self.fail(now, &error.to_string())),
+        }
     }
 
     /// Gives the connection up, to dial again later.

@@ -62,6 +62,8 @@ pub(crate) struct PeerTransport {
     /// A data and a priority link to each other node.
     links: Slab<PeerLink>,
     intakes: Slab<PeerIntake>,
+    /// Bytes read from all of them, former ones too.
+    input_bytes: u64,
     resolver: Resolver,
 }
 
@@ -94,6 +96,7 @@ impl PeerTransport {
             silence: settings.support_duration,
             links: Slab::new(),
             intakes: Slab::new(),
+            input_bytes: 0,
             resolver: Resolver::start(waker)?,
         };
         let Changes { gone: _, dial } = transport.roster.change(&settings.members);
@@ -205,7 +208,9 @@ impl PeerTransport {
         }
         for index in ready {
             let Some(intake) = self.intakes.get_mut(index) else { continue };
-            match intake.receive(core, buffer) {
+            let received = intake.receive(core, buffer);
+            self.input_bytes += std::mem::take(&mut intake.uncounted);
+            match received {
                 Received::Messages => {}
                 Received::Greeting(greeting) => self.greet(index, &greeting),
                 Received::Over(reason) => self.drop_intake(index, reason.as_deref()),
@@ -290,6 +295,11 @@ impl PeerTransport {
                 }
             }
         }
+    }
+
+    /// Bytes that were read from other nodes and written to them since the start.
+    pub(crate) fn traffic(&self) -> (u64, u64) {
+        (self.input_bytes, self.links.iter().map(|(_, link)| link.written()).sum())
     }
 
     /// When this side has something to do, at the latest.

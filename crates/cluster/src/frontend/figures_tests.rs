@@ -205,6 +205,7 @@ fn forward(number: u64, operation: Vec<u8>) -> Input {
         ordered: false,
         resp3: false,
         session: SessionId(1),
+        origin: placement::Origin(9),
         operation: Bytes::from(operation),
     };
     Input::Peer { from: NodeId(2), message }
@@ -218,7 +219,7 @@ fn get(key: &[u8]) -> Vec<u8> {
 
 impl Driver {
     /// The only node with data of a cluster that node 2 has joined.
-    fn acquainted(alone: Settings) -> Self {
+    pub(super) fn acquainted(alone: Settings) -> Self {
         let mut driver = Self::new(alone);
         let members = settings(2).members;
         let known = Membership { version: 9, ..Membership::of_settings(&members, 4) };

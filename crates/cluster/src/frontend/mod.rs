@@ -21,6 +21,8 @@ mod figures_tests;
 mod info;
 mod leasehold;
 mod metrics;
+#[cfg(test)]
+mod report_tests;
 mod server;
 pub(crate) mod slow_log;
 #[cfg(test)]
@@ -33,6 +35,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
+use core::time::Duration;
 
 use resp::command::Command;
 use resp::{CommandId, Handler, Protocol, Reply};
@@ -60,9 +63,12 @@ const QUOTED_BYTES_MAX: usize = 128;
 /// A buffer for replies that is larger than this is given back after use.
 const SCRATCH_BYTES_KEPT: usize = 64 << 10;
 
-/// What the process shell measures, for INFO.
+/// What the process shell measures, for INFO and for reports to the Lease Manager. Counters count
+/// from the process's start.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ProcessStats {
+    /// When this was measured.
+    pub measured_at: Monotonic,
     /// Resident memory in bytes.
     pub resident_bytes: u64,
     /// CPU time spent in user mode, in microseconds.
@@ -79,6 +85,23 @@ pub struct ProcessStats {
     pub log_bytes: u64,
     /// Free bytes of the disk.
     pub disk_free_bytes: u64,
+    /// CPU time of the event loop, in microseconds. 0: there is none to measure.
+    pub loop_micros: u64,
+    /// Bytes read from other nodes.
+    pub peer_input_bytes: u64,
+    /// Bytes written to other nodes.
+    pub peer_output_bytes: u64,
+    /// The time that 99 % of the event loop's turns did not exceed, since it was measured last: so
+    /// long requests wait in their sockets.
+    pub turn_p99: Duration,
+    /// CPU that the event loop may take, in thousandths of a core.
+    pub capacity_cpu: u64,
+    /// Memory that the process may fill, in bytes.
+    pub capacity_memory: u64,
+    /// What the network carries, in and out, in bytes per second.
+    pub capacity_network: u64,
+    /// What the log takes, in bytes per second.
+    pub capacity_log: u64,
 }
 
 /// State of the commands that are not about data.
@@ -152,6 +175,7 @@ impl Frontend {
 impl Node {
     /// Takes the process shell's measurements.
     pub fn update_process_stats(&mut self, stats: ProcessStats) {
+        self.reporting.note_process(&stats);
         self.frontend.process = stats;
     }
 

@@ -12,7 +12,6 @@ use types::{NodeId, Now, ShardId};
 use super::LeaseManager;
 use super::json::Json;
 use crate::member::Member;
-use crate::origin::show_origin;
 
 /// Decisions that an explanation repeats.
 const DECISIONS_EXPLAINED: usize = 5;
@@ -224,7 +223,7 @@ fn write_held(json: &mut Json, held: &HeldShard) {
     });
     let requests: f64 = held.origins.iter().map(|(_, requests)| requests).sum();
     json.key("origins").list(&held.origins, |json, (origin, part)| {
-        write_share(json, &show_origin(*origin), part / requests.max(f64::MIN_POSITIVE));
+        write_share(json, &origin.text(), part / requests.max(f64::MIN_POSITIVE));
     });
     let micros = |time: Duration| time.as_micros();
     json.key("service_p50_us").raw(micros(held.service.p50));

@@ -64,6 +64,11 @@ impl Forwards {
         self.under_way.is_empty()
     }
 
+    /// How many requests have been forwarded since the start.
+    pub(super) fn count(&self, incarnation: Incarnation) -> u64 {
+        self.next - first_number(incarnation)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.under_way.len()
     }
@@ -168,7 +173,7 @@ impl Node {
         let resp3 = self.world.sessions.protocol(request.waiter) == resp::Protocol::Resp3;
         let deadline = now.monotonic + self.world.settings.request_time;
         let operation = request.operation.clone();
-        let (ordered, session) = (request.ordered, request.watcher.1);
+        let (ordered, session, origin) = (request.ordered, request.watcher.1, request.origin);
         let number = self.forwards.add(Forward { request, shard, to, deadline });
         let message = Message::Forward {
             request: number,
@@ -177,6 +182,7 @@ impl Node {
             ordered,
             resp3,
             session,
+            origin,
             operation,
         };
         self.world.effects.messages.push((to, message));
@@ -185,8 +191,16 @@ impl Node {
 
     /// A request from another node's client arrives.
     pub(super) fn on_forward(&mut self, now: Now, from: NodeId, message: Message) {
-        let Message::Forward { request, incarnation, shard, ordered, resp3, session, operation } =
-            message
+        let Message::Forward {
+            request,
+            incarnation,
+            shard,
+            ordered,
+            resp3,
+            session,
+            origin,
+            operation,
+        } = message
         else {
             return;
         };
@@ -208,6 +222,8 @@ impl Node {
             writes,
             ordered,
             watcher: (from, session),
+            origin,
+            arrived: now.monotonic,
             deadline: now.monotonic + self.world.settings.park_time,
         };
         let waiting = self.waiting_for(from);

@@ -122,6 +122,7 @@ impl Node {
         for shard in shards {
             ordered |= session.has_outstanding(*shard);
         }
+        let origin = session.origin;
         let ticket = session.take_ticket(None);
         let waiter = Waiter::Client { session: id, ticket };
         for shard in shards {
@@ -141,6 +142,8 @@ impl Node {
                 writes,
                 ordered,
                 watcher: (self.world.settings.node, id),
+                origin,
+                arrived: now.monotonic,
                 deadline: now.monotonic + self.world.settings.park_time,
             };
             self.place(now, shard, request);

@@ -3,7 +3,7 @@
 //! Reading order: this file (inputs, and what happens once a turn), `peers` (the other nodes),
 //! `routes` (who holds what), `requests` (from a client's arguments to a shard), `transactions`,
 //! `placing` (here, there, or wait), `forwarding`, `gather` (requests to all shards), `orders`
-//! (moving leases by hand), `membership`, `storage` (the node's log).
+//! (moving leases by hand), `membership`, `storage` (the node's log), `reporting` (what it took).
 
 mod forwarding;
 mod gather;
@@ -43,6 +43,7 @@ pub(crate) use gather::{split_array, split_value};
 use managing::Managing;
 use orders::Orders;
 use placing::Homeless;
+use reporting::Reporting;
 use routes::{Route, Routes};
 use storage::Storage;
 pub use views::ReplicaView;
@@ -66,6 +67,7 @@ pub struct Node {
     orders: Orders,
     managing: Managing,
     storage: Storage,
+    pub(crate) reporting: Reporting,
     homeless: Homeless,
     next_sweep: Monotonic,
     clock: ClockWatch,
@@ -172,6 +174,7 @@ impl Node {
             orders: Orders::new(incarnation),
             managing: Managing::new(managed, now.monotonic),
             storage: Storage::new(now.monotonic),
+            reporting: Reporting::new(now.monotonic),
             decided: None,
             members_news: true,
             homeless: Homeless::default(),

@@ -111,7 +111,7 @@ impl Node {
         };
         if standing == Some(Standing::Holder) {
             let done = if writes {
-                self.write_here(id, shard, slot, number, args)
+                self.write_here(now, id, shard, slot, number, args)
             } else {
                 self.read_here(now, id, shard, slot, number, args)
             };
@@ -129,6 +129,7 @@ impl Node {
     /// The fast path of a write: straight into the turn's batch.
     fn write_here(
         &mut self,
+        now: Now,
         id: SessionId,
         shard: ShardId,
         slot: Slot,
@@ -150,7 +151,10 @@ impl Node {
         }
         let ticket = session.take_ticket(Some(shard));
         let waiter = Waiter::Client { session: id, ticket };
-        found.propose_single(waiter, (me, id), slot, number, args);
+        let origin = session.origin;
+        let bytes = found.propose_single(waiter, (me, id), slot, number, args);
+        found.load.note_write(now.monotonic, origin, bytes);
+        found.load.sample(|| Some((slot, first_key(number, args))));
         self.touch(at);
         true
     }
@@ -177,6 +181,7 @@ impl Node {
         let Some(session) = env.sessions.get(id) else { return false };
         let mut changes = Changes::off();
         let data = found.data_mut();
+        let (origin, before) = (session.origin, session.output_bytes());
         let outcome = if session.outstanding() == 0 {
             session.reply(|reply| data.execute(number, slot, args, &context, &mut changes, reply))
         } else {
@@ -189,6 +194,10 @@ impl Node {
             outcome
         };
         if outcome == Outcome::Done {
+            let bytes_out = session.output_bytes() - before;
+            let bytes_in = args.iter().map(|arg| arg.len()).sum();
+            found.load.note_direct_read(origin, bytes_in, bytes_out);
+            found.load.sample(|| Some((slot, first_key(number, args))));
             env.sessions.stats.count_lookups(number, changes.take_lookups());
             if env.trace_reads {
                 found.trace_read(env);
@@ -216,6 +225,8 @@ impl Node {
             writes,
             ordered,
             watcher: (self.world.settings.node, id),
+            origin: session.origin,
+            arrived: now.monotonic,
             deadline: now.monotonic + self.world.settings.park_time,
         };
         self.place(now, shard, request);
@@ -280,6 +291,12 @@ pub(super) fn slot_of_keys(
     let mut slots = keys.filter_map(|key| args.get(key.index)).map(|key| resp::slot_of(key));
     let first = slots.next().ok_or(error::SYNTAX)?;
     if slots.all(|slot| slot == first) { Ok(first) } else { Err(error::CROSS_SLOT) }
+}
+
+/// The first of a command's keys, if it has one in a fixed place.
+fn first_key<'a>(id: CommandId, args: &[&'a [u8]]) -> Option<&'a [u8]> {
+    let first = id.command().keys.first;
+    args.get(first).copied().filter(|_| first > 0)
 }
 
 fn runs_inside_multi(command: &Command) -> bool {

@@ -7,6 +7,7 @@ use core::time::Duration;
 use types::{Monotonic, Now, SegmentId};
 
 use super::Node;
+use crate::histogram::Histogram;
 use crate::io::{Event, Output, WriteId};
 use crate::record::Record;
 use crate::shard::Shard;
@@ -28,6 +29,8 @@ pub(super) struct Storage {
     gathering: Vec<usize>,
     last_durable: Monotonic,
     writes: WriteTimes,
+    /// Bytes appended since the start.
+    appended: u64,
     stalled: bool,
     newest: SegmentId,
     oldest: SegmentId,
@@ -36,11 +39,13 @@ pub(super) struct Storage {
 }
 
 /// How long writes took from being asked for to being durable.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct WriteTimes {
     count: u64,
     last: Duration,
     total: Duration,
+    /// Those since the last report.
+    window: Histogram,
 }
 
 struct UnderWay {
@@ -80,6 +85,7 @@ impl Storage {
             gathering: Vec::new(),
             last_durable: now,
             writes: WriteTimes::default(),
+            appended: 0,
             stalled: false,
             newest: SegmentId(0),
             oldest: SegmentId(0),
@@ -118,8 +124,19 @@ impl Storage {
         shards.dedup();
         let write = self.next;
         self.next = WriteId(write.0 + 1);
+        self.appended += payload.len() as u64;
         self.under_way = Some(UnderWay { write, begun: now, shards });
         Some(write)
+    }
+
+    /// Bytes appended to the log since the start.
+    pub(super) fn appended(&self) -> u64 {
+        self.appended
+    }
+
+    /// The 99th percentile of the writes' times since this was asked last.
+    pub(super) fn take_fsync_p99(&mut self) -> Duration {
+        core::mem::take(&mut self.writes.window).percentile(990)
     }
 
     pub(super) fn take_release(&mut self) -> Option<Output> {
@@ -132,6 +149,7 @@ impl WriteTimes {
         self.count += 1;
         self.last = time;
         self.total = self.total.saturating_add(time);
+        self.window.record(time);
     }
 
     fn mean(&self) -> Duration {

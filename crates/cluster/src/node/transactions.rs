@@ -220,6 +220,8 @@ impl Node {
             writes: false,
             ordered: true,
             watcher: (self.world.settings.node, id),
+            origin: placement::Origin::UNKNOWN,
+            arrived: now.monotonic,
             deadline: now.monotonic + self.world.settings.park_time,
         };
         self.place(now, shard, request);

@@ -22,6 +22,9 @@ use crate::raft_group::Committed;
 use crate::record::Goal;
 use crate::session::Waiter;
 
+/// Bytes of an acknowledgement.
+const OK_BYTES: usize = b"+OK\r\n".len();
+
 impl Shard {
     /// Applies one committed entry.
     pub(super) fn apply(&mut self, env: &mut Env<'_>, committed: &Committed) {
@@ -49,6 +52,9 @@ impl Shard {
                     self.note_state(index);
                 }
                 Ok(Some(Entry::Batch { header, operations })) => {
+                    if pending.is_none() {
+                        self.load.note_followed_entry(committed.data.len());
+                    }
                     self.apply_batch(env, index, header, operations, pending.as_ref());
                 }
                 Err(error) => {
@@ -139,6 +145,7 @@ impl Shard {
         self.stamp = self.stamp.max(header.stamp);
         let mut locals = pending.map(|pending| pending.locals.iter()).into_iter().flatten();
         self.warm(operations);
+        let before = self.load.writes();
         let mut step = 0u64;
         loop {
             let next = operations.next().unwrap_or_else(|error| {
@@ -157,6 +164,9 @@ impl Shard {
                 mode: Mode::Apply,
             };
             self.apply_operation(env, (index, pending.is_some()), &operation, waiter, &context);
+        }
+        if let Some(pending) = pending {
+            self.load.note_served(env.now.monotonic.since(pending.proposed), before);
         }
         // Reads behind the last operation.
         let nobody = self.next_waiter(env, &mut locals);
@@ -231,10 +241,10 @@ impl Shard {
         waiter: Waiter,
         context: &Context,
     ) {
-        self.load.writes += 1;
+        self.load.totals.writes += 1;
         let mut changes =
             if self.watches.is_empty() { Changes::off() } else { Changes::recording() };
-        match operation {
+        let bytes_out = match operation {
             Operation::Single { slot, command } => {
                 if !self.reflects(*slot, index) {
                     return;
@@ -243,13 +253,16 @@ impl Shard {
                     self.reaping = false;
                 }
                 let data = &mut self.data;
-                env.sessions.answer(waiter, |reply| {
+                let bytes_out = env.sessions.answer(waiter, |reply| {
+                    let before = reply.len();
                     apply_command(data, *slot, command, context, &mut changes, reply);
+                    reply.len() - before
                 });
                 if ours {
                     env.sessions.stats.count_lookups(command.id, changes.take_lookups());
                 }
                 self.places.changed(*slot, index);
+                bytes_out
             }
             Operation::Group { slot, commands, .. } => {
                 if !self.reflects(*slot, index) {
@@ -257,28 +270,25 @@ impl Shard {
                 }
                 let data = &mut self.data;
                 let mut found = Vec::new();
-                env.sessions.answer(waiter, |reply| {
+                let bytes_out = env.sessions.answer(waiter, |reply| {
+                    let before = reply.len();
                     reply.array(commands.len());
                     for command in commands {
                         apply_command(data, *slot, command, context, &mut changes, reply);
                         found.push((command.id, changes.take_lookups()));
                     }
+                    reply.len() - before
                 });
                 for (id, lookups) in found.into_iter().filter(|_| ours) {
                     env.sessions.stats.count_lookups(id, lookups);
                 }
                 self.places.changed(*slot, index);
+                bytes_out
             }
             Operation::Flush => {
-                let data = &self.data;
-                self.watches.touch_present(|key| data.contains(key));
-                for slot in self.range.iter() {
-                    if self.reflects(slot, index) {
-                        self.data.clear_slot(slot);
-                        self.places.changed(slot, index);
-                    }
-                }
+                self.flush(index);
                 env.sessions.answer(waiter, |reply| reply.ok());
+                OK_BYTES
             }
             Operation::Watch { .. }
             | Operation::Unwatch
@@ -286,10 +296,29 @@ impl Shard {
             | Operation::Manage(_) => {
                 unreachable!("watches and questions are never proposed")
             }
+        };
+        match (ours, waiter) {
+            (false, _) => self.load.note_followed(),
+            (true, Waiter::Nobody) => {}
+            (true, Waiter::Client { .. } | Waiter::Peer { .. } | Waiter::Gather { .. }) => {
+                self.load.note_applied(bytes_out);
+            }
         }
         env.sessions.describe_slow(waiter, || show_operation(operation));
         if !self.watches.is_empty() {
             self.watches.touch(changes.keys());
+        }
+    }
+
+    /// Removes all keys.
+    fn flush(&mut self, index: LogIndex) {
+        let data = &self.data;
+        self.watches.touch_present(|key| data.contains(key));
+        for slot in self.range.iter() {
+            if self.reflects(slot, index) {
+                self.data.clear_slot(slot);
+                self.places.changed(slot, index);
+            }
         }
     }
 
@@ -309,8 +338,7 @@ impl Shard {
         let Ok(operation) = entry::only_operation(&request.operation) else {
             return env.sessions.answer_error(request.waiter, MALFORMED);
         };
-        self.load.reads += 1;
-        match operation {
+        let bytes_out = match operation {
             Operation::Single { slot, command } => {
                 let waiter = request.waiter;
                 let mut changes = Changes::off();
@@ -327,25 +355,30 @@ impl Shard {
                         env.sessions.stats.count_lookups(command.id, changes.take_lookups());
                         let operation = Operation::Single { slot, command };
                         env.sessions.describe_slow(waiter, || show_operation(&operation));
+                        bytes.len()
                     }
                     Outcome::Expired => {
                         let args = command.args.clone();
-                        self.read_after_reaping(&args, command.id, request.clone());
+                        return self.read_after_reaping(&args, command.id, request.clone());
                     }
                 }
             }
             Operation::Watch { keys, .. } => {
                 self.watches.add(request.watcher, &keys);
                 env.sessions.answer(request.waiter, |reply| reply.ok());
+                OK_BYTES
             }
             Operation::Survey(survey) => self.survey(env, survey, request.waiter),
             Operation::Group { .. }
             | Operation::Flush
             | Operation::Unwatch
             | Operation::Manage(_) => {
-                env.sessions.answer_error(request.waiter, MALFORMED);
+                return env.sessions.answer_error(request.waiter, MALFORMED);
             }
-        }
+        };
+        let waited = env.now.monotonic.since(request.arrived);
+        self.load.note_late_read(request.origin, waited, request.operation.len(), bytes_out);
+        self.load.sample(|| request.slot_and_key());
     }
 
     pub(super) fn read_context(&self, env: &Env<'_>) -> Context {
@@ -359,11 +392,16 @@ impl Shard {
         self.read_behind(request);
     }
 
-    fn survey(&mut self, env: &mut Env<'_>, survey: Survey<'_>, waiter: Waiter) {
+    /// Answers a question about the whole shard, and says in how many bytes.
+    fn survey(&mut self, env: &mut Env<'_>, survey: Survey<'_>, waiter: Waiter) -> usize {
         let now = self.next_stamp(env.now);
         let seed = self.random();
         let data = &self.data;
-        env.sessions.answer(waiter, |reply| answer_survey(data, survey, now, seed, reply));
+        env.sessions.answer(waiter, |reply| {
+            let before = reply.len();
+            answer_survey(data, survey, now, seed, reply);
+            reply.len() - before
+        })
     }
 }
 

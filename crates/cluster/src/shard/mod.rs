@@ -1,10 +1,3 @@
-/// Counters of what a shard has done, since the process began.
-#[derive(Clone, Copy, Default, Debug)]
-pub(crate) struct Load {
-    pub(crate) reads: u64,
-    pub(crate) writes: u64,
-}
-
 //! One replica of one shard: its Raft group, its data, its part in the lease, and the requests
 //! that wait for it.
 //!
@@ -18,6 +11,7 @@ mod apply;
 mod catch_up;
 mod checkpoint;
 mod lease;
+pub(crate) mod load;
 mod parking;
 mod proposals;
 mod reads;
@@ -46,6 +40,7 @@ use crate::session::{Sessions, Waiter};
 use crate::settings::Settings;
 use crate::support::Support;
 pub(crate) use lease::Standing;
+use load::Load;
 use proposals::{Batch, Pending};
 
 /// A request that waits, with all that is needed to run it elsewhere.
@@ -59,6 +54,10 @@ pub(crate) struct Request {
     pub(crate) ordered: bool,
     /// The client's identity for WATCH.
     pub(crate) watcher: Watcher,
+    /// Where the client comes from.
+    pub(crate) origin: placement::Origin,
+    /// When the request arrived at this node.
+    pub(crate) arrived: Monotonic,
     /// When waiting for a holder ends.
     pub(crate) deadline: Monotonic,
 }
@@ -207,7 +206,7 @@ pub(crate) struct ShardStatus {
     pub(crate) data_bytes: u64,
     pub(crate) log_bytes: usize,
     pub(crate) parked: usize,
-    pub(crate) load: Load,
+    pub(crate) load: load::Totals,
 }
 
 impl Shard {
@@ -447,7 +446,7 @@ impl Shard {
             data_bytes: self.data.memory_bytes(),
             log_bytes,
             parked: self.parked.len(),
-            load: self.load,
+            load: self.load.totals,
         }
     }
 

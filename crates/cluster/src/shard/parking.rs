@@ -7,16 +7,30 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 
-use types::Monotonic;
+use types::{Monotonic, Slot};
 
 use super::proposals::Local;
 use super::{Env, Request, Sent, Shard, Standing, Watcher};
-use crate::entry::{self, OperationKind};
+use crate::entry::{self, Command, Operation, OperationKind};
 
 impl Request {
     /// Its place among the requests of its client; `None` if no client waits for it.
     pub(crate) fn sent(&self) -> Option<Sent> {
         Some(Sent { client: self.watcher, number: self.waiter.number()? })
+    }
+
+    /// The slot that it concerns and the first of its keys, if it has one.
+    pub(super) fn slot_and_key(&self) -> Option<(Slot, Option<&[u8]>)> {
+        match entry::only_operation(&self.operation).ok()? {
+            Operation::Single { slot, command } => Some((slot, command.first_key())),
+            Operation::Group { slot, commands, .. } => {
+                Some((slot, commands.first().and_then(Command::first_key)))
+            }
+            Operation::Watch { slot, .. } => Some((slot, None)),
+            Operation::Flush | Operation::Unwatch | Operation::Survey(_) | Operation::Manage(_) => {
+                None
+            }
+        }
     }
 
     /// Whether it begins a watch.

@@ -47,6 +47,7 @@ pub(super) enum Local {
 pub(super) struct Pending {
     pub(super) index: LogIndex,
     pub(super) term: Term,
+    pub(super) proposed: Monotonic,
     pub(super) deadline: Monotonic,
     pub(super) locals: Vec<Local>,
     /// The encoded operations, to run them elsewhere should the entry be lost.
@@ -112,7 +113,8 @@ impl Batch {
 }
 
 impl Shard {
-    /// Adds a write to the turn's batch: the fast path of a client at the holder.
+    /// Adds a write to the turn's batch: the fast path of a client at the holder. Answers how many
+    /// bytes it takes there.
     pub(crate) fn propose_single(
         &mut self,
         waiter: Waiter,
@@ -120,11 +122,13 @@ impl Shard {
         slot: Slot,
         id: CommandId,
         args: &[&[u8]],
-    ) {
+    ) -> usize {
         let start = self.batch.operations.len();
         entry::put_single(slot, id, args, &mut self.batch.operations);
-        self.queue_bytes += self.batch.operations.len() - start;
+        let bytes = self.batch.operations.len() - start;
+        self.queue_bytes += bytes;
         self.batch.push(waiter, watcher, start);
+        bytes
     }
 
     /// Whether a client's write can go straight into the batch.
@@ -184,6 +188,8 @@ impl Shard {
         self.batch.operations.extend_from_slice(&request.operation);
         self.queue_bytes += request.operation.len();
         self.batch.push(request.waiter, request.watcher, start);
+        self.load.note_write(request.arrived, request.origin, request.operation.len());
+        self.load.sample(|| request.slot_and_key());
     }
 
     /// Keeps a request until everything before it is applied.
@@ -255,14 +261,16 @@ impl Shard {
                 seed: self.random(),
             };
             let bytes = entry::encode_batch(header, &operations);
+            self.load.note_proposed(env.now.monotonic, bytes.len());
             let proposed = self.group.propose(bytes);
             let Some((index, term)) = proposed else {
                 self.displace(env, &locals, &operations);
                 continue;
             };
-            let deadline = env.now.monotonic + env.settings.request_time;
+            let proposed = env.now.monotonic;
+            let deadline = proposed + env.settings.request_time;
             let operations = Bytes::from(operations);
-            self.pending.push_back(Pending { index, term, deadline, locals, operations });
+            self.pending.push_back(Pending { index, term, proposed, deadline, locals, operations });
             self.unsettle(env);
         }
     }
@@ -309,6 +317,8 @@ impl Shard {
                         writes: true,
                         ordered: true,
                         watcher: *watcher,
+                        origin: env.sessions.origin_of(*waiter),
+                        arrived: env.now.monotonic,
                         deadline,
                     };
                     env.effects.displaced.push((self.id, request));

@@ -143,7 +143,6 @@ impl Shard {
     /// A read for the data itself, which the caller executes: the fast path of a client at the
     /// holder.
     pub(crate) fn context_for_read(&mut self, env: &Env<'_>) -> keyspace::Context {
-        self.load.reads += 1;
         self.read_context(env)
     }
 

@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use crate::support::Cluster;
-use placement::{Follower, HeldShard, Origin, Percentiles, Report, Resources, RoundTrip};
-use types::{Incarnation, LeaseEpoch, NodeId, ShardId};
+use placement::{
+    Follower, Generation, HeldShard, Origin, Percentiles, Report, Resources, RoundTrip,
+};
+use types::{Incarnation, LeaseEpoch, NodeId, ShardId, Slot, SlotRange};
 
 /// SplitMix64: a seed is all there is to a case.
 struct Random(u64);
@@ -46,6 +48,11 @@ impl Random {
         ])
     }
 
+    fn share(&mut self) -> f64 {
+        let any = self.amount();
+        self.of(&[0.0, 0.5, 1.0, any])
+    }
+
     fn duration(&mut self) -> Duration {
         let any = Duration::from_nanos(self.next());
         let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
@@ -79,23 +86,32 @@ impl Random {
     }
 
     fn held(&mut self) -> HeldShard {
+        let hot = |number| u16::try_from(number).ok().and_then(Slot::new).unwrap_or_default();
         HeldShard {
             shard: self.shard(),
             epoch: self.epoch(),
+            range: SlotRange::ALL,
+            generation: Generation(self.below(3)),
+            voters: (0..self.below(3)).map(|_| self.node()).collect(),
+            learners: (0..self.below(2)).map(|_| self.node()).collect(),
             reads: self.amount(),
             writes: self.amount(),
+            bytes_in: self.amount(),
+            bytes_out: self.amount(),
             load: self.resources(),
             stored: self.amount(),
             service: Percentiles { p50: self.duration(), p99: self.duration() },
             queue: Percentiles { p50: self.duration(), p99: self.duration() },
             origins: (0..self.count()).map(|n| (Origin(n as u32), self.amount())).collect(),
+            hot_slots: (0..self.count()).map(|n| (hot(n), self.share())).collect(),
+            hot_keys: (0..self.count()).map(|n| (Box::from([n as u8]), self.share())).collect(),
             followers: (0..self.count()).map(|_| self.follower()).collect(),
         }
     }
 
     /// Spoils one thing about a shard.
     fn spoil_held(&mut self, held: &mut HeldShard) {
-        match self.below(11) {
+        match self.below(16) {
             0 => held.shard = self.shard(),
             1 => held.epoch = self.epoch(),
             2 => held.reads = self.amount(),
@@ -106,6 +122,11 @@ impl Random {
             7 => held.queue.p99 = self.duration(),
             8 => held.origins.push((Origin(self.below(2) as u32), self.amount())),
             9 => held.followers.push(self.follower()),
+            10 => held.bytes_in = self.amount(),
+            11 => held.bytes_out = self.amount(),
+            12 => held.voters.push(self.node()),
+            13 => held.hot_slots.push((Slot::default(), self.share())),
+            14 => held.hot_keys.push((vec![1; self.count() as usize].into(), self.share())),
             _ => *held = self.held(),
         }
     }

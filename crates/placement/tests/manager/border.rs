@@ -7,7 +7,7 @@ use placement::{
     Command, Duty, Follower, Generation, HeldShard, Origin, Pin, RefusedCommand, RefusedReport,
     Report, Resources,
 };
-use types::{Incarnation, LeaseEpoch, NodeId, ShardId, SlotRange};
+use types::{Incarnation, LeaseEpoch, NodeId, ShardId, Slot, SlotRange};
 
 fn cluster() -> Cluster {
     let mut cluster = Cluster::placed(3, &[0.1; 6], |number| number as u32 % 3 + 1);
@@ -40,7 +40,7 @@ fn a_sound_report_is_taken() {
 
 #[test]
 fn numbers_that_make_no_sense_are_refused() {
-    let changes: [fn(&mut Report, f64); 8] = [
+    let changes: [fn(&mut Report, f64); 12] = [
         |report, bad| report.capacity.cpu = bad,
         |report, bad| report.used.network = bad,
         |report, bad| report.memory_capacity = bad,
@@ -48,6 +48,10 @@ fn numbers_that_make_no_sense_are_refused() {
         |report, bad| held(report).reads = bad,
         |report, bad| held(report).load.log = bad,
         |report, bad| held(report).stored = bad,
+        |report, bad| held(report).bytes_in = bad,
+        |report, bad| held(report).bytes_out = bad,
+        |report, bad| held(report).hot_slots = vec![(Slot::default(), bad)],
+        |report, bad| held(report).hot_keys = vec![(Box::from(*b"key"), bad)],
         |report, bad| held(report).origins = vec![(Origin(1), bad)],
     ];
     for change in changes {
@@ -98,6 +102,37 @@ fn reports_about_the_unknown_are_refused() {
         held(report).followers = (0..8).map(|n| Follower { node: NodeId(n), ..follower }).collect();
     });
     assert_eq!(refused, RefusedReport::TooMany { field: "followers" });
+}
+
+#[test]
+fn hot_things_replicas_and_texts_have_limits_and_are_named_once() {
+    let slot = |number| Slot::new(number).expect("a slot");
+    let refused = refusal(|report| held(report).hot_slots = vec![(slot(1), 0.1); 2]);
+    assert_eq!(refused, RefusedReport::Twice { field: "hot slots" });
+    let refused = refusal(|report| {
+        held(report).hot_slots = (0..9).map(|number| (slot(number), 0.1)).collect();
+    });
+    assert_eq!(refused, RefusedReport::TooMany { field: "hot slots" });
+    let refused = refusal(|report| {
+        held(report).range = SlotRange::new(slot(0), slot(9)).expect("a range");
+        held(report).hot_slots = vec![(slot(10), 0.1)];
+    });
+    assert_eq!(refused, RefusedReport::NotSane { field: "hot slots" });
+    let refused = refusal(|report| held(report).hot_keys = vec![(Box::from([0; 65]), 0.1)]);
+    assert_eq!(refused, RefusedReport::TooMany { field: "bytes of a hot key" });
+    let refused = refusal(|report| held(report).hot_keys = vec![(Box::from([0; 64]), 0.1); 2]);
+    assert_eq!(refused, RefusedReport::Twice { field: "hot keys" });
+    let refused = refusal(|report| {
+        held(report).voters = vec![NodeId(1), NodeId(2)];
+        held(report).learners = vec![NodeId(2)];
+    });
+    assert_eq!(refused, RefusedReport::Twice { field: "voters and learners" });
+    let refused = refusal(|report| held(report).voters = (0..8).map(NodeId).collect());
+    assert_eq!(refused, RefusedReport::TooMany { field: "voters and learners" });
+    let refused = refusal(|report| report.origins = vec![(Origin(1), "a".repeat(65))]);
+    assert_eq!(refused, RefusedReport::TooMany { field: "text of an origin" });
+    let refused = refusal(|report| report.origins = vec![(Origin(1), String::new()); 2]);
+    assert_eq!(refused, RefusedReport::Twice { field: "origins" });
 }
 
 #[test]

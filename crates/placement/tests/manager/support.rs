@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use placement::{
     Action, Command, Decision, Follower, Generation, HeldShard, Locality, Manager, Origin, Outcome,
-    Percentiles, Policy, Report, Resources, RoundTrip,
+    Policy, Report, Resources, RoundTrip,
 };
 use types::{Incarnation, LeaseEpoch, Monotonic, NodeId, ShardId, SlotRange};
 
@@ -111,14 +111,10 @@ impl Cluster {
             used += load;
             let others = shard.replicas.iter().filter(|other| **other != node);
             held.push(HeldShard {
-                shard: *id,
-                epoch: LeaseEpoch(shard.epoch),
                 reads: 100.0,
                 writes: 10.0,
                 load,
                 stored: 1e6,
-                service: Percentiles::default(),
-                queue: Percentiles::default(),
                 origins: shard.origins.clone(),
                 followers: others
                     .map(|other| Follower {
@@ -127,6 +123,7 @@ impl Cluster {
                         lag_time: Duration::ZERO,
                     })
                     .collect(),
+                ..HeldShard::idle(*id, LeaseEpoch(shard.epoch), SlotRange::ALL)
             });
         }
         let trips = self.round_trips.iter().filter(|((of, _), _)| *of == node);
@@ -143,6 +140,7 @@ impl Cluster {
             round_trips: trips
                 .map(|((_, origin), time)| RoundTrip { origin: *origin, time: *time })
                 .collect(),
+            origins: Vec::new(),
             held,
         }
     }

@@ -65,6 +65,14 @@ pub(crate) struct Config {
     log_bytes: u64,
     /// Free disk space below which writes are refused.
     pub(crate) disk_reserve: u64,
+    /// CPU that the node may take, in thousandths of a core; 0: what there is.
+    pub(crate) capacity_cpu: u64,
+    /// Memory that the node may fill, in bytes; 0: what there is.
+    pub(crate) capacity_memory: u64,
+    /// What the network carries, in bytes per second.
+    pub(crate) capacity_network: u64,
+    /// What the log takes, in bytes per second.
+    pub(crate) capacity_log: u64,
     /// Bound on an orderly stop.
     pub(crate) stop_time: Duration,
     /// `text` or `json`.
@@ -110,6 +118,10 @@ impl Default for Config {
             segment_bytes: core.segment_bytes,
             log_bytes: core.log_bytes,
             disk_reserve: 256 << 20,
+            capacity_cpu: 0,
+            capacity_memory: 0,
+            capacity_network: 1_250_000_000,
+            capacity_log: 200_000_000,
             stop_time: Duration::from_secs(5),
             log_format: "text",
             log_level: "info",

@@ -21,14 +21,23 @@ pub(crate) enum Topic {
     Clients,
     /// What lies on disk.
     Storage,
+    /// What the node can do.
+    Capacity,
     /// What the process says about itself.
     Process,
 }
 
 impl Topic {
     /// All topics, in the order of the documentation.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Cluster, Self::Network, Self::Leases, Self::Clients, Self::Storage, Self::Process];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Cluster,
+        Self::Network,
+        Self::Leases,
+        Self::Clients,
+        Self::Storage,
+        Self::Capacity,
+        Self::Process,
+    ];
 
     /// The topic's heading.
     pub(crate) fn title(self) -> &'static str {
@@ -38,6 +47,7 @@ impl Topic {
             Self::Leases => "Leases and waiting",
             Self::Clients => "Limits for clients and peers",
             Self::Storage => "Storage",
+            Self::Capacity => "Capacity, for the Lease Manager",
             Self::Process => "Process and log lines",
         }
     }
@@ -296,6 +306,32 @@ pub(crate) const SETTINGS: &[Setting] = &[
         doc: "Free disk space below which writes are refused with a clear error, while reads go \
               on. Writes are taken again when a quarter more than this is free.",
         field: |config| Field::Bytes(&mut config.disk_reserve, 0..=1024 * GIB),
+    },
+    Setting {
+        name: "capacity_cpu",
+        topic: Topic::Capacity,
+        doc: "CPU that the node may take, in thousandths of a core. 0: one core, which is what its \
+              event loop can use. Lower it where nodes share processors; the Lease Manager takes \
+              leases from a node that comes near it.",
+        field: |config| Field::Count(&mut config.capacity_cpu, 0..=1_000_000),
+    },
+    Setting {
+        name: "capacity_memory",
+        topic: Topic::Capacity,
+        doc: "Memory that the node may fill. 0: the machine's, or its control group's.",
+        field: |config| Field::Bytes(&mut config.capacity_memory, 0..=1024 * GIB),
+    },
+    Setting {
+        name: "capacity_network",
+        topic: Topic::Capacity,
+        doc: "What the network carries to and from the node, in bytes per second.",
+        field: |config| Field::Bytes(&mut config.capacity_network, MIB..=1024 * GIB),
+    },
+    Setting {
+        name: "capacity_log",
+        topic: Topic::Capacity,
+        doc: "What the disk takes of the node's log, in bytes per second.",
+        field: |config| Field::Bytes(&mut config.capacity_log, MIB..=1024 * GIB),
     },
     Setting {
         name: "stop_time",
