@@ -40,6 +40,8 @@ fn a_replica_moves_to_another_node_and_takes_the_lease() {
         assert_eq!(world.ask(holder, client, &format!("SET {key} before")), "+OK\r\n");
     }
 
+    // The Lease Manager would find it unfair and even the replicas out again.
+    assert_eq!(world.ask(holder, client, "LEASEHOLD FREEZE ON"), "+OK\r\n");
     assert_eq!(place(&mut world, holder, &[1, 3, 4]), OrderOutcome::Begun);
     assert_eq!(voters(&mut world, holder), [NodeId(1), NodeId(3), NodeId(4)]);
     for slot in types::SlotRange::ALL.iter().take(4096) {
@@ -64,7 +66,6 @@ fn a_replica_moves_to_another_node_and_takes_the_lease() {
 fn a_holder_that_must_leave_hands_its_lease_over_first() {
     let mut world = World::new(4, 4);
     world.advance(2000);
-    // The Lease Manager would find it unfair and even the replicas out again.
     let client = world.connect(NodeId(1));
     assert_eq!(world.ask(NodeId(1), client, "LEASEHOLD FREEZE ON"), "+OK\r\n");
     assert_eq!(place(&mut world, NodeId(1), &[2, 3, 4]), OrderOutcome::Begun);
