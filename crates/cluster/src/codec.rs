@@ -64,17 +64,7 @@ pub fn encode(message: &Message, into: &mut Vec<u8>) {
         Message::ForwardReply { request, outcome } => {
             into.put_u8(7);
             into.put_u64(*request);
-            match outcome {
-                ForwardOutcome::Reply(reply) => {
-                    into.put_u8(0);
-                    into.put_bytes(reply);
-                }
-                ForwardOutcome::NotHolder(hint) => {
-                    into.put_u8(1);
-                    into.put_u32(hint.map_or(0, |node| node.0));
-                }
-                ForwardOutcome::Uncertain => into.put_u8(2),
-            }
+            put_forward_outcome(outcome, into);
         }
         Message::Route { shard, range, epoch, holder, replicas } => {
             into.put_u8(8);
@@ -94,17 +84,7 @@ pub fn encode(message: &Message, into: &mut Vec<u8>) {
         Message::OrderReply { number, outcome } => {
             into.put_u8(10);
             into.put_u64(*number);
-            match outcome {
-                OrderOutcome::Begun => into.put_u8(0),
-                OrderOutcome::Stale(text) => {
-                    into.put_u8(1);
-                    into.put_bytes(text.as_bytes());
-                }
-                OrderOutcome::Refused(text) => {
-                    into.put_u8(2);
-                    into.put_bytes(text.as_bytes());
-                }
-            }
+            put_order_outcome(outcome, into);
         }
         Message::TopologyClient { host, library } => {
             into.put_u8(11);
@@ -131,6 +111,48 @@ pub fn encode(message: &Message, into: &mut Vec<u8>) {
             membership.encode(into);
         }
     }
+}
+
+fn put_forward_outcome(outcome: &ForwardOutcome, into: &mut Vec<u8>) {
+    match outcome {
+        ForwardOutcome::Reply(reply) => {
+            into.put_u8(0);
+            into.put_bytes(reply);
+        }
+        ForwardOutcome::NotHolder(hint) => {
+            into.put_u8(1);
+            into.put_u32(hint.map_or(0, |node| node.0));
+        }
+        ForwardOutcome::Uncertain => into.put_u8(2),
+    }
+}
+
+fn take_forward_outcome(from: &mut Take<'_>) -> Result<ForwardOutcome, CodecError> {
+    Ok(match from.u8()? {
+        0 => ForwardOutcome::Reply(Bytes::copy_from_slice(from.bytes()?)),
+        1 => ForwardOutcome::NotHolder(optional_node(from.u32()?)),
+        2 => ForwardOutcome::Uncertain,
+        3..=u8::MAX => return Err(CodecError("a known outcome")),
+    })
+}
+
+fn put_order_outcome(outcome: &OrderOutcome, into: &mut Vec<u8>) {
+    let (kind, text) = match outcome {
+        OrderOutcome::Begun => return into.put_u8(0),
+        OrderOutcome::Stale(text) => (1, text),
+        OrderOutcome::Refused(text) => (2, text),
+    };
+    into.put_u8(kind);
+    into.put_bytes(text.as_bytes());
+}
+
+fn take_order_outcome(from: &mut Take<'_>) -> Result<OrderOutcome, CodecError> {
+    Ok(match from.u8()? {
+        0 => OrderOutcome::Begun,
+        1 => OrderOutcome::Stale(text(from)?),
+        2 => OrderOutcome::Refused(text(from)?),
+        3..=u8::MAX => return Err(CodecError("a known outcome of an order")),
+    })
 }
 
 fn put_order(order: &Order, into: &mut Vec<u8>) {
@@ -204,6 +226,14 @@ fn put_fortification(fortified: Option<Fortification>, into: &mut Vec<u8>) {
     }
 }
 
+fn take_fortification(from: &mut Take<'_>) -> Result<Option<Fortification>, CodecError> {
+    if from.u8()? == 0 {
+        return Ok(None);
+    }
+    let (epoch, incarnation) = (SupportEpoch(from.u64()?), Incarnation(from.u64()?));
+    Ok(Some(Fortification { epoch, incarnation }))
+}
+
 /// Reads one message.
 ///
 /// # Errors
@@ -231,14 +261,7 @@ fn decode_fields(from: &mut Take<'_>) -> Result<Message, CodecError> {
         },
         3 => Message::Raft {
             shard: ShardId(from.u32()?),
-            fortified: if from.u8()? == 0 {
-                None
-            } else {
-                Some(Fortification {
-                    epoch: SupportEpoch(from.u64()?),
-                    incarnation: Incarnation(from.u64()?),
-                })
-            },
+            fortified: take_fortification(from)?,
             message: RaftMessage::decode(from)?,
         },
         4 => Message::SlotImage {
@@ -256,12 +279,7 @@ fn decode_fields(from: &mut Take<'_>) -> Result<Message, CodecError> {
         6 => decode_forward(from)?,
         7 => Message::ForwardReply {
             request: from.u64()?,
-            outcome: match from.u8()? {
-                0 => ForwardOutcome::Reply(Bytes::copy_from_slice(from.bytes()?)),
-                1 => ForwardOutcome::NotHolder(optional_node(from.u32()?)),
-                2 => ForwardOutcome::Uncertain,
-                3..=u8::MAX => return Err(CodecError("a known outcome")),
-            },
+            outcome: take_forward_outcome(from)?,
         },
         8 => Message::Route {
             shard: ShardId(from.u32()?),
@@ -278,12 +296,7 @@ fn decode_fields(from: &mut Take<'_>) -> Result<Message, CodecError> {
         },
         10 => Message::OrderReply {
             number: from.u64()?,
-            outcome: match from.u8()? {
-                0 => OrderOutcome::Begun,
-                1 => OrderOutcome::Stale(text(from)?),
-                2 => OrderOutcome::Refused(text(from)?),
-                3..=u8::MAX => return Err(CodecError("a known outcome of an order")),
-            },
+            outcome: take_order_outcome(from)?,
         },
         11 => Message::TopologyClient { host: text(from)?, library: text(from)? },
         12 => Message::AskRelease { shard: ShardId(from.u32()?), term: Term(from.u64()?) },

@@ -1,9 +1,9 @@
 //! The list of the cluster's nodes: its form, and how it spreads.
 //!
-//! The list is decided in the system shard's log (see `manager`). From there it spreads from node to
-//! node: each beat says which version its sender knows, and whoever knows a newer one tells it. A
-//! node writes it down before it counts, so that it finds its cluster again after a restart even
-//! if nobody of those is left whom its settings name.
+//! The list is decided in the system shard's log (see `manager`). From there it spreads from node
+//! to node: each beat says which version its sender knows, and whoever knows a newer one tells it.
+//! A node writes it down, so that it finds its cluster again after a restart even if nobody of
+//! those is left whom its settings name.
 
 use alloc::string::ToString;
 use alloc::vec::Vec;

@@ -1,6 +1,7 @@
 //! What operators ask of the Lease Manager: each command is judged as a whole before anything
 //! changes, and an answer says why not.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 
@@ -28,7 +29,7 @@ enum Answer {
     /// A document.
     Text(String),
     /// A new state, to be written down.
-    Change(Control),
+    Change(Box<Control>),
     /// Nothing is to be changed.
     Done,
 }
@@ -48,7 +49,7 @@ impl Node {
                 self.world.sessions.answer(waiter, |reply| reply.bulk(text.as_bytes()));
             }
             Ok(Answer::Done) => self.world.sessions.answer(waiter, |reply| reply.ok()),
-            Ok(Answer::Change(control)) => self.propose_control(now, control, waiter),
+            Ok(Answer::Change(control)) => self.propose_control(now, *control, waiter),
             Err(text) => self.world.sessions.answer_error(waiter, &format!("ERR {text}")),
         }
     }
@@ -62,32 +63,32 @@ impl LeaseManager {
         command: &Command<'_>,
     ) -> Result<Answer, String> {
         let args = command.args.get(1..).unwrap_or_default();
-        match command.id {
-            CommandId::LeaseholdStatus => Ok(Answer::Text(self.status(now, place))),
-            CommandId::LeaseholdWhy => {
+        match Some(command.id) {
+            Some(CommandId::LeaseholdStatus) => Ok(Answer::Text(self.status(now, place))),
+            Some(CommandId::LeaseholdWhy) => {
                 let shard = self.shard(arg(args, 0))?;
                 let text = self.why(now, shard).ok_or_else(|| no_shard(shard))?;
                 Ok(Answer::Text(text))
             }
-            CommandId::LeaseholdDecisions => self.decisions(now, args),
-            CommandId::LeaseholdPlan => Ok(Answer::Text(self.plan(now))),
-            CommandId::LeaseholdPolicy => self.policy_command(args),
-            CommandId::LeaseholdPin => self.pin(now, args),
-            CommandId::LeaseholdUnpin => {
+            Some(CommandId::LeaseholdDecisions) => self.decisions(now, args),
+            Some(CommandId::LeaseholdPlan) => Ok(Answer::Text(self.plan(now))),
+            Some(CommandId::LeaseholdPolicy) => self.policy_command(args),
+            Some(CommandId::LeaseholdPin) => self.pin(now, args),
+            Some(CommandId::LeaseholdUnpin) => {
                 let shard = self.shard(arg(args, 0))?;
                 let mut control = self.control.clone();
                 let removed = control.pins.remove(&shard).is_some();
-                Ok(if removed { Answer::Change(control) } else { Answer::Done })
+                Ok(if removed { Answer::Change(Box::new(control)) } else { Answer::Done })
             }
-            CommandId::LeaseholdFreeze => {
+            Some(CommandId::LeaseholdFreeze) => {
                 let frozen = on_or_off(arg(args, 0))?;
                 let control = Control { frozen, ..self.control.clone() };
-                Ok(Answer::Change(control))
+                Ok(Answer::Change(Box::new(control)))
             }
-            CommandId::LeaseholdDrain => self.drain(now, args),
-            CommandId::LeaseholdJoin => self.join(args),
-            CommandId::LeaseholdRemove => self.remove(now, args),
-            _ => Err(format!("'{}' is no command for the manager", command.id.command().name)),
+            Some(CommandId::LeaseholdDrain) => self.drain(now, args),
+            Some(CommandId::LeaseholdJoin) => self.join(args),
+            Some(CommandId::LeaseholdRemove) => self.remove(now, args),
+            Some(_) | None => Err(format!("'{}' is no command for the manager", command.id.command().name)),
         }
     }
 
@@ -120,7 +121,7 @@ impl LeaseManager {
                 let policy = &mut control.policy;
                 policy.set(&name, number).map_err(|error| error.to_string())?;
                 policy.validate().map_err(|error| error.to_string())?;
-                Ok(Answer::Change(control))
+                Ok(Answer::Change(Box::new(control)))
             }
             _ => Err("LEASEHOLD POLICY takes nothing, or SET name value".into()),
         }
@@ -142,7 +143,7 @@ impl LeaseManager {
         self.judge(now, Wish::Pin(shard, Some(pin.clone())))?;
         let mut control = self.control.clone();
         control.pins.insert(shard, pin);
-        Ok(Answer::Change(control))
+        Ok(Answer::Change(Box::new(control)))
     }
 
     fn drain(&self, now: Now, args: &[&[u8]]) -> Result<Answer, String> {
@@ -168,7 +169,7 @@ impl LeaseManager {
             Duty::Full => control.duties.remove(&node),
             Duty::NoLeases | Duty::Leaving => control.duties.insert(node, duty),
         };
-        Ok(Answer::Change(control))
+        Ok(Answer::Change(Box::new(control)))
     }
 
     fn join(&self, args: &[&[u8]]) -> Result<Answer, String> {
@@ -219,7 +220,7 @@ impl LeaseManager {
         let mut control = self.control.clone();
         control.membership.put(member);
         control.membership.version += 1;
-        Ok(Answer::Change(control))
+        Ok(Answer::Change(Box::new(control)))
     }
 
     fn remove(&self, now: Now, args: &[&[u8]]) -> Result<Answer, String> {

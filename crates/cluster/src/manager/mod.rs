@@ -2,17 +2,17 @@
 //! best. The holder of the system shard's lease is the active manager.
 //!
 //! It decides nothing about leases by itself. What it wants goes to the shard's holder as an
-//! [`Order`](crate::Order) that names the lease epoch or the generation it is about, and the shard's
-//! own log decides. So a manager that is late, wrong, doubled or gone costs balance, never safety:
+//! [`Order`](crate::Order) that names the lease epoch or the generation it is about, and the
+//! shard's own log decides. So a manager that is late, wrong, doubled or gone costs balance, never safety:
 //! leases go on, and heirs help themselves.
 //!
 //! | part | what |
 //! |---|---|
-//! | `control` | what must outlive a manager: members, duties, pins, freeze, policy; in the system shard's data |
-//! | this file | the active manager: reports in, rounds of decisions out; made anew from `control` and reports |
+//! | `control` | what must outlive a manager: members, duties, pins, freeze, policy |
+//! | this file | the active manager: reports in, rounds of decisions out |
 //! | `commands` | what operators ask for |
 //! | `status` | what it knows, as JSON |
-//! | `node/managing.rs` | its place in the node's turn: when it begins and ends, rounds, reports, orders |
+//! | `node/managing.rs` | its place in a node's turn: beginning, rounds, reports, orders, end |
 //!
 //! The policy itself is the crate `placement`, a pure function of what is told here.
 

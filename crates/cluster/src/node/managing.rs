@@ -270,11 +270,11 @@ impl Node {
     }
 
     /// What became of a decision.
-    pub(super) fn on_decision_end(&mut self, now: Now, decision: DecisionId, end: OrderEnd) {
+    pub(super) fn on_decision_end(&mut self, now: Now, decision: DecisionId, end: &OrderEnd) {
         let Some(manager) = &mut self.managing.manager else { return };
         let outcome = match end {
             OrderEnd::Done(_) if manager.moves_replica(decision) => return,
-            OrderEnd::Done(epoch) => Outcome::Applied { epoch },
+            OrderEnd::Done(epoch) => Outcome::Applied { epoch: *epoch },
             OrderEnd::Stale(_) => Outcome::Stale,
             OrderEnd::Failed(_) => Outcome::Failed,
         };

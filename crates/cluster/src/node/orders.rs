@@ -234,7 +234,7 @@ impl Node {
             false
         });
         for (decision, end) in decided {
-            self.on_decision_end(now, decision, end);
+            self.on_decision_end(now, decision, &end);
         }
     }
 }

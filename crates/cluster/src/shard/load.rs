@@ -139,6 +139,9 @@ impl Default for Load {
     }
 }
 
+/// Things with the part of the requests that each has.
+type Shares<T> = Vec<(T, f64)>;
+
 impl Load {
     /// A read was served at once.
     #[inline]
@@ -257,7 +260,7 @@ impl Load {
 
     /// The slots and keys that are asked for most, with their shares of the requests. Older ones
     /// count less, by half with each call.
-    fn take_hot(&mut self) -> (Vec<(Slot, f64)>, Vec<(Box<[u8]>, f64)>) {
+    fn take_hot(&mut self) -> (Shares<Slot>, Shares<Box<[u8]>>) {
         let Some(hot) = &mut self.hot else { return (Vec::new(), Vec::new()) };
         let slots = hot.slots.certain(HOT_SHARE_MIN);
         let slots = slots.into_iter().take(HOT_MAX).map(|(slot, share)| (*slot, share)).collect();
