@@ -277,10 +277,7 @@ fn decode_fields(from: &mut Take<'_>) -> Result<Message, CodecError> {
             slot: slot(from)?,
         },
         6 => decode_forward(from)?,
-        7 => Message::ForwardReply {
-            request: from.u64()?,
-            outcome: take_forward_outcome(from)?,
-        },
+        7 => Message::ForwardReply { request: from.u64()?, outcome: take_forward_outcome(from)? },
         8 => Message::Route {
             shard: ShardId(from.u32()?),
             range: SlotRange::new(slot(from)?, slot(from)?)
@@ -294,10 +291,7 @@ fn decode_fields(from: &mut Take<'_>) -> Result<Message, CodecError> {
             shard: ShardId(from.u32()?),
             order: take_order(from)?,
         },
-        10 => Message::OrderReply {
-            number: from.u64()?,
-            outcome: take_order_outcome(from)?,
-        },
+        10 => Message::OrderReply { number: from.u64()?, outcome: take_order_outcome(from)? },
         11 => Message::TopologyClient { host: text(from)?, library: text(from)? },
         12 => Message::AskRelease { shard: ShardId(from.u32()?), term: Term(from.u64()?) },
         13 => Message::Release { shard: ShardId(from.u32()?), term: Term(from.u64()?) },

@@ -88,7 +88,9 @@ impl LeaseManager {
             Some(CommandId::LeaseholdDrain) => self.drain(now, args),
             Some(CommandId::LeaseholdJoin) => self.join(args),
             Some(CommandId::LeaseholdRemove) => self.remove(now, args),
-            Some(_) | None => Err(format!("'{}' is no command for the manager", command.id.command().name)),
+            Some(_) | None => {
+                Err(format!("'{}' is no command for the manager", command.id.command().name))
+            }
         }
     }
 

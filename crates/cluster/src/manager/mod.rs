@@ -3,8 +3,8 @@
 //!
 //! It decides nothing about leases by itself. What it wants goes to the shard's holder as an
 //! [`Order`](crate::Order) that names the lease epoch or the generation it is about, and the
-//! shard's own log decides. So a manager that is late, wrong, doubled or gone costs balance, never safety:
-//! leases go on, and heirs help themselves.
+//! shard's own log decides. So a manager that is late, wrong, doubled or gone costs balance, never
+//! safety: leases go on, and heirs help themselves.
 //!
 //! | part | what |
 //! |---|---|

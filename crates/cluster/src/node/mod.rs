@@ -24,7 +24,7 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::time::Duration;
 
-use types::{Incarnation, LeaseEpoch, Monotonic, NodeId, Now, SessionId, ShardId};
+use types::{Incarnation, LeaseEpoch, Monotonic, NodeId, Now, SessionId, ShardId, Term};
 
 use crate::founding::{Founding, Remembered};
 use crate::frontend::Frontend;
@@ -369,13 +369,12 @@ impl Node {
         }
         match message {
             Message::Beat { epoch, incarnation, sequence, introduction } => {
-                if !self.on_introduction(now, from, incarnation, introduction) {
-                    return;
+                if self.on_introduction(now, from, incarnation, introduction) {
+                    let support = &mut self.world.support;
+                    let answer = support.on_beat(now.monotonic, from, epoch, incarnation, sequence);
+                    let answer = answer.map(|answer| (from, answer));
+                    self.world.effects.messages.extend(answer);
                 }
-                let support = &mut self.world.support;
-                let answer = support.on_beat(now.monotonic, from, epoch, incarnation, sequence);
-                let answer = answer.map(|answer| (from, answer));
-                self.world.effects.messages.extend(answer);
             }
             Message::Promise { sequence, epoch, incarnation, duration_micros } => {
                 let fortification = Fortification { epoch, incarnation };
@@ -391,16 +390,7 @@ impl Node {
                     shard.on_message(env, from, message, fortified);
                 });
             }
-            Message::AskRelease { shard, term } => {
-                let leads = self
-                    .local(shard)
-                    .and_then(|at| self.shards.get(at))
-                    .is_some_and(|found| found.leads(term));
-                if !leads {
-                    let message = Message::Release { shard, term };
-                    self.world.effects.messages.push((from, message));
-                }
-            }
+            Message::AskRelease { shard, term } => self.on_ask_release(from, shard, term),
             Message::Release { shard, term } => {
                 self.with_shard(now, shard, |shard, env| shard.on_release(env, from, term));
             }
@@ -434,6 +424,14 @@ impl Node {
             Message::TopologyClient { host, library } => {
                 self.frontend.note_topology_client(now.monotonic, host, library);
             }
+        }
+    }
+
+    /// A follower asks whether this node still leads the shard in this term.
+    fn on_ask_release(&mut self, from: NodeId, shard: ShardId, term: Term) {
+        let found = self.local(shard).and_then(|at| self.shards.get(at));
+        if !found.is_some_and(|found| found.leads(term)) {
+            self.world.effects.messages.push((from, Message::Release { shard, term }));
         }
     }
 

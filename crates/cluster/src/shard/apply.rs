@@ -268,20 +268,8 @@ impl Shard {
                 if !self.reflects(*slot, index) {
                     return;
                 }
-                let data = &mut self.data;
-                let mut found = Vec::new();
-                let bytes_out = env.sessions.answer(waiter, |reply| {
-                    let before = reply.len();
-                    reply.array(commands.len());
-                    for command in commands {
-                        apply_command(data, *slot, command, context, &mut changes, reply);
-                        found.push((command.id, changes.take_lookups()));
-                    }
-                    reply.len() - before
-                });
-                for (id, lookups) in found.into_iter().filter(|_| ours) {
-                    env.sessions.stats.count_lookups(id, lookups);
-                }
+                let group = (*slot, commands.as_slice());
+                let bytes_out = self.apply_group(env, ours, group, waiter, context, &mut changes);
                 self.places.changed(*slot, index);
                 bytes_out
             }
@@ -308,6 +296,33 @@ impl Shard {
         if !self.watches.is_empty() {
             self.watches.touch(changes.keys());
         }
+    }
+
+    /// Runs the commands of a transaction. Says how long the reply is.
+    fn apply_group(
+        &mut self,
+        env: &mut Env<'_>,
+        ours: bool,
+        (slot, commands): (Slot, &[Command<'_>]),
+        waiter: Waiter,
+        context: &Context,
+        changes: &mut Changes,
+    ) -> usize {
+        let data = &mut self.data;
+        let mut found = Vec::new();
+        let bytes_out = env.sessions.answer(waiter, |reply| {
+            let before = reply.len();
+            reply.array(commands.len());
+            for command in commands {
+                apply_command(data, slot, command, context, changes, reply);
+                found.push((command.id, changes.take_lookups()));
+            }
+            reply.len() - before
+        });
+        for (id, lookups) in found.into_iter().filter(|_| ours) {
+            env.sessions.stats.count_lookups(id, lookups);
+        }
+        bytes_out
     }
 
     /// Removes all keys.

@@ -479,7 +479,7 @@ mod tests {
     #[test]
     fn a_hot_key_is_found_by_sampling_and_a_long_one_is_cut() {
         let mut load = Load::default();
-        let long = vec![b'k'; 100];
+        let long = [b'k'; 100];
         let slot = |number| Slot::new(number).expect("a slot");
         for n in 0..10_000u32 {
             let cold = [b'c', n as u8, (n >> 8) as u8];

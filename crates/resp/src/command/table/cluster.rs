@@ -170,7 +170,8 @@ pub(super) static COMMANDS: &[Command] = &[
                 .tips(&["nondeterministic_output"])
                 .runs(Handler::Cluster, Id::LeaseholdDecisions),
             command("leasehold|drain", "0.1.0")
-                .about("Let all leases leave a node, or let them come again", "O(N) where N is the number of shards")
+                .about("Let all leases leave a node, or let them come again",
+                    "O(N) where N is the number of shards")
                 .takes(-3, &[F::ADMIN, F::STALE, F::NOSCRIPT, F::NO_MULTI], &[])
                 .runs(Handler::Cluster, Id::LeaseholdDrain),
             command("leasehold|freeze", "0.1.0")
