@@ -82,9 +82,9 @@ fn writes_that_gather_while_the_disk_is_busy_queue() {
     driver.node.settle(driver.now, &mut outputs);
     driver.now.monotonic = driver.now.monotonic + Duration::from_millis(30);
     driver.now.wall.0 += 30;
-    let writes = outputs.iter().filter_map(|output| match output {
-        Output::Persist { write, .. } => Some(*write),
-        _ => None,
+    let writes = outputs.iter().filter_map(|output| {
+        let Output::Persist { write, .. } = output else { return None };
+        Some(*write)
     });
     let (write, segment) = (writes.last().expect("it was written"), SegmentId(1));
     driver.node.step(driver.now, Input::Persisted { write, segment, oldest: segment });
