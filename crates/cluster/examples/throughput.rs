@@ -1,7 +1,9 @@
 //! What the core alone costs: three nodes in one thread, a network and disks that take no time.
 //!
-//! `cargo run --release -p cluster --example throughput -- [pipeline] [connections] [shards]`
-//! prints nanoseconds of one core for each SET and each GET, all three replicas together.
+//! `cargo run --release -p cluster --example throughput -- [pipeline] [connections] [shards]
+//! [requests]` prints nanoseconds of one core for each SET and each GET, all three replicas
+//! together. With few requests, under `valgrind --tool=callgrind`, it counts instructions, which
+//! other work on the machine doesn't disturb.
 #![allow(clippy::print_stdout, missing_docs)]
 
 #[path = "../tests/support/mod.rs"]
@@ -34,7 +36,7 @@ fn main() {
     let value = [b'x'; 100];
     let mut replies = Vec::new();
     for command in ["SET", "GET"] {
-        let rounds = 1_000_000 / (pipeline * connections);
+        let rounds = argument(4, 1_000_000) / (pipeline * connections);
         let begun = Instant::now();
         let mut keys = 0u64;
         let mut answered = 0usize;

@@ -116,8 +116,8 @@ mod tests {
             for _ in 0..5000 {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 // Spread evenly over the orders of magnitude.
-                let nanos =
-                    (state >> 20) & ((1u64 << ((state >> 8 & 0xff) % u64::from(spread))) - 1);
+                let bits = (state >> 8 & 0xff) % u64::from(spread);
+                let nanos = (state >> 20) & ((1u64 << bits) - 1);
                 histogram.record(Duration::from_nanos(nanos));
                 all.push(nanos);
             }

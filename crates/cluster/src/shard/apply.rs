@@ -22,9 +22,6 @@ use crate::raft_group::Committed;
 use crate::record::Goal;
 use crate::session::Waiter;
 
-/// Bytes of an acknowledgement.
-const OK_BYTES: usize = b"+OK\r\n".len();
-
 impl Shard {
     /// Applies one committed entry.
     pub(super) fn apply(&mut self, env: &mut Env<'_>, committed: &Committed) {
@@ -275,8 +272,7 @@ impl Shard {
             }
             Operation::Flush => {
                 self.flush(index);
-                env.sessions.answer(waiter, |reply| reply.ok());
-                OK_BYTES
+                env.sessions.answer(waiter, put_ok)
             }
             Operation::Watch { .. }
             | Operation::Unwatch
@@ -285,12 +281,10 @@ impl Shard {
                 unreachable!("watches and questions are never proposed")
             }
         };
-        match (ours, waiter) {
-            (false, _) => self.load.note_followed(),
-            (true, Waiter::Nobody) => {}
-            (true, Waiter::Client { .. } | Waiter::Peer { .. } | Waiter::Gather { .. }) => {
-                self.load.note_applied(bytes_out);
-            }
+        if !ours {
+            self.load.note_followed();
+        } else if waiter != Waiter::Nobody {
+            self.load.note_applied(bytes_out);
         }
         env.sessions.describe_slow(waiter, || show_operation(operation));
         if !self.watches.is_empty() {
@@ -380,8 +374,7 @@ impl Shard {
             }
             Operation::Watch { keys, .. } => {
                 self.watches.add(request.watcher, &keys);
-                env.sessions.answer(request.waiter, |reply| reply.ok());
-                OK_BYTES
+                env.sessions.answer(request.waiter, put_ok)
             }
             Operation::Survey(survey) => self.survey(env, survey, request.waiter),
             Operation::Group { .. }
@@ -418,6 +411,13 @@ impl Shard {
             reply.len() - before
         })
     }
+}
+
+/// Acknowledges, and says in how many bytes.
+fn put_ok(reply: &mut Reply<'_>) -> usize {
+    let before = reply.len();
+    reply.ok();
+    reply.len() - before
 }
 
 /// Runs one command of an entry.

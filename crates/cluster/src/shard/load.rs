@@ -118,6 +118,13 @@ struct Hot {
     keys: Frequent<HotKey>,
 }
 
+/// The slots and keys that are asked for most, with their shares of the requests.
+#[derive(Debug, Default)]
+struct Hottest {
+    slots: Vec<(Slot, f64)>,
+    keys: Vec<(Box<[u8]>, f64)>,
+}
+
 /// A key, or as much of it as is reported.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct HotKey {
@@ -138,9 +145,6 @@ impl Default for Load {
         }
     }
 }
-
-/// Things with the part of the requests that each has.
-type Shares<T> = Vec<(T, f64)>;
 
 impl Load {
     /// A read was served at once.
@@ -260,8 +264,8 @@ impl Load {
 
     /// The slots and keys that are asked for most, with their shares of the requests. Older ones
     /// count less, by half with each call.
-    fn take_hot(&mut self) -> (Shares<Slot>, Shares<Box<[u8]>>) {
-        let Some(hot) = &mut self.hot else { return (Vec::new(), Vec::new()) };
+    fn take_hot(&mut self) -> Hottest {
+        let Some(hot) = &mut self.hot else { return Hottest::default() };
         let slots = hot.slots.certain(HOT_SHARE_MIN);
         let slots = slots.into_iter().take(HOT_MAX).map(|(slot, share)| (*slot, share)).collect();
         let keys = hot.keys.certain(HOT_SHARE_MIN);
@@ -269,7 +273,7 @@ impl Load {
         let keys = keys.map(|(key, share)| (Box::from(key.bytes()), share)).collect();
         hot.slots.age();
         hot.keys.age();
-        (slots, keys)
+        Hottest { slots, keys }
     }
 
     /// The log ends here now.
@@ -316,7 +320,7 @@ impl Shard {
         seconds: f64,
     ) -> (Resources, Option<HeldShard>) {
         let window = self.load.take_window();
-        let (hot_slots, hot_keys) = self.load.take_hot();
+        let hot = self.load.take_hot();
         let replicas = self.group.replicas();
         let (voters, learners) = (replicas.voters(), replicas.learners());
         let others = voters.len() + learners.len();
@@ -344,8 +348,8 @@ impl Shard {
             queue: percentiles(&window.queue),
             origins: origins.collect(),
             // A range that was cut may have left some behind.
-            hot_slots: hot_slots.into_iter().filter(|it| self.range.contains(it.0)).collect(),
-            hot_keys,
+            hot_slots: hot.slots.into_iter().filter(|it| self.range.contains(it.0)).collect(),
+            hot_keys: hot.keys,
             followers,
             voters,
             learners,
@@ -490,7 +494,7 @@ mod tests {
             };
             load.sample(|| Some((at, Some(key))));
         }
-        let (slots, keys) = load.take_hot();
+        let Hottest { slots, keys } = load.take_hot();
         assert!(slots.len() <= HOT_MAX && keys.len() <= HOT_MAX);
         let mut cut = vec![b'k'; HOT_KEY_BYTES_MAX - 3];
         cut.extend_from_slice(CUT);
