@@ -22,6 +22,7 @@ mod peer_link;
 mod peer_transport;
 mod process_stats;
 mod resolver;
+mod resp_client;
 mod signals;
 mod socket;
 
