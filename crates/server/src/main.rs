@@ -14,6 +14,7 @@ mod data_directory;
 mod event_loop;
 mod events;
 mod exit;
+mod http;
 mod log_thread;
 mod output_buffer;
 mod peer_frame;
@@ -25,6 +26,7 @@ mod resolver;
 mod resp_client;
 mod signals;
 mod socket;
+mod zone;
 
 use std::process::ExitCode;
 

@@ -68,10 +68,9 @@ impl Connection {
                 };
                 CommandError::new(format!("{} says: {text}{hint}", self.address))
             }
-            AskError::NoAnswer(error) => CommandError::new(format!(
-                "no answer from the node at {}: {error}",
-                self.address
-            )),
+            AskError::NoAnswer(error) => {
+                CommandError::new(format!("no answer from the node at {}: {error}", self.address))
+            }
         })
     }
 

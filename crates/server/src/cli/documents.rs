@@ -59,7 +59,6 @@ pub(super) struct ShardStatus {
     pub(super) first_slot: u64,
     pub(super) last_slot: u64,
     pub(super) holder: Option<u64>,
-    pub(super) epoch: u64,
     pub(super) replicas: Vec<u64>,
     pub(super) load: f64,
     pub(super) reads: f64,
@@ -94,11 +93,6 @@ impl Status {
             nodes: list(&document["nodes"]).iter().map(NodeStatus::read).collect(),
             shards: list(&document["shards"]).iter().map(ShardStatus::read).collect(),
         })
-    }
-
-    /// The node of this number.
-    pub(super) fn node(&self, node: u64) -> Option<&NodeStatus> {
-        self.nodes.iter().find(|it| it.node == node)
     }
 }
 
@@ -141,7 +135,6 @@ impl ShardStatus {
             first_slot: count(&it["first_slot"]),
             last_slot: count(&it["last_slot"]),
             holder: it["holder"].as_u64(),
-            epoch: count(&it["epoch"]),
             replicas: list(&it["replicas"]).iter().filter_map(Value::as_u64).collect(),
             load: number(&it["load"]),
             reads: number(&it["reads"]),
