@@ -224,13 +224,13 @@ mod tests {
     #[test]
     fn decisions_are_lines_for_people() {
         let expected = "\
-21:25:01Z  d38  s16  lease - -> n4: nobody holds the shard any more (n4 at 20%, mean 45%); failed
-21:25:02Z  d39  s1  lease n2 -> n1: the holder is clearly above the mean \
+21:31:41Z  d38  s16  lease - -> n4: nobody holds the shard any more (n4 at 20%, mean 45%); failed
+21:31:42Z  d39  s1  lease n2 -> n1: the holder is clearly above the mean \
                         (n2 at 71%, n1 at 28%, mean 46%); applied; gained +0.391 of +0.431
-21:25:20Z  d40  s3  heirs n1 n3: another order of heirs spreads the load better; applied
-21:25:35Z  d41  s9  replica n4 -> n1: the shard has too few living replicas \
+21:32:00Z  d40  s3  heirs n1 n3: another order of heirs spreads the load better; applied
+21:32:15Z  d41  s9  replica n4 -> n1: the shard has too few living replicas \
                         (n1 at 30%, mean 47%); timed-out
-21:25:53Z  d42  s5  lease n2 -> n1: the holder is near its limits \
+21:32:33Z  d42  s5  lease n2 -> n1: the holder is near its limits \
                         (n2 at 93%, n1 at 31%, mean 49%); under way
 ";
         assert_eq!(News::default().take(RECORDED, false).expect("is valid"), expected);

@@ -70,9 +70,7 @@ Try it:
   simulate   play a policy against generated or recorded load
 
 Options:
-{options}
-
-{after-help}";
+{options}{after-help}";
 
 const EXAMPLES: &str = "\
 Examples:

@@ -154,9 +154,9 @@ fn left(status: &Status, node: &str, goal: Goal) -> Option<String> {
     let node = status.nodes.iter().find(|it| it.node.to_string() == node)?;
     match (goal, node.leases) {
         (Goal::NoLeases, 0) => None,
-        (Goal::NoLeases, leases) => Some(format!("{leases} leases left")),
+        (Goal::NoLeases, leases) => Some(format!("leases left: {leases}")),
         (Goal::Gone, leases) => {
-            Some(format!("{leases} leases and {} replicas left", node.replicas))
+            Some(format!("leases left: {leases}, replicas left: {}", node.replicas))
         }
     }
 }
@@ -231,7 +231,8 @@ fn next_step(member: &Member, status: &Status) -> String {
          \x20   --set listen=0.0.0.0 --set peer_listen=0.0.0.0 \\\n\
          \x20   --set 'members={member},{seeds}'\n\n\
          It needs itself and one node that is a member already in `members`, the cluster's \
-         password in LEASEHOLD_PASSWORD if there is one,\nand an empty directory. \
+         password in LEASEHOLD_PASSWORD if there is one,\n\
+         and an empty directory. \
          `leasehold nodes` shows it when it has reported; it gets replicas by and by.\n"
     )
 }
@@ -304,7 +305,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].starts_with("node  name  address        role     state"), "{text}");
         assert!(lines[2].contains("urgent") && lines[2].contains("[######### ] 93%"), "{text}");
-        assert!(lines[4].contains("down for 74s") && lines[4].ends_with("-       0       0"));
+        assert!(lines[4].contains("down for 74s") && lines[4].ends_with("-      0       0"));
         assert_eq!(lines[6], "Lease Manager: n1 (epoch 5, for 12m). Mean use 49%.");
         let frozen = Status { frozen: true, manager: None, ..recorded() };
         assert!(summary(&frozen).contains("none") && summary(&frozen).contains("freeze --off"));
@@ -313,10 +314,10 @@ mod tests {
     #[test]
     fn waiting_ends_when_nothing_is_left() {
         let status = recorded();
-        assert_eq!(left(&status, "3", Goal::NoLeases).as_deref(), Some("2 leases left"));
+        assert_eq!(left(&status, "3", Goal::NoLeases).as_deref(), Some("leases left: 2"));
         assert_eq!(left(&status, "4", Goal::NoLeases), None);
         let gone = left(&status, "3", Goal::Gone);
-        assert_eq!(gone.as_deref(), Some("2 leases and 16 replicas left"));
+        assert_eq!(gone.as_deref(), Some("leases left: 2, replicas left: 16"));
         assert_eq!(left(&status, "9", Goal::Gone), None);
     }
 

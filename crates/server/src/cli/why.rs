@@ -134,7 +134,7 @@ Bids now, best first
   n2    -       -       -       -          is where the shard came from a moment ago
 
 Last decisions
-  21:25:02Z  d39  s1  lease n2 -> n1: the holder is clearly above the mean \
+  21:31:42Z  d39  s1  lease n2 -> n1: the holder is clearly above the mean \
                         (n2 at 71%, n1 at 28%, mean 46%); applied; gained +0.391 of +0.431
 ";
         assert_eq!(explain(&why.expect("is valid")), expected);

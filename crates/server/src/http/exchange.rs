@@ -125,10 +125,12 @@ pub(super) fn read(stream: &TcpStream) -> Result<Option<Request>, Problem> {
             Ok(count) => bytes.extend_from_slice(&chunk[..count]),
             Err(_) => return Err(Problem::new(408, "the request did not arrive in time")),
         }
-        if let Some(parsed) = parse_head(&bytes)? {
+        let parsed = parse_head(&bytes)?;
+        let head = parsed.as_ref().map_or(bytes.len(), |(_, _, head, _)| *head);
+        if let Some(parsed) = parsed.filter(|_| head <= HEAD_BYTES_MAX) {
             break parsed;
         }
-        if bytes.len() > HEAD_BYTES_MAX {
+        if head > HEAD_BYTES_MAX {
             let text = format!("the head of the request is longer than {HEAD_BYTES_MAX} bytes");
             return Err(Problem::new(431, text));
         }
