@@ -68,8 +68,11 @@ pub(super) fn run(arguments: &DecisionsArguments) -> Result<(), CommandError> {
         print("The Lease Manager has not decided anything yet.\n")?;
     }
     print(fresh)?;
+    if !arguments.follow {
+        return Ok(());
+    }
     let mut failures = 0;
-    while arguments.follow {
+    loop {
         thread::sleep(FOLLOW_INTERVAL);
         match ask(&arguments.node, FOLLOWED.max(arguments.count)) {
             Ok(text) => {
@@ -85,7 +88,6 @@ pub(super) fn run(arguments: &DecisionsArguments) -> Result<(), CommandError> {
             }
         }
     }
-    Ok(())
 }
 
 pub(super) fn plan(arguments: &PlanArguments) -> Result<(), CommandError> {

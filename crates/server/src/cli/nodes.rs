@@ -70,7 +70,7 @@ pub(super) struct DrainArguments {
     node: NodeArguments,
 }
 
-/// Take a node out of the cluster for good: its leases move, then its replicas are rebuilt elsewhere.
+/// Take a node out of the cluster for good: its leases move, then its replicas are rebuilt.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   leasehold remove 2 --wait    returns when node 2 is no member any more

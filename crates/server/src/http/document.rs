@@ -32,7 +32,7 @@ pub(super) fn openapi() -> Value {
         "openapi": "3.1.0",
         "info": {
             "title": "Leasehold",
-            "description": "Nodes, shards and leases of a Leasehold cluster, and its Lease Manager.",
+            "description": "Nodes, shards and leases of a cluster, and its Lease Manager.",
             "version": env!("CARGO_PKG_VERSION"),
         },
         "paths": paths,
@@ -66,12 +66,13 @@ fn operation(route: &Route) -> Value {
         let response = json!({"description": text, "content": error});
         responses.insert(status.to_string(), response);
     }
+    let open = route.access != Access::Cluster;
     let mut operation = json!({
         "operationId": name(route),
         "summary": route.summary,
         "parameters": parameters,
         "responses": responses,
-        "security": if route.access == Access::Cluster { json!([{"password": []}]) } else { json!([]) },
+        "security": if open { json!([]) } else { json!([{"password": []}]) },
     });
     if let Some(schema) = body_schema(route.body) {
         let content = json!({"application/json": {"schema": schema}});
@@ -82,15 +83,15 @@ fn operation(route: &Route) -> Value {
 
 /// Whether a route can answer so.
 fn applies(route: &Route, status: u16) -> bool {
+    let asks = route.access == Access::Cluster;
     let has_body = !matches!(route.body, Body::None);
     match status {
         400 => has_body || !route.query.is_empty() || route.path.contains("{id}"),
         404 => route.path.contains("{id}"),
         409 => route.method != "GET",
         413 | 415 => has_body,
-        401 | 503 | 504 => {
-            route.access == Access::Cluster || route.access == Access::Health && status == 503
-        }
+        401 | 504 => asks,
+        503 => asks || route.access == Access::Health,
         _ => status != 405,
     }
 }

@@ -55,9 +55,9 @@ fn play(mut stream: TcpStream, password: Option<&str>, log: &Mutex<Vec<String>>)
             let decoded = decoder.next(&received).expect("our client is right");
             received.drain(..decoded.consumed);
             let Some(resp::Value::Array(words)) = decoded.value else { break };
-            let words = words.iter().map(|word| match word {
-                resp::Value::Bulk(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-                other => panic!("{other:?}"),
+            let words = words.iter().map(|word| {
+                let resp::Value::Bulk(bytes) = word else { panic!("{word:?}") };
+                String::from_utf8_lossy(bytes).into_owned()
             });
             let words: Vec<String> = words.collect();
             let line = words.join(" ");

@@ -10,6 +10,7 @@ mod bad_starts;
 mod command_line;
 mod commands;
 mod faults;
+mod http_api;
 mod idle;
 mod other_clients;
 mod restarts;

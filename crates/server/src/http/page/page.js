@@ -210,7 +210,8 @@ function drawBids(bids) {
       if (!["node", "total", "unfit"].includes(name) && !terms.includes(name)) terms.push(name);
     }
   }
-  const head = make("tr", "", ...["node", "total", ...terms].map((it) => make("th", "", it)));
+  const head = make("tr", "", make("th", "", "node"),
+    ...["total", ...terms].map((it) => make("th", "number", it)));
   const rows = bids.map((bid) => {
     const row = make("tr", "", make("td", "", node(bid.node)));
     if (bid.unfit) {
