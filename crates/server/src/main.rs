@@ -14,6 +14,7 @@ mod data_directory;
 mod event_loop;
 mod events;
 mod exit;
+mod http;
 mod log_thread;
 mod output_buffer;
 mod peer_frame;
@@ -23,9 +24,11 @@ mod peer_roster;
 mod peer_transport;
 mod process_stats;
 mod resolver;
+mod resp_client;
 mod round_trips;
 mod signals;
 mod socket;
+mod zone;
 
 use std::process::ExitCode;
 

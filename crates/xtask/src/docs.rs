@@ -15,7 +15,7 @@ struct Page {
     printed_by: &'static [&'static str],
 }
 
-const PAGES: [Page; 2] = [
+const PAGES: [Page; 3] = [
     Page {
         path: "docs/commands.md",
         printed_by: &["run", "--quiet", "-p", "resp", "--example", "commands_markdown"],
@@ -32,6 +32,19 @@ const PAGES: [Page; 2] = [
             "--",
             "settings",
             "--markdown",
+        ],
+    },
+    Page {
+        path: "docs/http-api.md",
+        printed_by: &[
+            "run",
+            "--quiet",
+            "--release",
+            "-p",
+            "leasehold",
+            "--",
+            "settings",
+            "--http-api",
         ],
     },
 ];

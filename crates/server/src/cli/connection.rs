@@ -1,13 +1,12 @@
 //! A connection to a node, for commands that ask it something: blocking and simple.
 
-use std::io::{Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use clap::Args;
-use resp::{Decoder, ReplyLimits, Value, encode_request};
+use resp::Value;
 
 use super::CommandError;
+use crate::resp_client::{AskError, RespClient};
 
 /// How long connecting, and each answer, may take.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
@@ -32,25 +31,22 @@ impl NodeArguments {
 
 /// A connection over which requests are asked one by one.
 pub(super) struct Connection {
-    stream: TcpStream,
+    client: RespClient,
     address: String,
-    decoder: Decoder,
-    received: Vec<u8>,
 }
 
 impl Connection {
     /// Connects and gives the password, if there is one.
     pub(super) fn open(node: &NodeArguments) -> Result<Self, CommandError> {
         let address = node.address().to_owned();
-        let stream = connect(&address).map_err(|error| {
+        let client = RespClient::connect(&address, ANSWER_TIME).map_err(|error| {
             CommandError::new(format!(
                 "cannot connect to the node at {address}: {error}.\n\
                  Is it running? Name another one with --url HOST:PORT; `leasehold dev` starts \
                  three on this machine."
             ))
         })?;
-        let decoder = Decoder::new(ReplyLimits::default());
-        let mut connection = Self { stream, address, decoder, received: Vec::new() };
+        let mut connection = Self { client, address };
         let password = node.password.clone().or_else(|| std::env::var("LEASEHOLD_PASSWORD").ok());
         if let Some(password) = password {
             connection.ask(&["AUTH", &password])?;
@@ -60,51 +56,45 @@ impl Connection {
 
     /// Sends a request and waits for the answer. An error reply is an error.
     pub(super) fn ask(&mut self, args: &[&str]) -> Result<Value, CommandError> {
-        let mut request = Vec::new();
-        encode_request(args, &mut request);
-        let answer = self.stream.write_all(&request).and_then(|()| self.read_reply());
-        match answer {
-            Ok(Value::Error(text)) => {
-                let hint = if text.starts_with("NOAUTH") { "\nGive --password." } else { "" };
-                Err(CommandError::new(format!("{} says: {text}{hint}", self.address)))
+        self.client.ask(args).map_err(|error| match error {
+            AskError::Refused(text) => {
+                let hint = match text.split(' ').next() {
+                    Some("NOAUTH") => "\nGive --password.",
+                    Some("CLUSTERDOWN") => {
+                        "\nNo Lease Manager answers now. Keys are served and dead holders \
+                         replaced without it; start the nodes that are down, then ask again."
+                    }
+                    Some(_) | None => "",
+                };
+                CommandError::new(format!("{} says: {text}{hint}", self.address))
             }
-            Ok(value) => Ok(value),
-            Err(error) => Err(CommandError::new(format!(
-                "no answer from the node at {}: {error}",
-                self.address
+            AskError::NoAnswer(error) => {
+                CommandError::new(format!("no answer from the node at {}: {error}", self.address))
+            }
+        })
+    }
+
+    /// Asks for a text, such as a document of the Lease Manager.
+    pub(super) fn ask_text(&mut self, args: &[&str]) -> Result<String, CommandError> {
+        match self.ask(args)? {
+            Value::Bulk(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+            Value::Simple(text) => Ok(text),
+            Value::Error(_)
+            | Value::Integer(_)
+            | Value::Null
+            | Value::Boolean(_)
+            | Value::Double(_)
+            | Value::BigNumber(_)
+            | Value::Array(_)
+            | Value::Map(_)
+            | Value::Set(_)
+            | Value::Push(_) => Err(CommandError::new(format!(
+                "the answer of the node at {} to {} is no text; is it of another version?",
+                self.address,
+                args.join(" ")
             ))),
         }
     }
-
-    fn read_reply(&mut self) -> std::io::Result<Value> {
-        let mut chunk = [0; 16 << 10];
-        loop {
-            let decoded = self.decoder.next(&self.received).map_err(std::io::Error::other)?;
-            self.received.drain(..decoded.consumed);
-            if let Some(value) = decoded.value {
-                return Ok(value);
-            }
-            match self.stream.read(&mut chunk)? {
-                0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
-                count => self.received.extend_from_slice(&chunk[..count]),
-            }
-        }
-    }
-}
-
-fn connect(address: &str) -> std::io::Result<TcpStream> {
-    let mut failure = std::io::Error::other("the name has no address");
-    for address in address.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, ANSWER_TIME) {
-            Ok(stream) => {
-                stream.set_read_timeout(Some(ANSWER_TIME))?;
-                stream.set_nodelay(true)?;
-                return Ok(stream);
-            }
-            Err(error) => failure = error,
-        }
-    }
-    Err(failure)
 }
 
 /// A reply that holds pairs, whichever version of the protocol it came in.

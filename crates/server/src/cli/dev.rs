@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use types::limits::{NODES_MAX, SHARDS_MAX};
 
 use super::connection::NodeArguments;
-use super::dev_cluster::{DevCluster, DevNode};
+use super::dev_cluster::{DevCluster, DevNode, HTTP_PORT_STEP};
 use super::{CommandError, print, shards};
 use crate::clock;
 
@@ -42,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 A node that joins later is started by hand, beside the three of `leasehold dev`:
   leasehold start --node 4 --dir leasehold-dev/joined-4 --set cluster=leasehold-dev \\
       --members 4=127.0.0.1:7004:17004,1=127.0.0.1:7001:17001
-  redis-cli -p 7001 LEASEHOLD JOIN 4=127.0.0.1:7004:17004
+  leasehold join 4=127.0.0.1:7004:17004
 The second command lets it in; until then the others refuse it and it goes on asking.")]
 pub(super) struct DevArguments {
     /// How many nodes with data.
@@ -52,7 +52,8 @@ pub(super) struct DevArguments {
     /// do it.
     #[arg(long, default_value_t = 0, value_parser = value_parser!(u32).range(MANAGERS))]
     pub(super) managers: u32,
-    /// Port of the first node; the others follow. Nodes talk at the ports 10000 above.
+    /// Port of the first node; the others follow. Nodes talk at the ports 10000 above, the HTTP
+    /// API is at those 1000 above.
     #[arg(long, default_value_t = 7001, value_parser = value_parser!(u16).range(PORTS))]
     pub(super) port: u16,
     /// How many shards a new cluster is cut into.
@@ -149,6 +150,7 @@ fn welcome(arguments: &DevArguments, nodes: &[DevNode], waited: Duration) -> Str
         let _ = writeln!(text, "  node {number}  {address}  {pid:<12} {}", log.display());
     }
     let port = arguments.port;
+    let http = port + HTTP_PORT_STEP;
     let victim = nodes.last().and_then(DevNode::pid).unwrap_or_default();
     let (shard, target) = (1, nodes.len().min(2));
     let _ = write!(
@@ -160,6 +162,7 @@ Connect with any Redis client, to any node:
   python3 -c \"import redis; r = redis.RedisCluster(port={port}); r.set('a', 1); \
          print(r.get('a'))\"
 Look around:
+  http://127.0.0.1:{http}/ in a browser, or leasehold top --url 127.0.0.1:{port}
   leasehold shards --url 127.0.0.1:{port}
   leasehold transfer {shard} {target} --url 127.0.0.1:{port}
   leasehold bench --hosts 127.0.0.1:{port} --cluster

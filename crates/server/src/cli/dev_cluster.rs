@@ -24,6 +24,8 @@ use crate::config::{Config, Sources};
 const STOP_TIME: Duration = Duration::from_secs(8);
 /// A node that ends sooner after its start than this would only end again.
 const LIFE_MIN: Duration = Duration::from_secs(1);
+/// What is added to a node's port to get that of its HTTP API.
+pub(super) const HTTP_PORT_STEP: u16 = 1000;
 /// Lines of a node's log that are repeated when it ends.
 const LINES_SHOWN: usize = 4;
 
@@ -290,6 +292,9 @@ fn settings_file(
         lines.push(format!("    '{number}=127.0.0.1:{port}:{peer_port}{role}',"));
     }
     lines.push(String::from("]"));
+    if !arguments.set.iter().any(|setting| setting.starts_with("http_listen=")) {
+        lines.push(format!("http_listen = '127.0.0.1:{}'", node.port + HTTP_PORT_STEP));
+    }
     for setting in &arguments.set {
         let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
         if value.contains(|it: char| it == '\'' || it.is_control()) {
@@ -347,6 +352,8 @@ mod tests {
             assert_eq!(table["node"].as_integer(), Some(i64::from(node.number)));
             assert_eq!(table["members"].as_array().map(Vec::len), Some(5));
             assert_eq!(table["log_level"].as_str(), Some("debug"));
+            let http = format!("127.0.0.1:{}", node.port + 1000);
+            assert_eq!(table["http_listen"].as_str(), Some(http.as_str()));
         }
         assert_eq!(nodes[4].address(), "127.0.0.1:7104");
     }

@@ -7,7 +7,9 @@ use clap::Args;
 use resp::Value;
 
 use super::connection::{Connection, NodeArguments, json, pairs, text};
-use super::{CommandError, print};
+use super::documents::{ShardStatus, Status};
+use super::table::{Table, amount, micros, percent};
+use super::{CommandError, node_number, print, shard_number};
 
 /// The fields that a table shows if it is not to show them all.
 const USUAL_FIELDS: [&str; 12] = [
@@ -25,13 +27,15 @@ const USUAL_FIELDS: [&str; 12] = [
     "keys",
 ];
 
-/// Show each shard: its slots, its holder, its lease and how far its replicas are.
+/// Show each shard: its slots, its holder, its lease, its load and how far its replicas are.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   leasehold shards
   leasehold shards --url 10.0.0.1:7001 --json
 
-How far a replica is, is what the node that is asked knows of its own.")]
+How far a replica is, is what the node that is asked knows of its own. Load is what the Lease
+Manager knows: requests per second, the 99th percentile of the time in which they are served, and
+the part of its holder that the shard takes. Without a manager there are no such columns.")]
 pub(super) struct ShardsArguments {
     #[command(flatten)]
     node: NodeArguments,
@@ -59,10 +63,13 @@ pub(super) struct TransferArguments {
 }
 
 pub(super) fn list(arguments: &ShardsArguments) -> Result<(), CommandError> {
-    let reply = ask(&arguments.node)?;
+    let mut connection = Connection::open(&arguments.node)?;
+    let reply = connection.ask(&["LEASEHOLD", "SHARDS"])?;
     let rows = rows(&reply)?;
     if !arguments.json {
-        return print(table(&rows, arguments.wide));
+        // Who holds what is known without a Lease Manager; only the load isn't.
+        let status = Status::ask(&mut connection).ok();
+        return print(table(&rows, arguments.wide, status.as_ref()));
     }
     let object = |row: &Row<'_>| {
         let pairs = row.iter().map(|(name, value)| (Value::Simple(name.clone()), (*value).clone()));
@@ -73,16 +80,7 @@ pub(super) fn list(arguments: &ShardsArguments) -> Result<(), CommandError> {
 }
 
 pub(super) fn transfer(arguments: &TransferArguments) -> Result<(), CommandError> {
-    let number = |text: &str, prefix: char| {
-        let digits = text.strip_prefix(prefix).unwrap_or(text);
-        digits.parse::<u32>().map(|number| number.to_string()).map_err(|_| {
-            CommandError::new(format!(
-                "`{text}` is not a number; write: leasehold transfer SHARD NODE, for example \
-                 `leasehold transfer 3 2`"
-            ))
-        })
-    };
-    let (shard, target) = (number(&arguments.shard, 's')?, number(&arguments.target, 'n')?);
+    let (shard, target) = (shard_number(&arguments.shard)?, node_number(&arguments.target)?);
     let mut connection = Connection::open(&arguments.node)?;
     connection.ask(&["LEASEHOLD", "TRANSFER", &shard, &target])?;
     print(format_args!("Node {target} holds shard {shard}.\n"))
@@ -115,31 +113,48 @@ fn rows(reply: &Value) -> Result<Vec<Row<'_>>, CommandError> {
     })
 }
 
-/// Aligned columns under the names of the fields, in the order in which they first appear.
-fn table(rows: &[Row<'_>], wide: bool) -> String {
+/// What the Lease Manager adds to a row.
+const LOAD_COLUMNS: [&str; 5] = ["reads/s", "writes/s", "p99", "load", "pin"];
+
+/// Columns under the names of the fields, in the order in which they first appear; then the load.
+fn table(rows: &[Row<'_>], wide: bool, status: Option<&Status>) -> String {
     let mut names: Vec<&str> = Vec::new();
     for (name, _) in rows.iter().flatten() {
         if !names.contains(&name.as_str()) && (wide || USUAL_FIELDS.contains(&name.as_str())) {
             names.push(name);
         }
     }
-    let mut lines: Vec<Vec<String>> = vec![names.iter().map(|name| (*name).to_owned()).collect()];
+    let mut columns = names.clone();
+    if status.is_some() {
+        columns.extend(LOAD_COLUMNS);
+    }
+    let mut table = Table::new(&columns);
     for row in rows {
-        let cell = |name: &&str| {
+        let cell = |name: &str| {
             let value = row.iter().find(|(field, _)| field == name);
             value.map_or_else(|| String::from("-"), |(_, value)| text(value))
         };
-        lines.push(names.iter().map(cell).collect());
+        let mut cells: Vec<String> = names.iter().map(|name| cell(name)).collect();
+        if let Some(status) = status {
+            let number = cell("shard");
+            let number = number.strip_prefix('s').unwrap_or(&number);
+            let known = status.shards.iter().find(|it| it.shard.to_string() == number);
+            cells.extend(load(known));
+        }
+        table.row(cells);
     }
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
-    let widths: Vec<usize> = (0..names.len()).filter_map(width).collect();
-    let mut out = String::new();
-    for line in &lines {
-        let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        out.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-        out.push('\n');
-    }
-    out
+    table.text()
+}
+
+fn load(shard: Option<&ShardStatus>) -> [String; 5] {
+    let Some(shard) = shard else { return LOAD_COLUMNS.map(|_| String::from("-")) };
+    [
+        amount(shard.reads),
+        amount(shard.writes),
+        micros(shard.service_p99_us),
+        percent(shard.load),
+        shard.pin.clone().unwrap_or_else(|| String::from("-")),
+    ]
 }
 
 #[cfg(test)]
@@ -174,8 +189,17 @@ shard  holder  replicas  new
 1      12      1,2       -
 2      -       -         -
 ";
-        assert_eq!(table(&rows, true), expected);
-        assert_eq!(table(&rows, false), "shard  holder\n1      12\n2      -\n");
+        assert_eq!(table(&rows, true, None), expected);
+        assert_eq!(table(&rows, false, None), "shard  holder\n1      12\n2      -\n");
+        let status = include_str!("../../testdata/status.json");
+        let mut status = Status::parse(status).expect("the document is valid");
+        status.shards.truncate(1);
+        let expected = "\
+shard  holder  reads/s  writes/s  p99    load  pin
+1      12      760      114       571us  2%    -
+2      -       -        -         -      -     -
+";
+        assert_eq!(table(&rows, false, Some(&status)), expected);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::CommandError;
 use crate::config::{Config, Sources};
 use crate::event_loop::{self, EventLoop, Parts};
 use crate::log_thread::LogThread;
-use crate::{clock, data_directory};
+use crate::{clock, data_directory, http};
 
 /// File descriptors that are not clients': peers, log segments, standard streams.
 const RESERVED_FILES: u64 = 512;
@@ -111,6 +111,7 @@ fn serve(config: &Config) -> Result<(), CommandError> {
     let incarnation = opened.incarnation;
     let event_loop = EventLoop::new(config, Parts { node, incarnation, log, poll, waker })
         .map_err(|error| CommandError::configuration(&error))?;
+    http::start(config).map_err(|error| CommandError::configuration(&error))?;
     event_loop.run()?;
     Ok(())
 }

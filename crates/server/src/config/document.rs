@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use placement::{Policy, Setting as PolicySetting};
+
 use super::Config;
 use super::table::{SETTINGS, Setting, Topic};
 
@@ -50,7 +52,32 @@ pub(crate) fn markdown() -> String {
             );
         }
     }
+    text.push_str(POLICY_INTRODUCTION);
+    for (setting, default) in policy() {
+        let PolicySetting { name, unit, least, most, text: doc } = setting;
+        let _ = write!(
+            text,
+            "\n### `{name}`\n\n{}\n\n- Default: `{default}` ({unit})\n- Accepts: a number from \
+             {least} to {most}\n",
+            doc.trim()
+        );
+    }
     text
+}
+
+const POLICY_INTRODUCTION: &str = "
+## Lease Manager, changeable at run time with `leasehold policy`
+
+These are the cluster's, not a node's: they stand in no file and in no variable. `leasehold policy
+NAME VALUE` (or `LEASEHOLD POLICY SET`, or the HTTP API) changes one for all nodes at once, and the
+cluster remembers it. Times are in seconds. `leasehold simulate SCENARIO --set NAME=VALUE` shows
+what a change does before it is made.
+";
+
+/// The Lease Manager's settings with their defaults.
+fn policy() -> impl Iterator<Item = (&'static PolicySetting, f64)> {
+    let defaults: Vec<f64> = Policy::default().numbers().collect();
+    Policy::SETTINGS.iter().zip(defaults)
 }
 
 /// One setting, or all of them, for a terminal. `None` if there is no such setting.
@@ -64,6 +91,16 @@ pub(crate) fn explain(name: Option<&str>) -> Option<String> {
             setting.name,
             setting.doc,
             setting.variable()
+        );
+    }
+    let wanted = |it: &PolicySetting| name.is_none_or(|name| name == it.name);
+    for (setting, default) in policy().filter(|(setting, _)| wanted(setting)) {
+        let PolicySetting { name, unit, least, most, text: doc } = setting;
+        let _ = write!(
+            text,
+            "{name} (Lease Manager)\n    {}\n    default: `{default}` ({unit}); accepts: a number \
+             from {least} to {most}\n    change it with: leasehold policy {name} VALUE\n\n",
+            doc.trim()
         );
     }
     (!text.is_empty()).then_some(text)

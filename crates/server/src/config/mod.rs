@@ -9,7 +9,7 @@ mod value;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -38,6 +38,8 @@ pub(crate) struct Config {
     password: String,
     /// Whether clients of other machines are refused while there is no password.
     pub(crate) protected_mode: bool,
+    /// Where the HTTP API is served.
+    pub(crate) http_listen: Option<SocketAddr>,
     redirect: &'static str,
     beat_interval: Duration,
     support_duration: Duration,
@@ -97,6 +99,7 @@ impl Default for Config {
             peer_listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
             password: core.password,
             protected_mode: true,
+            http_listen: None,
             redirect: value::REDIRECTS[core.redirect as usize],
             beat_interval: core.beat_interval,
             support_duration: core.support_duration,

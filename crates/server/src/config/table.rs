@@ -167,6 +167,14 @@ pub(crate) const SETTINGS: &[Setting] = &[
         field: |config| Field::Flag(&mut config.protected_mode),
     },
     Setting {
+        name: "http_listen",
+        topic: Topic::Network,
+        doc: "The address and port of the HTTP API and its web page (docs/http-api.md). Empty: \
+              none. It has the cluster's password and `protected_mode`, and no encryption: beyond \
+              this machine, put a proxy with TLS before it.",
+        field: |config| Field::Socket(&mut config.http_listen),
+    },
+    Setting {
         name: "redirect",
         topic: Topic::Network,
         doc: "What a node does with a request for a shard that another node holds. `never`: \

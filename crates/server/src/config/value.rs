@@ -3,7 +3,7 @@
 //! One textual form for each type, the same in a file, in the environment and on the command
 //! line; what [`Field::show`] writes, [`Field::set`] reads back.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,6 +29,8 @@ pub(crate) enum Field<'a> {
     Secret(&'a mut String, usize),
     /// An address of this machine.
     Address(&'a mut IpAddr),
+    /// An address of this machine with a port, or nothing.
+    Socket(&'a mut Option<SocketAddr>),
     /// A file or directory.
     Path(&'a mut PathBuf),
     /// The nodes of the cluster.
@@ -64,6 +66,14 @@ impl Field<'_> {
                 fits.then(|| text.clone_into(place))
             }
             Self::Address(place) => text.parse().ok().map(|it| **place = it),
+            Self::Socket(place) if text.is_empty() => {
+                **place = None;
+                Some(())
+            }
+            Self::Socket(place) => {
+                let address: Option<SocketAddr> = text.parse().ok();
+                address.filter(|it| it.port() > 0).map(|it| **place = Some(it))
+            }
             Self::Path(place) => (!text.is_empty()).then(|| **place = PathBuf::from(text)),
             Self::Members(place) => return parse_members(text).map(|it| **place = it),
         };
@@ -82,6 +92,7 @@ impl Field<'_> {
             Self::Secret(value, _) if value.is_empty() => String::new(),
             Self::Secret(..) => String::from("(hidden)"),
             Self::Address(value) => value.to_string(),
+            Self::Socket(value) => value.map(|it| it.to_string()).unwrap_or_default(),
             Self::Path(value) => value.display().to_string(),
             Self::Members(value) => show_members(value),
         }
@@ -108,6 +119,9 @@ impl Field<'_> {
             }
             Self::Secret(_, most) => format!("text of at most {most} bytes in one line"),
             Self::Address(_) => String::from("an IP address of this machine, such as 0.0.0.0"),
+            Self::Socket(_) => String::from(
+                "an IP address of this machine with a port, such as 127.0.0.1:8001, or empty",
+            ),
             Self::Path(_) => String::from("a path"),
             Self::Members(_) => {
                 format!(

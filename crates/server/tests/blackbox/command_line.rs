@@ -8,13 +8,15 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Client, Directory, Plan, Program, bulk, leasehold, let_pass, ok, wait_until};
 
-/// A port from which on `dev` finds what it needs: three for clients, three for nodes 10000 above.
+/// A port from which on `dev` finds what it needs: three for clients, three for HTTP 1000 above,
+/// three for nodes 10000 above.
 /// All lie below those that the system hands out to others.
 fn dev_port() -> u16 {
     let first = 10_000 + u16::try_from(std::process::id() % 600).expect("it is small") * 20;
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    let all_free =
-        |port: &u16| (*port..port + 3).all(|port| is_free(port) && is_free(port + 10_000));
+    let all_free = |port: &u16| {
+        (*port..port + 3).all(|port| [0, 1000, 10_000].iter().all(|step| is_free(port + step)))
+    };
     (first..22_000).chain(10_000..first).find(all_free).expect("some ports are free")
 }
 

@@ -5,11 +5,13 @@
 //! time catch hangs. See `tests/README.md` for what each test covers.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "tests print what they measure")]
 
+mod administration;
 mod bad_clients;
 mod bad_starts;
 mod command_line;
 mod commands;
 mod faults;
+mod http_api;
 mod idle;
 mod other_clients;
 mod restarts;

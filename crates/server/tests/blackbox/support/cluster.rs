@@ -57,19 +57,21 @@ impl Plan {
         let directory = Directory::new();
         let host = own_loopback_address();
         // All are held at once, so that no two are the same.
-        let listeners: Vec<TcpListener> = (0..self.nodes * 2)
+        let listeners: Vec<TcpListener> = (0..self.nodes * 3)
             .map(|_| TcpListener::bind((host, 0)).expect("a loopback address has free ports"))
             .collect();
         let ports: Vec<u16> = listeners
             .iter()
             .map(|listener| listener.local_addr().expect("it is bound").port())
             .collect();
-        let members: Vec<String> = (ports.chunks_exact(2).zip(1..))
+        let members: Vec<String> = (ports.chunks_exact(3).zip(1..))
             .map(|(ports, number)| format!("{number}={host}:{}:{}", ports[0], ports[1]))
             .collect();
         let node = |(ports, number): (&[u16], u32)| {
+            let http = SocketAddr::new(host, ports[2]);
             let mut settings = vec![
                 format!("node={number}"),
+                format!("http_listen={http}"),
                 format!("members={}", members.join(",")),
                 format!("listen={host}"),
                 format!("peer_listen={host}"),
@@ -78,9 +80,10 @@ impl Plan {
                 String::from("disk_reserve=0"),
             ];
             settings.extend(self.settings.iter().cloned());
-            Node::new(number, SocketAddr::new(host, ports[0]), directory.path(), settings)
+            let addresses = [SocketAddr::new(host, ports[0]), http];
+            Node::new(number, addresses, directory.path(), settings)
         };
-        let nodes = ports.chunks_exact(2).zip(1..).map(node).collect();
+        let nodes = ports.chunks_exact(3).zip(1..).map(node).collect();
         Cluster { nodes, directory }
     }
 

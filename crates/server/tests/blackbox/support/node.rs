@@ -23,6 +23,8 @@ pub(crate) struct Node {
     pub(crate) number: u32,
     /// Where clients reach it.
     pub(crate) address: SocketAddr,
+    /// Where its HTTP API is.
+    pub(crate) http: SocketAddr,
     /// Its data directory.
     pub(crate) data: PathBuf,
     log: PathBuf,
@@ -34,13 +36,13 @@ pub(crate) struct Node {
 impl Node {
     pub(super) fn new(
         number: u32,
-        address: SocketAddr,
+        [address, http]: [SocketAddr; 2],
         directory: &Path,
         settings: Vec<String>,
     ) -> Self {
         let data = directory.join(format!("node-{number}"));
         let log = directory.join(format!("node-{number}.log"));
-        Self { number, address, data, log, settings, child: None, paused: false }
+        Self { number, address, http, data, log, settings, child: None, paused: false }
     }
 
     /// The command that starts it.

@@ -1,0 +1,220 @@
+//! The table of routes in words: OpenAPI for programs, `docs/http-api.md` for people.
+
+use std::fmt::Write;
+
+use serde_json::{Map, Value, json};
+
+use super::exchange::BODY_BYTES_MAX;
+use super::routes::{Access, Body, Field, Kind, ROUTES, Route};
+
+/// What a status means here; in the documentation and in OpenAPI alike.
+const STATUSES: [(u16, &str); 10] = [
+    (400, "the path, a parameter or the body is wrong; nothing was done"),
+    (401, "the cluster has a password and it was not given, or is another"),
+    (403, "protected mode, or an order from a page of another origin"),
+    (404, "there is no such path, node or shard"),
+    (405, "the path has other methods; `Allow` lists them"),
+    (409, "the Lease Manager refused the order; the text says why"),
+    (413, "the body is longer than 64 KiB"),
+    (415, "the body is not sent as `application/json`"),
+    (503, "no Lease Manager can be reached now, or the node does not answer"),
+    (504, "no answer in time; an order may have been taken"),
+];
+
+/// The API as an OpenAPI 3.1 document.
+pub(super) fn openapi() -> Value {
+    let mut paths = Map::new();
+    for route in ROUTES {
+        let path = paths.entry(route.path).or_insert_with(|| json!({}));
+        path[route.method.to_ascii_lowercase()] = operation(route);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Leasehold",
+            "description": "Nodes, shards and leases of a cluster, and its Lease Manager.",
+            "version": env!("CARGO_PKG_VERSION"),
+        },
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"password": {"type": "http", "scheme": "bearer"}},
+            "schemas": {"Error": {
+                "type": "object",
+                "properties": {"error": {"type": "string"}},
+                "required": ["error"],
+            }},
+        },
+    })
+}
+
+fn operation(route: &Route) -> Value {
+    let mut parameters: Vec<Value> = Vec::new();
+    if route.path.contains("{id}") {
+        let schema = json!({"type": "integer", "minimum": 0, "maximum": u32::MAX});
+        parameters.push(json!({"name": "id", "in": "path", "required": true, "schema": schema}));
+    }
+    parameters.extend(route.query.iter().map(|field| {
+        let (name, doc, schema) = (field.name, field.doc, schema(field));
+        json!({"name": name, "in": "query", "description": doc, "schema": schema})
+    }));
+    let (status, content_type) = route.success;
+    let mut responses = Map::new();
+    let content = json!({content_type: {}});
+    responses.insert(status.to_string(), json!({"description": "done", "content": content}));
+    let error = json!({"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}});
+    for (status, text) in STATUSES.iter().filter(|(status, _)| applies(route, *status)) {
+        let response = json!({"description": text, "content": error});
+        responses.insert(status.to_string(), response);
+    }
+    let open = route.access != Access::Cluster;
+    let mut operation = json!({
+        "operationId": name(route),
+        "summary": route.summary,
+        "parameters": parameters,
+        "responses": responses,
+        "security": if open { json!([]) } else { json!([{"password": []}]) },
+    });
+    if let Some(schema) = body_schema(route.body) {
+        let content = json!({"application/json": {"schema": schema}});
+        operation["requestBody"] = json!({"required": true, "content": content});
+    }
+    operation
+}
+
+/// Whether a route can answer so.
+fn applies(route: &Route, status: u16) -> bool {
+    let asks = route.access == Access::Cluster;
+    let has_body = !matches!(route.body, Body::None);
+    match status {
+        400 => has_body || !route.query.is_empty() || route.path.contains("{id}"),
+        404 => route.path.contains("{id}"),
+        409 => route.method != "GET",
+        413 | 415 => has_body,
+        401 | 504 => asks,
+        503 => asks || route.access == Access::Health,
+        _ => status != 405,
+    }
+}
+
+/// A name for programs that are made from the document: `put_shards_id_pin`.
+fn name(route: &Route) -> String {
+    let path = route.path.trim_start_matches("/v1").replace(['{', '}'], "");
+    let words = path.split(['/', '.']).filter(|word| !word.is_empty());
+    let mut name = route.method.to_ascii_lowercase();
+    for word in words {
+        name.push('_');
+        name.push_str(word);
+    }
+    name
+}
+
+fn body_schema(body: Body) -> Option<Value> {
+    match body {
+        Body::None => None,
+        Body::Numbers => Some(json!({
+            "type": "object",
+            "additionalProperties": {"type": "number"},
+            "minProperties": 1,
+        })),
+        Body::OneOf(fields) => {
+            let one = fields.iter().map(|field| {
+                let mut schema = schema(field);
+                schema["description"] = field.doc.into();
+                json!({
+                    "type": "object",
+                    "properties": {field.name: schema},
+                    "required": [field.name],
+                    "additionalProperties": false,
+                })
+            });
+            Some(json!({"oneOf": one.collect::<Vec<_>>()}))
+        }
+    }
+}
+
+fn schema(field: &Field) -> Value {
+    match field.kind {
+        Kind::Whole(least, most) => json!({"type": "integer", "minimum": least, "maximum": most}),
+        Kind::Text(most) => json!({"type": "string", "maxLength": most}),
+        Kind::Zone => json!({"type": "string", "examples": ["eu/a"]}),
+        Kind::Choice(words) => json!({"type": "string", "enum": words}),
+    }
+}
+
+const INTRODUCTION: &str = "\
+# HTTP API
+
+<!-- Made by `leasehold settings --http-api` from the table of routes; a test keeps it true. -->
+
+Each node serves it at the address of its setting `http_listen` (empty: not at all); `leasehold dev`
+serves it at the client port + 1000, so the first node's is http://127.0.0.1:8001/. Any node will
+do: what it doesn't know itself it asks the Lease Manager.
+
+`GET /` is a page for people: nodes, shards by load, decisions, and why a shard is where it is.
+`GET /openapi.json` is this document for programs.
+
+If the cluster has a password, send it as `Authorization: Bearer PASSWORD`. Without a password only
+the same machine is served, under its address, its name in `members` or `localhost`, unless
+`protected_mode` is off. There is no encryption: beyond one machine, put a proxy with TLS before it.
+
+Bodies are JSON with `Content-Type: application/json`. Orders answer `{\"ok\":true}`. Errors are
+`{\"error\":\"what happened, what it means, what to do\"}`:
+";
+
+/// The whole of `docs/http-api.md`.
+pub(crate) fn markdown() -> String {
+    let mut text = format!("{INTRODUCTION}\n| status | meaning |\n|---|---|\n");
+    // Writing to a string can't fail.
+    for (status, meaning) in STATUSES {
+        let _ = writeln!(text, "| {status} | {meaning} |");
+    }
+    let _ = write!(
+        text,
+        "\nA request's head may have 16 KiB, its body {} KiB, and it must arrive within 10 s. A \
+         connection carries one request.\n\nThe fields of the documents are described in \
+         [commands.md](commands.md) (`LEASEHOLD STATUS`, `WHY`, `DECISIONS`).\n",
+        BODY_BYTES_MAX >> 10
+    );
+    for route in ROUTES {
+        let Route { method, path, summary, .. } = route;
+        let _ = write!(text, "\n## `{method} {path}`\n\n{summary}\n\n");
+        let mut list = |field: &Field, place: &str| {
+            let (name, doc, kind) = (field.name, field.doc, expected(field.kind));
+            let _ = writeln!(text, "- {place} `{name}` ({kind}): {doc}");
+        };
+        route.query.iter().for_each(|field| list(field, "Parameter"));
+        match route.body {
+            Body::None => {}
+            Body::OneOf(fields) => fields.iter().for_each(|field| list(field, "Body")),
+            Body::Numbers => text.push_str(
+                "- Body: numbers under the settings' names, which \
+                 [configuration.md](configuration.md) explains.\n",
+            ),
+        }
+        let (status, content_type) = route.success;
+        let _ = writeln!(text, "- Answer: {status}, `{content_type}`");
+        if !matches!(route.body, Body::None) {
+            let path = path.replace("{id}", "7");
+            let _ = write!(
+                text,
+                "\n```sh\ncurl -X {method} -H 'Content-Type: application/json' {} \\\n  \
+                 http://127.0.0.1:8001{path}\n```\n",
+                route.example
+            );
+        }
+    }
+    text
+}
+
+fn expected(kind: Kind) -> String {
+    match kind {
+        Kind::Whole(_, u64::MAX) => String::from("a whole number"),
+        Kind::Whole(least, most) if most == u64::from(u32::MAX) => {
+            format!("a whole number from {least}")
+        }
+        Kind::Whole(least, most) => format!("a whole number from {least} to {most}"),
+        Kind::Text(_) => String::from("a text"),
+        Kind::Zone => String::from("REGION/ZONE"),
+        Kind::Choice(words) => format!("one of {}", words.join(", ")),
+    }
+}

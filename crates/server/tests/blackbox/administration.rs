@@ -1,0 +1,139 @@
+//! The Lease Manager as an operator sees it: commands and HTTP API against real clusters.
+
+use serde_json::Value as Json;
+
+use crate::http_api::http;
+use crate::support::{Cluster, Plan, Program, leasehold, wait_until};
+
+/// Runs a command against a node.
+fn run(cluster: &Cluster, node: u32, words: &str) -> String {
+    let url = cluster[node].address.to_string();
+    let mut command = leasehold();
+    command.args(words.split(' ')).args(["--url", &url]);
+    Program::run(&mut command).success()
+}
+
+/// The same, for one that is to be refused; its words.
+fn refused(cluster: &Cluster, node: u32, words: &str) -> String {
+    let url = cluster[node].address.to_string();
+    let mut command = leasehold();
+    let finished = Program::run(command.args(words.split(' ')).args(["--url", &url]));
+    assert_eq!(finished.status.code(), Some(1), "{finished:#?}");
+    finished.errors
+}
+
+fn get(cluster: &Cluster, node: u32, path: &str) -> Json {
+    let (status, text) = http(cluster[node].http, &format!("GET {path}"), "", "");
+    assert_eq!(status, 200, "{path}: {text}");
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error} in {text}"))
+}
+
+/// A cluster whose manager has heard of every node.
+fn managed(nodes: u32, shards: &str) -> Cluster {
+    let cluster = Plan::of(nodes).steady().with("shards", shards).start();
+    wait_until("the manager knows all nodes", || {
+        let (status, text) = http(cluster[1].http, "GET /v1/nodes", "", "");
+        let nodes_known: Json = serde_json::from_str(&text).unwrap_or_default();
+        let live = |node: &&Json| node["live"] == true;
+        let count = nodes_known.as_array().map(|list| list.iter().filter(live).count());
+        status == 200 && count == Some(nodes as usize)
+    });
+    cluster
+}
+
+#[test]
+fn any_node_answers_every_question() {
+    let cluster = managed(3, "4");
+    for node in 1..=3 {
+        let status = get(&cluster, node, "/v1/status");
+        assert_eq!(status["shards"].as_array().map(Vec::len), Some(4), "{status}");
+        assert_eq!(get(&cluster, node, "/v1/shards/2/why")["shard"], 2);
+        assert!(get(&cluster, node, "/v1/policy").as_array().is_some_and(|it| it.len() > 20));
+        assert!(get(&cluster, node, "/v1/plan").is_array());
+        assert!(get(&cluster, node, "/v1/decisions?count=5").is_array());
+        let (code, metrics) = http(cluster[node].http, "GET /metrics", "", "");
+        assert!(code == 200 && metrics.contains("# TYPE "), "{metrics}");
+        for (words, expected) in [
+            ("nodes", "Lease Manager: n"),
+            ("shards", "reads/s"),
+            ("why 2", "Shard 2: held by n"),
+            ("policy band", "band = 0.05"),
+            ("top --once", "Hottest shards"),
+        ] {
+            let text = run(&cluster, node, words);
+            assert!(text.contains(expected), "{words}: no {expected:?} in {text}");
+        }
+        run(&cluster, node, "plan");
+        run(&cluster, node, "decisions --json");
+    }
+    assert_eq!(http(cluster[1].http, "GET /v1/shards/99/why", "", "").0, 404);
+    assert!(refused(&cluster, 2, "why 99").contains("99"));
+}
+
+#[test]
+fn a_pinned_shard_goes_where_it_is_pinned_and_stays() {
+    let cluster = managed(3, "4");
+    for target in [3, 1] {
+        run(&cluster, 2, &format!("pin 2 --node {target}"));
+        wait_until("the shard is where it was pinned", || cluster.holders()[&2] == Some(target));
+        assert_eq!(get(&cluster, 2, "/v1/shards/2")["pin"], format!("node {target}"));
+    }
+    run(&cluster, 2, "unpin 2");
+    assert!(get(&cluster, 1, "/v1/shards/2")["pin"].is_null());
+    let decisions = run(&cluster, 3, "decisions --count 100");
+    assert!(decisions.contains("pinned the shard"), "{decisions}");
+    assert!(refused(&cluster, 1, "pin 2 --node 77").contains("77"));
+    assert!(refused(&cluster, 1, "pin 99 --node 1").contains("99"));
+}
+
+#[test]
+fn a_drained_node_has_no_lease_until_the_drain_ends() {
+    let cluster = managed(3, "6");
+    let text = run(&cluster, 1, "drain 2 --wait");
+    assert!(text.contains("Node 2 holds no lease"), "{text}");
+    assert!(cluster.holders().values().all(|holder| holder.is_some_and(|it| it != 2)));
+    assert!(run(&cluster, 3, "nodes").contains("drained"));
+    run(&cluster, 3, "drain 2 --off");
+    wait_until("the node is itself again", || !run(&cluster, 1, "nodes").contains("drained"));
+}
+
+#[test]
+fn the_policy_and_the_freeze_are_the_clusters_and_survive_restarts() {
+    let mut cluster = managed(3, "2");
+    run(&cluster, 1, "policy cool_down 77");
+    run(&cluster, 2, "freeze");
+    let (status, text) =
+        http(cluster[3].http, "PATCH /v1/policy", "", "{\"band\":0.07,\"confirmations\":4}");
+    assert_eq!(status, 200, "{text}");
+    for node in cluster.nodes_mut() {
+        node.kill();
+    }
+    cluster.start_all();
+    wait_until("a manager answers", || http(cluster[1].http, "GET /v1/policy", "", "").0 == 200);
+    for (name, value) in [("cool_down", 77.0), ("band", 0.07), ("confirmations", 4.0)] {
+        let policy = get(&cluster, 2, "/v1/policy");
+        let setting = policy.as_array().and_then(|it| it.iter().find(|it| it["name"] == name));
+        assert_eq!(setting.and_then(|it| it["value"].as_f64()), Some(value), "{name}");
+    }
+    assert_eq!(get(&cluster, 1, "/v1/status")["frozen"], true);
+    assert_eq!(http(cluster[2].http, "DELETE /v1/freeze", "", "").0, 200);
+    assert_eq!(get(&cluster, 1, "/v1/status")["frozen"], false);
+    assert!(refused(&cluster, 1, "policy band 7").contains("0.4"));
+    assert!(refused(&cluster, 1, "policy bnad 0.1").contains("bnad"));
+    // Alone it is fine, beside the others it isn't: the manager says so.
+    let (status, text) = http(cluster[1].http, "PATCH /v1/policy", "", "{\"fast\":600}");
+    assert!(status == 400 || status == 409, "{status} {text}");
+}
+
+#[test]
+fn without_a_manager_everything_but_its_answers_goes_on() {
+    let mut cluster = managed(3, "2");
+    cluster[2].kill();
+    cluster[3].kill();
+    wait_until("the system shard has no quorum", || {
+        http(cluster[1].http, "GET /v1/status", "", "").0 == 503
+    });
+    assert_eq!(http(cluster[1].http, "GET /healthz", "", "").0, 200);
+    assert!(refused(&cluster, 1, "nodes").contains("CLUSTERDOWN"));
+    assert!(!run(&cluster, 1, "shards").contains("reads/s"));
+}
