@@ -177,14 +177,14 @@ resource), `class`, `cpu`, `network`, `log`, `memory`, `fsync_ms`, `leases`, `re
 (leases on their way to it).
 
 **A shard**: `shard`, `first_slot`, `last_slot`, `holder`, `epoch`, `generation`, `replicas`,
-`heirs`, `load`, `reads`, `writes`, `bytes_in`, `bytes_out`, `stored`, `service_p50_us`, `service_p99_us`,
-`queue_p50_us`, `queue_p99_us`, `hot_slots`, `hot_keys` and `origins` (pairs of what and its share),
-`pin`, `moving_to`, `moved_ms`.
+`heirs`, `load`, `reads`, `writes`, `bytes_in`, `bytes_out`, `stored`, `service_p50_us`,
+`service_p99_us`, `queue_p50_us`, `queue_p99_us`, `hot_slots`, `hot_keys` and `origins` (pairs
+of what and its share), `pin`, `moving_to`, `moved_ms`.
 
 **A decision**: `id`, `wall` (Unix time in ms), `at` (the manager's clock in ms), `shard`, `action`
 (`lease`, `succession` or `replica`), `from`, `to`, `epoch` or `generation` (what it was decided
-on), `reason`, `inputs` (what the manager saw), `bids` (best first: terms that aren't zero, or `unfit`),
-`predicted` and `realised` gain, `outcome` (`applied`, `stale`, `failed`, `timed-out`, or null while
+on), `reason`, `inputs` (what the manager saw), `bids` (best first: terms that aren't
+zero, or `unfit`), `predicted` and `realised` gain, `outcome` (`applied`, `stale`, `failed`, `timed-out`, or null while
 it is under way).
 
 **Why**: `shard`, `holder`, `epoch`, `text` (lines), `bids`, `verdict`, `decisions` about the shard.
