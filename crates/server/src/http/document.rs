@@ -184,7 +184,8 @@ of what and its share), `pin`, `moving_to`, `moved_ms`.
 **A decision**: `id`, `wall` (Unix time in ms), `at` (the manager's clock in ms), `shard`, `action`
 (`lease`, `succession` or `replica`), `from`, `to`, `epoch` or `generation` (what it was decided
 on), `reason`, `inputs` (what the manager saw), `bids` (best first: terms that aren't
-zero, or `unfit`), `predicted` and `realised` gain, `outcome` (`applied`, `stale`, `failed`, `timed-out`, or null while
+zero, or `unfit`),
+`predicted` and `realised` gain, `outcome` (`applied`, `stale`, `failed`, `timed-out`, or null while
 it is under way).
 
 **Why**: `shard`, `holder`, `epoch`, `text` (lines), `bids`, `verdict`, `decisions` about the shard.
