@@ -161,6 +161,36 @@ Bodies are JSON with `Content-Type: application/json`. Orders answer `{\"ok\":tr
 `{\"error\":\"what happened, what it means, what to do\"}`:
 ";
 
+/// What the documents of the Lease Manager say.
+const FIELDS: &str = "
+## Documents
+
+Times are in the units that their names end with, rates are per second, and loads are shares of a
+node: 1 is full. What is not known is null. New fields may come; skip what you don't know.
+
+**Status**: `cluster`, `manager` (`node`, `epoch`, `since_ms`; null if there is none), `frozen`,
+`held_still` (why nothing moves, or null), `mean` (use of the nodes), `nodes`, `shards`.
+
+**A node**: `node`, `name`, `address`, `peer_address`, `role` (`data` or `manager`), `duty` (`full`,
+`drained` or `leaving`), `locality`, `live`, `silent_ms`, `incarnation`, `used` (its fullest
+resource), `class`, `cpu`, `network`, `log`, `memory`, `fsync_ms`, `leases`, `replicas`, `inbound`
+(leases on their way to it).
+
+**A shard**: `shard`, `first_slot`, `last_slot`, `holder`, `epoch`, `generation`, `replicas`,
+`heirs`, `load`, `reads`, `writes`, `bytes_in`, `bytes_out`, `stored`, `service_p50_us`,
+`service_p99_us`, `queue_p50_us`, `queue_p99_us`, `hot_slots`, `hot_keys` and `origins` (pairs
+of what and its share), `pin`, `moving_to`, `moved_ms`.
+
+**A decision**: `id`, `wall` (Unix time in ms), `at` (the manager's clock in ms), `shard`, `action`
+(`lease`, `succession` or `replica`), `from`, `to`, `epoch` or `generation` (what it was decided
+on), `reason`, `inputs` (what the manager saw), `bids` (best first: terms that aren't
+zero, or `unfit`),
+`predicted` and `realised` gain, `outcome` (`applied`, `stale`, `failed`, `timed-out`, or null while
+it is under way).
+
+**Why**: `shard`, `holder`, `epoch`, `text` (lines), `bids`, `verdict`, `decisions` about the shard.
+";
+
 /// The whole of `docs/http-api.md`.
 pub(crate) fn markdown() -> String {
     let mut text = format!("{INTRODUCTION}\n| status | meaning |\n|---|---|\n");
@@ -171,8 +201,7 @@ pub(crate) fn markdown() -> String {
     let _ = write!(
         text,
         "\nA request's head may have 16 KiB, its body {} KiB, and it must arrive within 10 s. A \
-         connection carries one request.\n\nThe fields of the documents are described in \
-         [commands.md](commands.md) (`LEASEHOLD STATUS`, `WHY`, `DECISIONS`).\n",
+         connection carries one request.\n{FIELDS}",
         BODY_BYTES_MAX >> 10
     );
     for route in ROUTES {
