@@ -270,7 +270,7 @@ mod tests {
         write_greeting(&greeting(), &mut bytes);
         bytes[4] = 9;
         assert_eq!(read_greeting(&bytes), Err(FrameError::Version(9)));
-        bytes[4] = 1;
+        bytes[4] = VERSION as u8;
         bytes[8] = 2;
         assert_eq!(read_greeting(&bytes), Err(FrameError::Malformed));
         bytes[6..8].copy_from_slice(&[255, 255]);
