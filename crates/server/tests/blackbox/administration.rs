@@ -28,9 +28,14 @@ fn get(cluster: &Cluster, node: u32, path: &str) -> Json {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error} in {text}"))
 }
 
-/// A cluster whose manager has heard of every node.
+/// A patient cluster whose manager has heard of every node.
 fn managed(nodes: u32, shards: &str) -> Cluster {
-    let cluster = Plan::of(nodes).steady().with("shards", shards).start();
+    known_to_manager(Plan::of(nodes).steady().with("shards", shards), nodes)
+}
+
+/// A cluster whose manager has heard of every node.
+fn known_to_manager(plan: Plan, nodes: u32) -> Cluster {
+    let cluster = plan.start();
     wait_until("the manager knows all nodes", || {
         let (status, text) = http(cluster[1].http, "GET /v1/nodes", "", "");
         let nodes_known: Json = serde_json::from_str(&text).unwrap_or_default();
@@ -127,7 +132,9 @@ fn the_policy_and_the_freeze_are_the_clusters_and_survive_restarts() {
 
 #[test]
 fn without_a_manager_everything_but_its_answers_goes_on() {
-    let mut cluster = managed(3, "2");
+    // What is asked of a manager that isn't there waits for so long.
+    let plan = Plan::of(3).steady().with("shards", "2").with("park_time", "2s");
+    let mut cluster = known_to_manager(plan, 3);
     cluster[2].kill();
     cluster[3].kill();
     wait_until("the system shard has no quorum", || {

@@ -122,6 +122,8 @@ fn refused_by_peers(cluster: &Cluster, name: &str, settings: &[String], words: &
         command.arg("--set").arg(setting);
     }
     let dir = cluster.directory().join(name);
+    // The HTTP port of the settings is node 1's own.
+    command.args(["--set", "http_listen="]);
     command.arg("--set").arg(format!("dir={}", dir.display())).stderr(log);
     command.arg("--end-with-parent").arg(std::process::id().to_string());
     let mut child = command.spawn().expect("the program under test can be started");
