@@ -7,7 +7,7 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 
-use types::{Monotonic, Slot};
+use types::{Monotonic, ShardId, Slot};
 
 use super::proposals::Local;
 use super::{Env, Request, Sent, Shard, Standing, Watcher};
@@ -139,9 +139,12 @@ impl Shard {
         }
         let now = env.now.monotonic;
         let standing = self.standing(now, env.support);
+        let is_system = self.id == ShardId::SYSTEM;
         let waits = |writes: bool| match standing {
             Standing::Changing | Standing::Leaderless => true,
-            Standing::Leader => writes,
+            // As in `Node::place`: the manager is active under a valid lease only. What was let go
+            // here and parked there would keep the turn from ever ending.
+            Standing::Leader => writes || is_system,
             Standing::Holder | Standing::Follower(_) => false,
         };
         let before_reads = self.unfinished(standing, false);
