@@ -312,7 +312,8 @@ impl Node {
         if let Some(goal) = goal {
             // Refused while its nodes don't take part yet: tried again in the next round.
             let _: OrderOutcome = self.order_replicas(now, ShardId::SYSTEM, &goal);
-        } else if drained {
+        }
+        if drained {
             self.with_shard(now, ShardId::SYSTEM, |found, env| {
                 let heirs = voters.iter().filter(|heir| **heir != me && fit.contains(heir));
                 let _ = heirs.copied().any(|heir| found.begin_transfer(env, heir).is_ok());
