@@ -48,6 +48,7 @@ pub use io::{
 };
 pub use member::{InvalidMember, Member, PEER_PORT_STEP, Role};
 pub use node::{Node, ReplicaView};
+pub use placement::Policy;
 pub use raft_group::RaftMessage;
 pub use recovery::{RecordError, Recovered, Recovery};
 #[cfg(feature = "planted-bugs")]

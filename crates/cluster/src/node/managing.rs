@@ -122,7 +122,8 @@ impl Node {
             .and_then(|at| self.shards.get(at))
             .map_or(LeaseEpoch(0), |found| found.lease().epoch);
         let current = self.managing.manager.as_ref().map(|manager| manager.epoch);
-        if current.is_some_and(|current| !holds || current != epoch) {
+        let over = current.is_some_and(|current| !holds || current != epoch);
+        if over && (holds || !self.manages_without_lease()) {
             self.end_managing();
         }
         if !holds || self.managing.manager.is_some() {
@@ -240,17 +241,24 @@ impl Node {
             let (decision, shard) = (instruction.decision, instruction.shard);
             self.give_managers_order(now, decision, shard, instruction.to, instruction.order);
         }
-        self.tend_system_shard(now);
-        self.let_the_emptied_go(now);
+        if self.system_standing(now) == Some(Standing::Holder) {
+            self.tend_system_shard(now);
+            self.let_the_emptied_go(now);
+        }
     }
 
-    /// Whether this node's manager is the active one, at this moment.
-    fn may_manage(&mut self, now: Now) -> bool {
+    /// A rule that is broken on purpose.
+    fn manages_without_lease(&self) -> bool {
         #[cfg(feature = "planted-bugs")]
         if self.world.settings.planted.manage_without_lease {
             return true;
         }
-        self.system_standing(now) == Some(Standing::Holder)
+        false
+    }
+
+    /// Whether this node's manager is the active one, at this moment.
+    fn may_manage(&mut self, now: Now) -> bool {
+        self.manages_without_lease() || self.system_standing(now) == Some(Standing::Holder)
     }
 
     /// The lease is not valid now: it is lost, or about to be renewed.
