@@ -181,7 +181,7 @@ impl Clients {
         }
         if self.clients[at].connection.is_none() {
             let redirected = self.clients[at].redirected.take();
-            let home = redirected.unwrap_or_else(|| self.random.index(world.len()));
+            let home = redirected.unwrap_or_else(|| world.any_home(&mut self.random));
             let connection = world.connect(home);
             let client = &mut self.clients[at];
             client.connection = Some(connection);

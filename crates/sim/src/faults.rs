@@ -7,7 +7,10 @@
 //! its wall clock is right again when it goes on. A shorter stop is not among the faults: nothing
 //! inside such a machine can tell that time has passed.
 
+use types::ShardId;
+
 use crate::membership;
+use crate::operators::{Operators, holder_of};
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::world::{ConnectionId, Event, MILLISECOND, SECOND, World};
@@ -53,10 +56,28 @@ pub enum Fault {
     GracefulStop,
     /// An operator changes the replicas of a shard.
     ReplicaChange,
+    /// A machine dies and does not come back before the end.
+    Loss,
+    /// An operator drains a node.
+    Drain,
+    /// An operator ends a drain.
+    Undrain,
+    /// An operator pins a shard to a node.
+    Pin,
+    /// An operator ends a pin.
+    Unpin,
+    /// An operator freezes the leases' places, or ends that.
+    Freeze,
+    /// A machine that was not among the first members joins.
+    Join,
+    /// A member goes for good.
+    RemoveNode,
+    /// The manager is cut off. Some nodes manage on although they hold nothing.
+    DoubleManager,
 }
 
 /// All kinds.
-pub(crate) const FAULTS: [Fault; 21] = [
+pub(crate) const FAULTS: [Fault; 31] = [
     Fault::Kill,
     Fault::PowerLoss,
     Fault::TotalPowerLoss,
@@ -80,6 +101,17 @@ pub(crate) const FAULTS: [Fault; 21] = [
     // Twice, for a replica's way from learner to voter to leaver has many steps.
     Fault::ReplicaChange,
     Fault::ReplicaChange,
+    Fault::Loss,
+    Fault::Drain,
+    Fault::Undrain,
+    Fault::Pin,
+    Fault::Unpin,
+    Fault::Freeze,
+    Fault::Join,
+    Fault::RemoveNode,
+    Fault::DoubleManager,
+    // Twice, for a manager's orders are what most of the others change.
+    Fault::DoubleManager,
 ];
 
 /// Puts something right.
@@ -101,10 +133,15 @@ pub(crate) struct Injector {
     /// Whether dead machines have been scheduled to start again.
     restarting: Vec<bool>,
     calm: crate::network::NetworkProfile,
-    /// Connections of operators.
-    operators: Vec<ConnectionId>,
+    pub(crate) operators: Operators,
+    /// Connections on which a lease's move was asked for.
+    orders: Vec<ConnectionId>,
+    /// The machine that does not come back.
+    lost: Option<usize>,
     shards: u64,
     disk_lost: bool,
+    /// Whether the policy is one under which a drained node is empty soon.
+    keeps_drain: bool,
     over: bool,
     /// How many faults there were.
     pub(crate) count: u64,
@@ -116,20 +153,23 @@ const CURE: u64 = 9;
 pub(crate) const SUPERVISE: u64 = 10;
 
 impl Injector {
-    pub(crate) fn new(plan: &Plan, world: &World, random: Random) -> Self {
+    pub(crate) fn new(plan: &Plan, world: &World, mut random: Random) -> Self {
         Self {
             faults: plan.faults.clone(),
             interval: plan.fault_interval,
             restart_max: plan.restart_max,
-            random,
             cures: Vec::new(),
             restarting: vec![false; world.len()],
             calm: world.network.profile.clone(),
-            operators: Vec::new(),
+            operators: Operators::new(plan, random.split()),
+            orders: Vec::new(),
+            lost: None,
             shards: u64::from(plan.settings[0].shards),
             disk_lost: false,
+            keeps_drain: plan.settings[0].policy.cool_down.is_zero(),
             over: false,
             count: 0,
+            random,
         }
     }
 
@@ -165,9 +205,16 @@ impl Injector {
     }
 
     /// Whether the connection is an operator's: whatever it is told is of no interest.
-    pub(crate) fn owns(&mut self, world: &mut World, connection: ConnectionId) -> bool {
-        let Some(at) = self.operators.iter().position(|it| *it == connection) else { return false };
-        self.operators.swap_remove(at);
+    pub(crate) fn owns(
+        &mut self,
+        world: &mut World,
+        connection: ConnectionId,
+        reply: Option<&[u8]>,
+    ) -> bool {
+        let Some(at) = self.orders.iter().position(|it| *it == connection) else {
+            return self.operators.owns(world, connection, reply);
+        };
+        self.orders.swap_remove(at);
         world.disconnect(connection);
         true
     }
@@ -175,7 +222,8 @@ impl Injector {
     /// Starts dead machines again.
     fn supervise(&mut self, world: &mut World) {
         for node in 0..world.len() {
-            let dead = world.machines[node].process.is_none();
+            let away = !self.operators.wants_running(node) || self.lost == Some(node);
+            let dead = world.machines[node].process.is_none() && !away;
             if !dead {
                 self.restarting[node] = false;
             } else if !self.restarting[node] {
@@ -185,6 +233,7 @@ impl Injector {
                 world.schedule(world.now() + wait, Event::Start { node });
             }
         }
+        self.operators.insist(world);
         world.set_timer(world.now() + 50 * MILLISECOND, SUPERVISE << 56);
     }
 
@@ -215,11 +264,7 @@ impl Injector {
                 let now = world.now();
                 world.machines[node].clock.jump_wall(now, sign * millis * MILLISECOND as i64);
             }
-            Fault::Isolate => {
-                let cut = (0..world.len()).filter(|peer| *peer != node);
-                let cut = cut.flat_map(|peer| [(node, peer), (peer, node)]).collect();
-                self.block(world, cut);
-            }
+            Fault::Isolate => self.isolate(world, node),
             Fault::Split => self.split(world),
             Fault::OneWay if node != other => self.block(world, vec![(node, other)]),
             Fault::Reset if node != other => world.reset(node, other),
@@ -239,25 +284,89 @@ impl Injector {
                 profile.ordered &= self.random.permille(500);
                 self.later(world, 50 * MILLISECOND, 3 * SECOND, Cure::Calm);
             }
+            Fault::GracefulStop => world.stop(node),
+            Fault::Loss => self.lose(world, node),
+            Fault::Transfer
+            | Fault::TransferCutOff
+            | Fault::ReplicaChange
+            | Fault::Drain
+            | Fault::Undrain
+            | Fault::Pin
+            | Fault::Unpin
+            | Fault::Freeze
+            | Fault::Join
+            | Fault::RemoveNode
+            | Fault::DoubleManager => self.order(world, fault, node),
+        }
+    }
+
+    /// What operators do, and the manager.
+    fn order(&mut self, world: &mut World, fault: Fault, node: usize) {
+        match fault {
             Fault::Transfer => {
                 let shard = self.random.between(1, self.shards);
                 let target = self.random.index(world.len());
                 self.transfer(world, node, shard, target);
             }
             Fault::TransferCutOff => self.transfer_cut_off(world),
-            Fault::GracefulStop => world.stop(node),
             Fault::ReplicaChange => {
                 // Two voters don't survive the loss of a disk.
                 let fewest = if self.faults.contains(&Fault::DiskLost) { 3 } else { 2 };
-                membership::change_replicas(world, &mut self.random, self.shards, fewest);
+                let staying = self.operators.staying(world);
+                let bounds = (fewest, staying.as_slice());
+                membership::change_replicas(world, &mut self.random, self.shards, bounds);
             }
+            Fault::Drain => self.operators.drain(world, node),
+            Fault::Undrain => self.operators.undrain(world),
+            Fault::Pin => self.operators.pin(world, node),
+            Fault::Unpin => self.operators.unpin(world),
+            Fault::Freeze => self.operators.freeze(world),
+            Fault::Join => self.operators.join(world),
+            Fault::RemoveNode => self.operators.remove(world, node),
+            Fault::DoubleManager => {
+                if let Some(manager) = holder_of(world, ShardId::SYSTEM) {
+                    self.isolate(world, manager);
+                }
+            }
+            Fault::Kill
+            | Fault::PowerLoss
+            | Fault::TotalPowerLoss
+            | Fault::Pause
+            | Fault::Suspend
+            | Fault::Drift
+            | Fault::WallJump
+            | Fault::Isolate
+            | Fault::Split
+            | Fault::OneWay
+            | Fault::Reset
+            | Fault::DiskStall
+            | Fault::DiskFailure
+            | Fault::DiskLost
+            | Fault::Storm
+            | Fault::GracefulStop
+            | Fault::Loss => {}
+        }
+    }
+
+    fn isolate(&mut self, world: &mut World, node: usize) {
+        let cut = (0..world.len()).filter(|peer| *peer != node);
+        let cut = cut.flat_map(|peer| [(node, peer), (peer, node)]).collect();
+        self.block(world, cut);
+    }
+
+    /// A machine dies for long. With three of them there would be nowhere to rebuild its replicas.
+    fn lose(&mut self, world: &mut World, node: usize) {
+        let running = (0..world.len()).filter(|node| world.machines[*node].process.is_some());
+        if self.lost.is_none() && running.count() > 3 {
+            self.lost = Some(node);
+            world.kill(node, true);
         }
     }
 
     /// A machine comes back with an empty disk. Once in a run at most: two lost disks of three are
     /// more than any store survives.
     fn lose_disk(&mut self, world: &mut World, node: usize) {
-        if !self.disk_lost && world.len() > 2 {
+        if !self.disk_lost && world.len() > 2 && world.machines[node].life > 0 {
             self.disk_lost = true;
             world.lose_disk(node);
         }
@@ -313,7 +422,7 @@ impl Injector {
         let target = target + 1;
         let words = ["LEASEHOLD", "TRANSFER", &shard.to_string(), &target.to_string()];
         world.send(connection, words.iter().map(|word| word.as_bytes().to_vec()).collect());
-        self.operators.push(connection);
+        self.orders.push(connection);
     }
 
     fn transfer_cut_off(&mut self, world: &mut World) {
@@ -350,6 +459,9 @@ impl Injector {
     pub(crate) fn end(&mut self, world: &mut World) {
         world.note(format_args!("--- all is put right"));
         self.over = true;
+        self.lost = None;
+        let keeps = self.keeps_drain && self.random.permille(500);
+        self.operators.end(keeps);
         for at in 0..self.cures.len() {
             // A virtual machine goes on in its own time: see above.
             let asleep = |cure: &Cure| match cure {
@@ -367,7 +479,9 @@ impl Injector {
             world.machines[node].stalled_until = 0;
             world.machines[node].failing = false;
             world.machines[node].disk_profile.slow_permille = 0;
-            world.schedule(world.now(), Event::Start { node });
+            if self.operators.wants_running(node) {
+                world.schedule(world.now(), Event::Start { node });
+            }
             for peer in (0..world.len()).filter(|peer| *peer != node) {
                 world.block(node, peer, false);
             }

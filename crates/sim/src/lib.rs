@@ -7,8 +7,8 @@
 //! checkers of clients' histories. Scenarios ([`scenario`]) are runs told by text files.
 //!
 //! Read `world` first (what there is and what happens when), then `machine` and `turn` (one
-//! process), `network`, `clock`; `clients` and `workload`; `plan` (what a run is to be), `faults`
-//! and `run`; `checks` and `order`.
+//! process), `network`, `clock`; `clients` and `workload`; `plan` (what a run is to be), `faults`,
+//! `membership`, `operators` and `run`; `checks` and `order`.
 
 mod checks;
 mod clients;
@@ -17,12 +17,14 @@ mod faults;
 mod machine;
 mod membership;
 mod network;
+mod operators;
 mod order;
 mod plan;
 mod planted;
 mod random;
 mod run;
 pub mod scenario;
+mod steps;
 mod trace;
 mod turn;
 mod workload;
@@ -36,6 +38,7 @@ pub use plan::{Plan, Planting};
 pub use planted::{Catches, PLANTINGS, runs_until_caught};
 pub use random::Random;
 pub use run::{Outcome, run};
+pub use steps::{Handover, Move, Victim, disturb};
 pub use trace::{Trace, TraceMode};
 pub use workload::{CLASSES, Class, Workload};
 pub use world::{ConnectionId, Counters, Happening, MILLISECOND, MachineProfile, SECOND, World};

@@ -97,6 +97,10 @@ pub(crate) struct Machine {
     /// Rules that the shell breaks on purpose.
     pub(crate) forget_promises: bool,
     pub(crate) early_persisted: bool,
+    /// Whether clients know of it: it is a member, or about to become one.
+    pub(crate) serves: bool,
+    /// The nodes of the cluster, as its process says.
+    pub(crate) members: Vec<NodeId>,
 }
 
 impl Machine {
@@ -120,6 +124,8 @@ impl Machine {
             random,
             forget_promises: false,
             early_persisted: false,
+            serves: true,
+            members: Vec::new(),
         }
     }
 

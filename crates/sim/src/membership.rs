@@ -6,18 +6,23 @@ use cluster::{OrderOutcome, ReplicaView};
 use types::{NodeId, ShardId};
 
 use crate::random::Random;
-use crate::world::{World, node_id};
+use crate::world::World;
 
 /// Most replicas that random changes give a shard.
 const REPLICAS_MAX: u64 = 5;
 
 /// Changes the replicas of some shard, or tries to. `fewest`: replicas that it must keep, by what
-/// may happen to their disks.
-pub(crate) fn change_replicas(world: &mut World, random: &mut Random, shards: u64, fewest: usize) {
+/// may happen to their disks. `staying`: nodes that new replicas may go to.
+pub(crate) fn change_replicas(
+    world: &mut World,
+    random: &mut Random,
+    shards: u64,
+    (fewest, staying): (usize, &[NodeId]),
+) {
     // The system shard's replicas move like any other's.
     let shard = ShardId(random.between(0, shards) as u32);
     let Some((holder, view)) = find_holder(world, shard) else { return };
-    let goal = draw(random, world.len(), fewest, &view);
+    let goal = draw(random, staying, fewest, &view);
     world.order_replicas(holder, shard, &goal);
 }
 
@@ -30,9 +35,9 @@ fn find_holder(world: &mut World, shard: ShardId) -> Option<(usize, ReplicaView)
     })
 }
 
-fn draw(random: &mut Random, nodes: usize, fewest: usize, view: &ReplicaView) -> Vec<NodeId> {
+fn draw(random: &mut Random, nodes: &[NodeId], fewest: usize, view: &ReplicaView) -> Vec<NodeId> {
     let mut goal = view.voters.clone();
-    let spare: Vec<NodeId> = (0..nodes).map(node_id).filter(|node| !goal.contains(node)).collect();
+    let spare: Vec<NodeId> = nodes.iter().copied().filter(|node| !goal.contains(node)).collect();
     if !spare.is_empty() && random.permille(700) {
         goal.push(random.pick(&spare));
     }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use cluster::{Member, Redirect, Settings};
+use cluster::{Member, Policy, Redirect, Settings};
 use types::NodeId;
 
 use crate::faults::{FAULTS, Fault};
@@ -42,6 +42,10 @@ pub struct Plan {
     pub seed: u64,
     /// Settings of the nodes.
     pub settings: Vec<Settings>,
+    /// How many of them, the last ones, are no members at first.
+    pub spares: usize,
+    /// The first member that those know, by its place.
+    pub contact: usize,
     /// Parts per million by which each node's clocks run fast.
     pub clock_rates: Vec<i64>,
     /// The disks.
@@ -68,7 +72,13 @@ impl Plan {
     pub fn draw(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let nodes = random.pick(&[1, 3, 3, 3, 4, 4, 5, 5]);
-        let settings = draw_settings(&mut random, nodes);
+        let mut settings = draw_settings(&mut random, nodes);
+        let faults = draw_faults(&mut random);
+        let contact = random.index(nodes);
+        let spares = if faults.contains(&Fault::Join) { random.pick(&[1, 1, 2]) } else { 0 };
+        add_spares(&mut random, &mut settings, contact, spares);
+        draw_management(&mut random, &mut settings, &faults);
+        let nodes = settings.len();
         let drifts = random.permille(500);
         let rate_max = if drifts { DRIFT_MAX } else { 100 };
         let mut rate = || random.between(0, rate_max as u64 * 2) as i64 - rate_max;
@@ -80,10 +90,11 @@ impl Plan {
         };
         let network = draw_network(&mut random);
         let workload = draw_workload(&mut random);
-        let faults = draw_faults(&mut random);
         Self {
             seed,
             settings,
+            spares,
+            contact,
             clock_rates,
             disk,
             network,
@@ -165,6 +176,12 @@ impl Plan {
         self
     }
 
+    /// Whether whole nodes come and go, or stay away.
+    pub(crate) fn moves_nodes(&self) -> bool {
+        let moves = |fault: &Fault| matches!(fault, Fault::Join | Fault::RemoveNode | Fault::Loss);
+        self.faults.iter().any(moves)
+    }
+
     pub(crate) fn machines(&self) -> Vec<MachineProfile> {
         let machine = |(settings, rate): (&Settings, &i64)| MachineProfile {
             settings: settings.clone(),
@@ -210,6 +227,66 @@ fn draw_settings(random: &mut Random, nodes: usize) -> Vec<Settings> {
         settings
     };
     (1..=nodes).map(settings).collect()
+}
+
+/// Machines that are no members at first: they know themselves and one member.
+fn add_spares(random: &mut Random, settings: &mut Vec<Settings>, contact: usize, spares: usize) {
+    let first = settings.len();
+    for number in first + 1..=first + spares {
+        let all = members(number);
+        let known = vec![all[contact].clone(), all[number - 1].clone()];
+        let mut spare = Settings { node: NodeId(number as u32), ..settings[0].clone() };
+        spare.members = known;
+        // A node that joins is told how many there are.
+        spare.shards = random.between(1, 8) as u16;
+        settings.push(spare);
+    }
+}
+
+/// How the Lease Manager is to behave: in most runs so that much moves, in some of those with the
+/// fault also when it should not.
+fn draw_management(random: &mut Random, settings: &mut [Settings], faults: &[Fault]) {
+    let policy = random.permille(700).then(|| restless_policy(random));
+    for settings in settings {
+        if let Some(policy) = &policy {
+            settings.policy = policy.clone();
+        }
+        let doubled = faults.contains(&Fault::DoubleManager) && random.permille(600);
+        settings.planted.manage_without_lease = doubled;
+    }
+}
+
+/// A policy by which leases and replicas move for next to nothing.
+fn restless_policy(random: &mut Random) -> Policy {
+    let policy = Policy {
+        fast: millis(500),
+        slow: millis(5000),
+        silent_after: millis(random.between(1000, 3000)),
+        orphan_after: millis(random.between(500, 3000)),
+        band: 0.01,
+        calm: 0.0,
+        floor: 0.0,
+        confirmations: 1,
+        gain_min: 0.0,
+        gain_share_min: 0.0,
+        churn: random.pick(&[0.0, 0.0, 0.25]),
+        cool_down: Duration::ZERO,
+        cool_down_urgent: Duration::ZERO,
+        return_after: Duration::ZERO,
+        failure_back_off: millis(random.between(0, 1000)),
+        move_timeout: millis(random.between(500, 5000)),
+        succession_margin: random.pick(&[0.0, 0.001]),
+        succession_interval: millis(random.between(100, 2000)),
+        repair_after: millis(5000),
+        replica_grace: millis(random.between(0, 2000)),
+        replica_timeout: millis(random.between(1000, 10_000)),
+        replica_spread: random.pick(&[1.0, 1.25]),
+        crash_share_max: random.pick(&[0.25, 1.0]),
+        crash_window: millis(1000),
+        ..Policy::default()
+    };
+    assert_eq!(policy.validate(), Ok(()), "a policy that nodes accept");
+    policy
 }
 
 fn draw_network(random: &mut Random) -> NetworkProfile {

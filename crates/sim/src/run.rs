@@ -6,6 +6,7 @@ use std::fmt;
 use crate::checks::Violation;
 use crate::clients::{Clients, Phase};
 use crate::faults::Injector;
+use crate::operators::known_members;
 use crate::plan::{Plan, Planting};
 use crate::random::Random;
 use crate::trace::TraceMode;
@@ -17,6 +18,9 @@ const LOOK_INTERVAL: u64 = 20 * MILLISECOND;
 const LOOKS_PER_COMPARISON: u64 = 10;
 /// How long the cluster may take to recover after everything was put right.
 const RECOVERY_MAX: u64 = 30 * SECOND;
+/// The same where nodes come and go: an empty replica is fed slot by slot, and on a slow disk that
+/// takes its time.
+const MOVING_MAX: u64 = 120 * SECOND;
 /// Most steps of the search for an order of one key's operations.
 const SEARCH_STEPS: u64 = 20_000;
 const LOOK: u64 = 16;
@@ -67,6 +71,10 @@ struct Run {
 pub fn run(plan: &Plan, mode: TraceMode) -> Outcome {
     let mut random = Random::new(plan.seed ^ 0x5eed);
     let mut world = World::new(random.draw(), plan.machines(), plan.network.clone(), mode);
+    let spares = plan.settings.len() - plan.spares..;
+    for machine in &mut world.machines[spares] {
+        machine.serves = false;
+    }
     for machine in &mut world.machines {
         machine.forget_promises = plan.planting == Planting::ForgetPromises;
         machine.early_persisted = plan.planting == Planting::EarlyPersisted;
@@ -81,7 +89,7 @@ pub fn run(plan: &Plan, mode: TraceMode) -> Outcome {
 
 impl Run {
     fn play(&mut self, plan: &Plan) -> u64 {
-        for node in 0..self.world.len() {
+        for node in 0..self.world.len() - plan.spares {
             self.world.schedule(0, Event::Start { node });
         }
         self.clients.start(&mut self.world);
@@ -91,7 +99,8 @@ impl Run {
         self.clients.phase = Phase::Drain;
         self.injector.end(&mut self.world);
         let healed = self.world.now();
-        let recovered = self.until(healed + RECOVERY_MAX, Self::is_well);
+        let longest = if plan.moves_nodes() { MOVING_MAX } else { RECOVERY_MAX };
+        let recovered = self.until(healed + longest, Self::is_well);
         let recovery = self.world.now() - healed;
         if self.ended.is_none() && !recovered {
             let text = self.what_is_wrong();
@@ -102,7 +111,7 @@ impl Run {
         if self.ended.is_none() && !audited {
             self.fail("recovery", String::from("the final reads did not end"));
         }
-        let well = self.until(self.world.now() + RECOVERY_MAX, Self::is_well);
+        let well = self.until(self.world.now() + longest, Self::is_well);
         if self.ended.is_none() && !well {
             let text = self.what_is_wrong();
             self.fail("recovery", text);
@@ -121,12 +130,12 @@ impl Run {
         while self.ended.is_none() && self.world.next_time() <= end {
             match self.world.step() {
                 Happening::Reply(connection, bytes) => {
-                    if !self.injector.owns(&mut self.world, connection) {
+                    if !self.injector.owns(&mut self.world, connection, Some(&bytes)) {
                         self.clients.on_reply(&mut self.world, connection, &bytes);
                     }
                 }
                 Happening::Closed(connection) => {
-                    if !self.injector.owns(&mut self.world, connection) {
+                    if !self.injector.owns(&mut self.world, connection, None) {
                         self.clients.on_closed(&mut self.world, connection);
                     }
                 }
@@ -160,14 +169,18 @@ impl Run {
         self.world.set_timer(self.world.now() + LOOK_INTERVAL, LOOK << 56);
     }
 
-    /// Whether every shard has one holder, replicas agree and no client waits.
+    /// Whether every shard has one holder, replicas agree, operators have what they asked for and
+    /// no client waits.
     fn is_well(&mut self) -> bool {
-        self.clients.are_idle() && self.state_of_shards().iter().all(|(_, state)| state.is_well())
+        self.clients.are_idle()
+            && self.state_of_shards().iter().all(|(_, state)| state.is_well())
+            && self.injector.operators.is_missing(&mut self.world).is_none()
     }
 
     fn state_of_shards(&mut self) -> Vec<(types::ShardId, ShardState)> {
         let mut shards: BTreeMap<types::ShardId, ShardState> = BTreeMap::new();
         let mut views = Vec::new();
+        let known = known_members(&mut self.world);
         for node in 0..self.world.len() {
             for view in self.world.replicas(node).unwrap_or_default() {
                 let state = shards.entry(view.shard).or_default();
@@ -177,6 +190,7 @@ impl Run {
                     let mut goal = view.goal.clone();
                     goal.sort_unstable();
                     state.placed = view.voters == goal && view.learners.is_empty();
+                    state.placed &= goal.iter().all(|node| known.contains(node));
                 }
                 views.push((self.world.node_id(node), view));
             }
@@ -197,6 +211,9 @@ impl Run {
         let wait = self.clients.longest_wait(self.world.now());
         if !self.clients.are_idle() {
             let _ = write!(text, "a client waits since {} ms; ", wait / MILLISECOND);
+        }
+        if let Some(missing) = self.injector.operators.is_missing(&mut self.world) {
+            let _ = write!(text, "{missing}; ");
         }
         for (shard, state) in self.state_of_shards() {
             if !state.is_well() {

@@ -174,7 +174,10 @@ impl World {
                     let _ = process.log.release(segment);
                 }
             }
-            Output::Members(_) => {}
+            Output::Members(members) => {
+                let members = members.iter().map(|member| member.node).collect();
+                self.machines[node].members = members;
+            }
             Output::Observe(event) => self.observe(node, &event),
             Output::Stopped => {
                 self.note(format_args!("n{} has stopped", node + 1));

@@ -219,6 +219,13 @@ impl World {
         self.queue.peek().map_or(u64::MAX, |Reverse(next)| next.at)
     }
 
+    /// Whether the next thing is a message that arrives, a commit that ends, or a turn.
+    #[must_use]
+    pub fn next_is_step(&self) -> bool {
+        let next = self.queue.peek().map(|Reverse(next)| &next.event);
+        matches!(next, Some(Event::Message { .. } | Event::Committed { .. } | Event::Turn { .. }))
+    }
+
     /// Lets the next thing happen.
     pub fn step(&mut self) -> Happening {
         let Some(Reverse(next)) = self.queue.pop() else { return Happening::Nothing };
@@ -366,6 +373,9 @@ impl World {
     }
 
     pub(crate) fn observe(&mut self, node: usize, event: &CoreEvent) {
+        if *event == CoreEvent::Removed {
+            self.machines[node].serves = false;
+        }
         if !matches!(event, CoreEvent::ReadServed { .. }) && self.trace.is_on() {
             self.note(format_args!("n{} {event:?}", node + 1));
         }
@@ -431,6 +441,12 @@ impl World {
     }
 
     // What clients do.
+
+    /// A machine that a client may go to.
+    pub(crate) fn any_home(&self, random: &mut Random) -> usize {
+        let serving = (0..self.len()).filter(|node| self.machines[*node].serves);
+        random.pick(&serving.collect::<Vec<_>>())
+    }
 
     /// A client connects to a node; if the node does not run, it learns so soon.
     pub fn connect(&mut self, node: usize) -> ConnectionId {
