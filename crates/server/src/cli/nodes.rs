@@ -46,7 +46,7 @@ pub(super) struct NodesArguments {
 A member is NODE=HOST:PORT or NODE=HOST:PORT:PEERPORT, perhaps with ;name=, ;role=data or manager,
 ;locality=REGION/ZONE/RACK. Numbers of nodes are never used again.")]
 pub(super) struct JoinArguments {
-    /// The node: NODE=HOST:PORT[:PEERPORT][;name=...][;role=...][;locality=...].
+    /// The node: `NODE=HOST:PORT[:PEERPORT][;name=...][;role=...][;locality=...]`.
     member: String,
     #[command(flatten)]
     node: NodeArguments,
