@@ -11,6 +11,7 @@ mod command_line;
 mod commands;
 mod faults;
 mod idle;
+mod manager;
 mod other_clients;
 mod restarts;
 mod rolling_restart;

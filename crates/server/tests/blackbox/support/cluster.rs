@@ -81,7 +81,7 @@ impl Plan {
             Node::new(number, SocketAddr::new(host, ports[0]), directory.path(), settings)
         };
         let nodes = ports.chunks_exact(2).zip(1..).map(node).collect();
-        Cluster { nodes, directory }
+        Cluster { nodes, settings: self.settings, directory }
     }
 
     /// Starts a cluster; answers when every shard has a holder.
@@ -106,6 +106,7 @@ fn own_loopback_address() -> IpAddr {
 #[derive(Debug)]
 pub(crate) struct Cluster {
     nodes: Vec<Node>,
+    settings: Vec<String>,
     // After the nodes, so that it is removed when they have ended.
     directory: Directory,
 }
@@ -117,6 +118,29 @@ impl Cluster {
             node.start();
         }
         self.wait_for_holders();
+    }
+
+    /// One more node, which does not run yet and is no member yet; answers as what it may join.
+    pub(crate) fn add_node(&mut self) -> String {
+        let host = self.nodes[0].address.ip();
+        let number = self.nodes.len() as u32 + 1;
+        let listeners = [(); 2].map(|()| TcpListener::bind((host, 0)).expect("free ports"));
+        let ports = listeners.map(|it| it.local_addr().expect("it is bound").port());
+        let member = format!("{number}={host}:{}:{}", ports[0], ports[1]);
+        let members = self.nodes[0].setting("members");
+        let first = members.split(',').next().expect("there are members");
+        let mut settings = vec![
+            format!("node={number}"),
+            format!("members={first},{member}"),
+            format!("listen={host}"),
+            format!("peer_listen={host}"),
+            format!("dir={}", self.directory.join(&format!("node-{number}")).display()),
+            String::from("disk_reserve=0"),
+        ];
+        settings.extend(self.settings.iter().cloned());
+        let address = SocketAddr::new(host, ports[0]);
+        self.nodes.push(Node::new(number, address, self.directory.path(), settings));
+        member
     }
 
     /// A place for other files of the test.
