@@ -31,6 +31,7 @@ pub(crate) struct Config {
     role: &'static str,
     shards: u64,
     replicas: u64,
+    managed: bool,
     /// Where clients connect to.
     pub(crate) listen: IpAddr,
     /// Where the other nodes connect to.
@@ -95,6 +96,7 @@ impl Default for Config {
             role: value::ROLES[0],
             shards: u64::from(core.shards),
             replicas: core.replicas as u64,
+            managed: core.managed,
             listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
             peer_listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
             password: core.password,
@@ -340,6 +342,7 @@ impl Config {
             shard_queue_bytes: count(self.shard_queue_bytes),
             session_output_bytes: count(self.session_output_bytes),
             clients: count(self.clients),
+            managed: self.managed,
             segment_bytes: self.segment_bytes,
             log_bytes: self.log_bytes,
             ..Settings::new(node, self.members.clone())

@@ -139,6 +139,14 @@ pub(crate) const SETTINGS: &[Setting] = &[
         field: |config| Field::Count(&mut config.replicas, 1..=REPLICAS_MAX as u64),
     },
     Setting {
+        name: "managed",
+        topic: Topic::Cluster,
+        doc: "Whether this node reports to the Lease Manager and may be it. Off: leases move by \
+              failures and operators alone, and while such a node holds the system shard, nobody \
+              manages. The same on every node.",
+        field: |config| Field::Flag(&mut config.managed),
+    },
+    Setting {
         name: "listen",
         topic: Topic::Network,
         doc: "The address at which clients are served, on this node's port in `members`. The \

@@ -127,7 +127,7 @@ const RULES: [Rule; 13] = [
             "tracing",
             "tracing-subscriber",
         ],
-        development: &["redis"],
+        development: &["redis", "serde_json"],
         pure: false,
     },
     Rule {

@@ -84,7 +84,7 @@ impl Plan {
             Node::new(number, addresses, directory.path(), settings)
         };
         let nodes = ports.chunks_exact(3).zip(1..).map(node).collect();
-        Cluster { nodes, directory }
+        Cluster { nodes, settings: self.settings, directory }
     }
 
     /// Starts a cluster; answers when every shard has a holder.
@@ -109,6 +109,7 @@ fn own_loopback_address() -> IpAddr {
 #[derive(Debug)]
 pub(crate) struct Cluster {
     nodes: Vec<Node>,
+    settings: Vec<String>,
     // After the nodes, so that it is removed when they have ended.
     directory: Directory,
 }
@@ -120,6 +121,30 @@ impl Cluster {
             node.start();
         }
         self.wait_for_holders();
+    }
+
+    /// One more node, which does not run yet and is no member yet; answers as what it may join.
+    pub(crate) fn add_node(&mut self) -> String {
+        let host = self.nodes[0].address.ip();
+        let number = self.nodes.len() as u32 + 1;
+        let listeners = [(); 3].map(|()| TcpListener::bind((host, 0)).expect("free ports"));
+        let ports = listeners.map(|it| it.local_addr().expect("it is bound").port());
+        let member = format!("{number}={host}:{}:{}", ports[0], ports[1]);
+        let members = self.nodes[0].setting("members");
+        let first = members.split(',').next().expect("there are members");
+        let mut settings = vec![
+            format!("node={number}"),
+            format!("http_listen={host}:{}", ports[2]),
+            format!("members={first},{member}"),
+            format!("listen={host}"),
+            format!("peer_listen={host}"),
+            format!("dir={}", self.directory.join(&format!("node-{number}")).display()),
+            String::from("disk_reserve=0"),
+        ];
+        settings.extend(self.settings.iter().cloned());
+        let addresses = [ports[0], ports[2]].map(|port| SocketAddr::new(host, port));
+        self.nodes.push(Node::new(number, addresses, self.directory.path(), settings));
+        member
     }
 
     /// A place for other files of the test.

@@ -47,6 +47,11 @@ impl Load {
         Self { thread: thread::spawn(move || bench::run(options)), history }
     }
 
+    /// Whether it still goes on.
+    pub(crate) fn is_running(&self) -> bool {
+        !self.thread.is_finished()
+    }
+
     /// Waits for the end and judges the history: linearizable, nothing acknowledged lost.
     pub(crate) fn finish(self) -> Judged {
         let report = self.thread.join().expect("the load driver does not panic");

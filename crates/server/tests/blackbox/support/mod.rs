@@ -4,6 +4,7 @@ mod client;
 mod cluster;
 mod directory;
 mod load;
+mod manager;
 mod node;
 mod program;
 
@@ -14,6 +15,7 @@ pub(crate) use client::{Client, bulk, error, integer, ok};
 pub(crate) use cluster::{Cluster, Plan};
 pub(crate) use directory::Directory;
 pub(crate) use load::{Judged, Load};
+pub(crate) use manager::Status;
 pub(crate) use node::{Node, leasehold};
 pub(crate) use program::{Finished, Program, python};
 
