@@ -162,6 +162,24 @@ impl Operation<'_> {
         }
     }
 
+    /// The only slot that the operation is about, if there is one.
+    pub(crate) fn slot(&self) -> Option<Slot> {
+        match self {
+            Operation::Single { slot, .. }
+            | Operation::Group { slot, .. }
+            | Operation::Watch { slot, .. }
+            | Operation::Survey(Survey::CountInSlot(slot) | Survey::KeysInSlot(slot, _)) => {
+                Some(*slot)
+            }
+            Operation::Flush
+            | Operation::Unwatch
+            | Operation::Manage(_)
+            | Operation::Survey(
+                Survey::Count | Survey::Keys { .. } | Survey::Random | Survey::Scan { .. },
+            ) => None,
+        }
+    }
+
     /// Whether the operation goes through the log.
     pub(crate) fn writes(&self) -> bool {
         matches!(self.kind(), OperationKind::Write | OperationKind::WatchedGroup)

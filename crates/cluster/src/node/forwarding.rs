@@ -212,6 +212,12 @@ impl Node {
         let Ok((writes, kind)) = parsed.map(|parsed| (parsed.writes(), parsed.kind())) else {
             return;
         };
+        if !self.has_slots_of(shard, &operation) {
+            // The sender cuts the slots otherwise, as a node does that has yet to learn the cut.
+            let outcome = ForwardOutcome::NotHolder(None);
+            self.world.effects.messages.push((from, Message::ForwardReply { request, outcome }));
+            return;
+        }
         if writes && self.disk_full {
             let waiter = Waiter::Peer { node: from, request, resp3 };
             return self.world.sessions.answer_error(waiter, super::requests::DISK_FULL);
@@ -237,6 +243,13 @@ impl Node {
             let outcome = ForwardOutcome::NotHolder(hint);
             self.world.effects.messages.push((node, Message::ForwardReply { request, outcome }));
         }
+    }
+
+    /// Whether the slot that an operation is about is the shard's.
+    fn has_slots_of(&self, shard: ShardId, operation: &[u8]) -> bool {
+        let slot = crate::entry::only_operation(operation).ok().and_then(|it| it.slot());
+        let range = self.routes.get(shard).map(|route| route.range);
+        slot.is_none_or(|slot| range.is_some_and(|range| range.contains(slot)))
     }
 
     /// The answer to a request that was forwarded.

@@ -411,8 +411,12 @@ impl Node {
             Message::ForwardReply { request, outcome } => {
                 self.on_forward_reply(now, from, request, outcome);
             }
-            Message::Route { shard, range: _, epoch, holder, replicas } => {
-                self.on_route(now, shard, epoch, holder, &replicas);
+            Message::Route { shard, range, epoch, holder, replicas } => {
+                // A node that joins may not know yet how the slots are cut: to it, what others
+                // call by this number is another shard.
+                if self.routes.get(shard).is_some_and(|known| known.range == range) {
+                    self.on_route(now, shard, epoch, holder, &replicas);
+                }
             }
             Message::Order { number, shard, order } => {
                 self.on_order(now, (from, number), shard, &order);
