@@ -77,7 +77,7 @@ pub enum Fault {
 }
 
 /// All kinds.
-pub(crate) const FAULTS: [Fault; 31] = [
+pub(crate) const FAULTS: [Fault; 30] = [
     Fault::Kill,
     Fault::PowerLoss,
     Fault::TotalPowerLoss,
@@ -108,7 +108,6 @@ pub(crate) const FAULTS: [Fault; 31] = [
     Fault::Unpin,
     Fault::Freeze,
     Fault::Join,
-    Fault::RemoveNode,
     Fault::DoubleManager,
     // Twice, for a manager's orders are what most of the others change.
     Fault::DoubleManager,

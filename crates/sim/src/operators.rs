@@ -43,8 +43,8 @@ pub(crate) struct Operators {
     drained: BTreeSet<usize>,
     pinned: BTreeSet<u64>,
     frozen: bool,
-    /// The drain that is not undone at the end.
-    kept: Option<usize>,
+    /// The drain that is not undone at the end, and the wish that asked for it.
+    kept: Option<(usize, usize)>,
     /// What was joined and removed: the wish that asked for it.
     joined: BTreeMap<usize, usize>,
     removed: Option<(usize, usize)>,
@@ -146,7 +146,7 @@ impl Operators {
                 continue;
             }
             if keeps && self.kept.is_none() {
-                self.kept = Some(node);
+                self.kept = Some((node, self.wishes.len()));
                 self.wish(vec![String::from("DRAIN"), label('n', node as u64 + 1)]);
             } else {
                 let off = String::from("OFF");
@@ -254,7 +254,13 @@ impl Operators {
         // Not the system shard: its holder keeps it under some drains, which is an open question.
         for shard in (1..=self.shards).map(|shard| ShardId(shard as u32)) {
             let holder = holder_of(world, shard);
-            if holder.is_some() && holder == self.kept {
+            // The only replica can go nowhere.
+            let alone = holder.is_some_and(|node| {
+                let views = world.replicas(node).unwrap_or_default();
+                views.iter().any(|view| view.shard == shard && view.voters.len() == 1)
+            });
+            let drained = self.kept.filter(|(_, wish)| granted(*wish)).map(|(node, _)| node);
+            if holder.is_some() && holder == drained && !alone {
                 return Some(format!("{shard} is held by a drained node"));
             }
         }

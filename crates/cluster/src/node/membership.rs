@@ -73,6 +73,9 @@ impl Node {
         introduction: Introduction,
     ) -> bool {
         let founding = &mut self.world.founding;
+        if !founding.members().contains(from) {
+            return false;
+        }
         let before = founding.directory_of(from);
         let acquainted = founding.is_acquainted(from);
         founding.hear(from, incarnation, introduction);

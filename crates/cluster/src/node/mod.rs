@@ -24,7 +24,7 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::time::Duration;
 
-use types::{Incarnation, LeaseEpoch, Monotonic, NodeId, Now, SessionId, ShardId, Term};
+use types::{Incarnation, LeaseEpoch, Monotonic, NodeId, Now, SessionId, ShardId};
 
 use crate::founding::{Founding, Remembered};
 use crate::frontend::Frontend;
@@ -428,14 +428,6 @@ impl Node {
             Message::TopologyClient { host, library } => {
                 self.frontend.note_topology_client(now.monotonic, host, library);
             }
-        }
-    }
-
-    /// A follower asks whether this node still leads the shard in this term.
-    fn on_ask_release(&mut self, from: NodeId, shard: ShardId, term: Term) {
-        let found = self.local(shard).and_then(|at| self.shards.get(at));
-        if !found.is_some_and(|found| found.leads(term)) {
-            self.world.effects.messages.push((from, Message::Release { shard, term }));
         }
     }
 

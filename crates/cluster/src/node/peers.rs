@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use types::{LeaseEpoch, NodeId, Now, ShardId};
+use types::{LeaseEpoch, NodeId, Now, ShardId, Term};
 
 use super::Node;
 use crate::io::Message;
@@ -32,6 +32,14 @@ impl Node {
         }
         if self.local(shard).is_none() {
             self.routes.update(shard, epoch, Some(holder), replicas, now.monotonic);
+        }
+    }
+
+    /// A follower asks whether this node still leads the shard in this term.
+    pub(super) fn on_ask_release(&mut self, from: NodeId, shard: ShardId, term: Term) {
+        let found = self.local(shard).and_then(|at| self.shards.get(at));
+        if !found.is_some_and(|found| found.leads(term)) {
+            self.world.effects.messages.push((from, Message::Release { shard, term }));
         }
     }
 

@@ -118,19 +118,19 @@ impl Cluster {
     /// Gives the manager an order that it accepts sooner or later: there may be none at the moment.
     pub(crate) fn order(&self, number: u32, order: &str) {
         let mut client = self.client(number);
-        wait_until(&format!("{order} is accepted"), || match client.ask(order) {
-            Value::Simple(_) => true,
-            Value::Error(text) if is_passing(&text) => false,
-            reply => panic!("{order}: {reply:?}"),
+        wait_until(&format!("{order} is accepted"), || {
+            let reply = client.ask(order);
+            let passing = matches!(&reply, Value::Error(text) if is_passing(text));
+            assert!(passing || matches!(reply, Value::Simple(_)), "{order}: {reply:?}");
+            !passing
         });
     }
 
     /// The reason why an order is refused.
     pub(crate) fn refusal(&self, number: u32, order: &str) -> String {
-        match self.client(number).ask(order) {
-            Value::Error(text) => text,
-            reply => panic!("{order}: {reply:?}"),
-        }
+        let reply = self.client(number).ask(order);
+        let Value::Error(text) = reply else { panic!("{order}: {reply:?}") };
+        text
     }
 
     fn ask_anybody(&self, query: &str) -> Option<String> {
