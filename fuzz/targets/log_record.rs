@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use types::{DirectoryId, Incarnation, NodeId, SegmentId};
 
 fuzz_target!(|data: &[u8]| {
-    let member = |node| Member { node: NodeId(node), host: "h".into(), port: 1, peer_port: 2 };
+    let member = |node| Member::new(NodeId(node), "h", 1, 2);
     let settings = Settings::new(NodeId(1), vec![member(1), member(2), member(3)]);
     let mut recovery = Recovery::new(&settings);
     let mut input = Input(data);
