@@ -9,12 +9,15 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(message) = codec::decode(data) {
         let mut bytes = Vec::new();
         codec::encode(&message, &mut bytes);
-        assert_eq!(codec::decode(&bytes).as_ref(), Ok(&message));
+        // Compared as bytes: numbers that are none, in reports, are not equal to themselves.
+        let again = codec::decode(&bytes).expect("it was just encoded");
+        let mut same = Vec::new();
+        codec::encode(&again, &mut same);
+        assert_eq!(bytes, same);
     }
     if let Ok(report) = report_codec::decode(data) {
         let mut bytes = Vec::new();
         report_codec::encode(&report, &mut bytes);
-        // Compared as bytes: numbers that are none are not equal to themselves.
         let again = report_codec::decode(&bytes).expect("it was just encoded");
         let mut same = Vec::new();
         report_codec::encode(&again, &mut same);
