@@ -8,6 +8,7 @@ use types::{Monotonic, UnixMillis};
 use super::{Effects, Env, Shard};
 use crate::entry::{self, LeaseReason, LeaseRecord};
 use crate::io::Event;
+use crate::raft_group::LogEntry;
 use crate::record::{put_entry, put_vote};
 
 /// How long a leader waits for followers to have everything before it asks them.
@@ -83,7 +84,17 @@ impl Shard {
         if let Some(last) = collected.entries.last() {
             self.writes.push_back((*write, last.index()));
         }
-        if let Some(vote) = collected.vote.filter(|_| collected.must_persist) {
+        // That a change of the replicas is committed must be as durable as the next change: a replica
+        // that starts again with the next one in its log goes by the configuration that it knows to
+        // be committed, and with an older one could elect a second leader (`docs/model.md`,
+        // `ChangeForgottenAtRestart`). The engine does not ask for commit indexes to be durable.
+        let changes = collected.entries.iter().any(LogEntry::changes_replicas);
+        let vote = if changes {
+            Some(self.group.vote())
+        } else {
+            collected.vote.filter(|_| collected.must_persist)
+        };
+        if let Some(vote) = vote {
             put_vote(self.id, vote, payload);
             self.places.vote_written();
         }
