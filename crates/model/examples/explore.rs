@@ -4,7 +4,7 @@
 //! explore                            what there is
 //! explore clean [CONFIGURATION]      the unbroken protocol, exhaustively; without a name, in all
 //!                                    configurations of the tests
-//! explore RULE                       the shortest harm that breaking this rule does
+//! explore RULE [CONFIGURATION]       the shortest harm that breaking this rule does
 //! ```
 //!
 //! Either may be followed by `bound=number`, for example `ticks=5`. The bounds are the fields of
@@ -70,8 +70,10 @@ fn run_clean(name: Option<&str>, bounds: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-fn run_broken(case: &Case, bounds: &[String]) -> Result<(), String> {
-    let settings = case.settings.breaking(case.violation);
+fn run_broken(case: &Case, name: Option<&str>, bounds: &[String]) -> Result<(), String> {
+    let mut all = CONFIGURATIONS.into_iter().chain(BY_HAND);
+    let named = name.and_then(|name| all.find(|settings| settings.name == name));
+    let settings = named.unwrap_or(case.settings).breaking(case.violation);
     let settings = bounds.iter().try_fold(settings, |s, bound| with_bound(s, bound))?;
     let report = match case.breaks {
         Some(invariant) => find(settings, invariant.name()),
@@ -99,7 +101,7 @@ fn main() -> Result<(), String> {
         Some(name) => {
             let named = |case: &&Case| format!("{:?}", case.violation) == name;
             let case = CASES.iter().find(named).ok_or(format!("{name}: no such rule"))?;
-            run_broken(case, &bounds)
+            run_broken(case, words.next(), &bounds)
         }
     }
 }

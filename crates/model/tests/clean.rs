@@ -1,8 +1,8 @@
 //! The unbroken protocol holds in every state of every configuration, and not vacuously.
 
 use model::{
-    CHANGED, DELAY, DRAIN, DRIFT, ELECTIONS, EXPIRED, EXPIRY, FAILOVER, FRESH, GROW, HELD, MOVE,
-    REMOVED, RENEWED, RESTART, RETIRE, RIVALS, SHED, SWAP, Settings, TRANSFER, TRANSFERRED,
+    CHANGED, DELAY, DRAIN, DRIFT, ELECTIONS, EXPIRED, EXPIRY, FAILOVER, FRESH, GROW, HELD, JOINT,
+    MOVE, REMOVED, RENEWED, RESTART, RETIRE, RIVALS, SHED, SWAP, Settings, TRANSFER, TRANSFERRED,
     UNEQUAL, VOTED, check,
 };
 
@@ -76,6 +76,11 @@ fn voter_exchanged_in_two_changes() {
 #[test]
 fn leader_exchanged_in_two_changes() {
     holds_and_reaches(RETIRE, &[HELD, FAILOVER, REMOVED]);
+}
+
+#[test]
+fn voter_exchanged_through_a_joint_configuration() {
+    holds_and_reaches(JOINT, &[HELD, CHANGED, FAILOVER]);
 }
 
 #[test]
