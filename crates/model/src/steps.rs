@@ -25,15 +25,7 @@ impl Machine {
                     state.node_mut(id).slow += missed >> id & 1;
                 }
             }
-            Action::Beat { from, to } => {
-                let (epoch, sent) = (state.node(from).epoch, state.clock(from));
-                let beat = Message::Beat { from, to, epoch, sent };
-                if self.settings.flight > 0 {
-                    state.send(beat);
-                } else if let Some(promise) = self.deliver(state, beat) {
-                    self.deliver(state, promise);
-                }
-            }
+            Action::Beat { from, to } => self.beat(state, from, to),
             Action::Deliver { message, again } => {
                 if !again {
                     state.remove(message);
@@ -92,6 +84,17 @@ impl Machine {
                     leadership.given_up = false;
                 }
             }
+        }
+    }
+
+    /// A leader asks for support; where that takes no time, it is answered at once.
+    fn beat(&self, state: &mut State, from: NodeId, to: NodeId) {
+        let (epoch, sent) = (state.node(from).epoch, state.clock(from));
+        let beat = Message::Beat { from, to, epoch, sent };
+        if self.settings.flight > 0 {
+            state.send(beat);
+        } else if let Some(promise) = self.deliver(state, beat) {
+            self.deliver(state, promise);
         }
     }
 
