@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! explore                            what there is
-//! explore clean [CONFIGURATION]      the unbroken protocol, exhaustively
-//! explore RULE                       the shortest harm that breaking this rule does
+//! explore clean [CONFIGURATION]      the unbroken protocol, exhaustively; without a name, in all
+//!                                    configurations of the tests
+//! explore RULE [CONFIGURATION]       the shortest harm that breaking this rule does
 //! ```
 //!
 //! Either may be followed by `bound=number`, for example `ticks=5`. The bounds are the fields of
@@ -11,7 +12,7 @@
 
 #![expect(clippy::print_stdout, reason = "a program for the terminal")]
 
-use model::{CASES, CONFIGURATIONS, Case, Report, Settings, check, find};
+use model::{BY_HAND, CASES, CONFIGURATIONS, Case, Report, Settings, check, find};
 
 /// The settings with one bound replaced, or what is wrong with the argument.
 fn with_bound(mut settings: Settings, argument: &str) -> Result<Settings, String> {
@@ -26,9 +27,10 @@ fn with_bound(mut settings: Settings, argument: &str) -> Result<Settings, String
         "duplicates" => settings.duplicates = value > 0,
         "terms" if value <= 3 => settings.terms = value,
         "campaigns" => settings.campaigns = value,
-        "log" if value <= 4 => settings.log = value,
+        "log" if value <= 5 => settings.log = value,
         "restarts" => settings.restarts = value,
         "epochs" => settings.epochs = value,
+        "releases" => settings.releases = value > 0,
         "transfers" => settings.transfers = value > 0,
         "writes" => settings.writes = value,
         "hearsay" => settings.hearsay = value > 0,
@@ -53,8 +55,9 @@ fn print_broken(report: &Report) {
 }
 
 fn run_clean(name: Option<&str>, bounds: &[String]) -> Result<(), String> {
-    for settings in CONFIGURATIONS {
-        if name.is_none_or(|name| name == settings.name) {
+    for settings in CONFIGURATIONS.into_iter().chain(BY_HAND) {
+        let regular = CONFIGURATIONS.contains(&settings);
+        if name.map_or(regular, |name| name == settings.name) {
             let settings = bounds.iter().try_fold(settings, |s, bound| with_bound(s, bound))?;
             let report = check(settings);
             println!("{report}");
@@ -67,8 +70,10 @@ fn run_clean(name: Option<&str>, bounds: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-fn run_broken(case: &Case, bounds: &[String]) -> Result<(), String> {
-    let settings = case.settings.breaking(case.violation);
+fn run_broken(case: &Case, name: Option<&str>, bounds: &[String]) -> Result<(), String> {
+    let mut all = CONFIGURATIONS.into_iter().chain(BY_HAND);
+    let named = name.and_then(|name| all.find(|settings| settings.name == name));
+    let settings = named.unwrap_or(case.settings).breaking(case.violation);
     let settings = bounds.iter().try_fold(settings, |s, bound| with_bound(s, bound))?;
     let report = match case.breaks {
         Some(invariant) => find(settings, invariant.name()),
@@ -86,7 +91,8 @@ fn main() -> Result<(), String> {
     match words.next() {
         None => {
             println!("configurations of `clean`:");
-            CONFIGURATIONS.iter().for_each(|settings| println!("  {}", settings.name));
+            let all = CONFIGURATIONS.iter().chain(&BY_HAND);
+            all.for_each(|settings| println!("  {}", settings.name));
             println!("rules:");
             CASES.iter().for_each(|case| println!("  {:?} ({})", case.violation, case.rule));
             Ok(())
@@ -95,7 +101,7 @@ fn main() -> Result<(), String> {
         Some(name) => {
             let named = |case: &&Case| format!("{:?}", case.violation) == name;
             let case = CASES.iter().find(named).ok_or(format!("{name}: no such rule"))?;
-            run_broken(case, &bounds)
+            run_broken(case, words.next(), &bounds)
         }
     }
 }

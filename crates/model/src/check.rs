@@ -10,7 +10,7 @@ use crate::machine::{Action, Machine};
 use crate::properties::Invariant;
 use crate::rules::{bond, holds};
 use crate::settings::Settings;
-use crate::state::{Message, Role, State, node_ids};
+use crate::state::{Message, Role, State};
 use crate::symmetry::representative;
 
 /// What a search found.
@@ -140,7 +140,7 @@ impl fmt::Display for Step<'_> {
         match self.action {
             Action::Tick { missed } => {
                 write!(f, "time passes: {}", self.before.now + 1)?;
-                for id in node_ids().filter(|id| missed >> id & 1 == 1) {
+                for id in (0..8).filter(|id| missed >> id & 1 == 1) {
                     write!(f, ", unnoticed by n{id}")?;
                 }
                 Ok(())
@@ -166,9 +166,15 @@ impl fmt::Display for Step<'_> {
                 write!(f, "n{voter} gets the request of n{candidate} for term {term}")
             }
             Action::Win(id) => write!(f, "n{id} leads term {}", self.before.node(id).term),
-            Action::Append { term, to, length } => {
-                write!(f, "n{to} accepts {length} entries from the leader of term {term}")
+            Action::Append { term, to, length, knows } => {
+                write!(f, "n{to} accepts {length} entries from the leader of term {term}")?;
+                let news = knows > self.before.node(to).config;
+                if news { write!(f, ", change {knows} is committed") } else { Ok(()) }
             }
+            Action::Change(id) => write!(f, "n{id} appends a change of the configuration"),
+            Action::Adopt(id) => write!(f, "n{id} applies a change of the configuration"),
+            Action::Leave(id) => write!(f, "n{id} has been removed, leads no longer"),
+            Action::Release { from, to } => write!(f, "n{from} releases n{to}"),
             Action::Write(id) => write!(f, "n{id} appends a client's write"),
             Action::Transfer { from, to } => {
                 write!(f, "n{from} gives its lease up and orders n{to} to campaign")
@@ -195,9 +201,9 @@ fn write_message(f: &mut fmt::Formatter<'_>, message: Message) -> fmt::Result {
 /// What the step changed, as far as it helps to follow the argument.
 fn changes(settings: &Settings, before: &State, after: &State) -> Vec<String> {
     let mut lines = Vec::new();
-    for id in node_ids() {
+    for id in settings.ids() {
         let (old, new) = (before.node(id), after.node(id));
-        for other in node_ids().map(usize::from) {
+        for other in settings.ids().map(usize::from) {
             let (was, is) = (old.given[other], new.given[other]);
             if was != is && is.ends > 0 {
                 lines.push(format!("n{id} supports n{other} until its clock reads {}", is.ends));
@@ -216,7 +222,10 @@ fn changes(settings: &Settings, before: &State, after: &State) -> Vec<String> {
             lines.push(format!("n{id} is fortified for n{leader} in term {term}"));
         }
         if old.log != new.log {
-            lines.push(format!("n{id} has the log {:?}", new.log.entries()));
+            lines.push(format!("n{id} has the log {}", new.log));
+        }
+        if old.config != new.config {
+            lines.push(format!("n{id} goes by {}", settings.voters(new.config)));
         }
         if (!old.voted || old.term < new.term) && new.voted && new.role == Role::Follower {
             lines.push(format!("n{id} votes in term {}", new.term));
@@ -231,7 +240,7 @@ fn changes(settings: &Settings, before: &State, after: &State) -> Vec<String> {
         }
     }
     if before.committed != after.committed {
-        lines.push(format!("committed: {:?}", after.committed.entries()));
+        lines.push(format!("committed: {}", after.committed));
     }
     lines
 }

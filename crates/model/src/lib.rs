@@ -1,6 +1,7 @@
-//! The support, shard lease, transfer and restart protocol as an exhaustively checked model.
+//! The support, shard lease, transfer, restart and change of voters as an exhaustively checked
+//! model.
 //!
-//! Three nodes, one shard, every order of events within some bounds: the checker visits all
+//! Three or four nodes, one shard, every order of events within some bounds: the checker visits all
 //! states and looks for one in which two nodes believe they hold the lease, a read would be stale,
 //! a term has two leaders, or a committed entry is missing. The unbroken protocol must have none
 //! ([`CONFIGURATIONS`]); with one rule broken there must be one ([`CASES`]). `docs/model.md` says
@@ -36,25 +37,45 @@
 //! | `LeaseAcrossRestart` | R11 | one holder |
 //! | `AnswerBeforePersisted` | 3 | committed entries are kept |
 //! | `VoteBeforePersisted` | 3 | one leader per term |
+//! | `OldQuorumWhileJoint` | R23 | a lease excludes later leaders |
+//! | `NewQuorumWhileJoint` | R23 | a lease excludes later leaders |
+//! | `ElectedByOldWhileJoint` | R23 | a lease excludes later leaders |
+//! | `ElectedByNewWhileJoint` | R23 | a lease excludes later leaders |
+//! | `CommittedByOldWhileJoint` | R23 | committed entries are kept |
+//! | `CommittedByNewWhileJoint` | R23 | committed entries are kept |
+//! | `LeaseEndNotRechecked` | R23 | a lease excludes later leaders |
+//! | `LearnerGrants` | R24 | a lease excludes later leaders |
+//! | `RemovedLeaderCounts` | R24 | a lease excludes later leaders |
+//! | `VoteCountedOfRemoved` | R24 | a lease excludes later leaders |
+//! | `TwoChangesAtOnce` | R23 | a lease excludes later leaders |
+//! | `ChangeForgottenAtRestart` | 3 | a lease excludes later leaders |
+//! | `TransferToLearner` | R24 | nothing: it does not campaign |
+//! | `TransferDuringChange` | R20 | nothing: neighbouring configurations overlap |
 
 mod check;
+mod digest;
 mod machine;
+mod membership;
 mod properties;
 mod rules;
 mod settings;
 mod state;
+mod steps;
 mod symmetry;
 mod violation;
 
 pub use check::{Report, Trace, check, find};
 pub use machine::{Action, Machine};
-pub use properties::{EXPIRED, FAILOVER, HELD, Invariant, RENEWED, TRANSFERRED, VOTED};
+pub use membership::{Nodes, Voters};
+pub use properties::{
+    CHANGED, EXPIRED, FAILOVER, HELD, Invariant, REMOVED, RENEWED, TRANSFERRED, VOTED,
+};
 pub use settings::{
-    CONFIGURATIONS, DELAY, DRAIN, DRIFT, ELECTIONS, EXPIRY, FRESH, RESTART, RIVALS, Settings,
-    TRANSFER, UNEQUAL,
+    BY_HAND, CONFIGURATIONS, DELAY, DEPOSE, DRAIN, DRIFT, ELECTIONS, EXPIRY, FRESH, GROW, JOINT,
+    MOVE, RESTART, RETIRE, RIVALS, SHED, SWAP, Settings, TRANSFER, UNEQUAL,
 };
 pub use state::{
-    Answer, FLIGHT, Fortified, Given, LOG, Leadership, Log, MAJORITY, Message, NODES, Node, NodeId,
-    Received, Request, Role, State, TERMS, TermRecord, Time,
+    Answer, FLIGHT, Fortified, Given, LOG, Leadership, Log, Message, NODES, Node, NodeId, Received,
+    Request, Role, State, TERMS, TermRecord, Time,
 };
 pub use violation::{CASES, Case, Violation};

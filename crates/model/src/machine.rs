@@ -10,13 +10,11 @@ use stateright::{Model, Property};
 
 use crate::properties;
 use crate::rules::{
-    Promise, forget, may_campaign, may_promise, may_vote, promise_ends, settled, up_to_date,
+    Promise, asked, bond, elects, forget, least_known, may_campaign, may_change, may_hand_over,
+    may_vote, promise_ends, settled,
 };
 use crate::settings::Settings;
-use crate::state::{
-    Answer, Fortified, Given, Leadership, MAJORITY, Message, NODES, Node, NodeId, Received,
-    Request, Role, State, TERMS, TermRecord, node_ids, others,
-};
+use crate::state::{Leadership, Message, NODES, Node, NodeId, Role, State, TERMS, TermRecord};
 use crate::violation::Violation;
 
 /// The protocol under some bounds, for the checker.
@@ -80,9 +78,24 @@ pub enum Action {
         to: NodeId,
         /// Entries of the leader's log that the follower then has.
         length: u8,
+        /// Changes of the configuration among them that it learns are committed.
+        knows: u8,
     },
     /// A leader appends a client's write.
     Write(NodeId),
+    /// A leader appends the next change of the configuration.
+    Change(NodeId),
+    /// A change that a leader knows to be committed takes effect there.
+    Adopt(NodeId),
+    /// A leader that is no voter any more leads no longer.
+    Leave(NodeId),
+    /// A leader that no longer leads releases a follower from its bond.
+    Release {
+        /// The leader.
+        from: NodeId,
+        /// The follower.
+        to: NodeId,
+    },
     /// A leader gives its lease up and tells another node to campaign.
     Transfer {
         /// The leader.
@@ -120,7 +133,7 @@ impl Model for Machine {
             forked: false,
         };
         if self.settings.begin_with_leader {
-            begin_with_leader(&mut state);
+            begin_with_leader(&self.settings, &mut state);
         }
         vec![state]
     }
@@ -131,7 +144,7 @@ impl Model for Machine {
         }
         self.time_actions(state, actions);
         self.support_actions(state, actions);
-        for id in node_ids() {
+        for id in self.settings.ids() {
             self.node_actions(state, id, actions);
         }
         self.message_actions(state, actions);
@@ -150,15 +163,15 @@ impl Model for Machine {
 }
 
 /// Node 0 leads term 1, elected by all; its lease record is on every log and applied.
-fn begin_with_leader(state: &mut State) {
+fn begin_with_leader(settings: &Settings, state: &mut State) {
     let leader = 0;
-    for node in &mut state.nodes {
+    for node in &mut state.nodes[..usize::from(settings.nodes)] {
         node.term = 1;
         node.voted = true;
         node.log.push(1);
     }
     let mut leadership = Leadership { applied: 1, ..Leadership::default() };
-    for id in others(leader) {
+    for id in settings.others(leader) {
         leadership.answers[usize::from(id)].matched = 1;
     }
     let log = state.node(leader).log;
@@ -175,9 +188,9 @@ impl Machine {
             return;
         }
         let room = u32::from(self.settings.missed_ticks - state.missed_ticks());
-        for missed in 0_u8..1 << NODES {
+        for missed in 0_u8..1 << self.settings.nodes {
             let once = |id: NodeId| missed & (1 << id) == 0 || state.node(id).slow == 0;
-            if missed.count_ones() <= room && node_ids().all(once) {
+            if missed.count_ones() <= room && self.settings.ids().all(once) {
                 actions.push(Action::Tick { missed });
             }
         }
@@ -186,12 +199,12 @@ impl Machine {
     fn support_actions(&self, state: &State, actions: &mut Vec<Action>) {
         let instant = self.settings.flight == 0;
         let full = !instant && state.flight.iter().flatten().count() >= self.settings.flight;
-        for from in node_ids() {
+        for from in self.settings.ids() {
             let node = state.node(from);
             if !matches!(node.role, Role::Leader(_)) {
                 continue;
             }
-            for to in others(from) {
+            for to in self.settings.others(from) {
                 if !full && self.beat_is_news(state, from, to) {
                     actions.push(Action::Beat { from, to });
                 }
@@ -200,7 +213,7 @@ impl Machine {
                 let given = state.node(id).given[usize::from(from)];
                 given.epoch == node.epoch && given.ends == 0
             };
-            if node.epoch < self.settings.epochs && others(from).any(withdrawn) {
+            if node.epoch < self.settings.epochs && self.settings.others(from).any(withdrawn) {
                 actions.push(Action::RaiseEpoch(from));
             }
         }
@@ -237,10 +250,17 @@ impl Machine {
         {
             actions.push(Action::Campaign(id));
         }
+        if let (true, Some(bond)) = (settings.releases, bond(state, id)) {
+            let leader = state.node(bond.leader);
+            let leads = matches!(leader.role, Role::Leader(_)) && leader.term == bond.term;
+            if !leads && leader.term >= bond.term {
+                actions.push(Action::Release { from: bond.leader, to: id });
+            }
+        }
         if state.restarts() < settings.restarts {
             actions.push(Action::Restart(id));
         }
-        for from in others(id) {
+        for from in settings.others(id) {
             if settings.hearsay && state.node(from).term > node.term {
                 actions.push(Action::Hear { node: id, from });
             }
@@ -248,7 +268,9 @@ impl Machine {
         match node.role {
             Role::Follower => {}
             Role::Candidate(votes) => {
-                if usize::from(votes) >= MAJORITY && node.log.length() < settings.log {
+                if elects(settings, settings.voters(node.config), votes)
+                    && node.log.length() < settings.log
+                {
                     actions.push(Action::Win(id));
                 }
             }
@@ -270,13 +292,43 @@ impl Machine {
         if leadership.given_up && self.settings.breaks(Violation::ResumeAfterTransfer) {
             actions.push(Action::Resume(id));
         }
+        if node.log.length() < self.settings.log && may_change(&self.settings, node) {
+            actions.push(Action::Change(id));
+        }
+        if node.config < node.log.changes(leadership.applied) {
+            actions.push(Action::Adopt(id));
+        }
+        if !self.settings.voters(node.config).contains(id) {
+            actions.push(Action::Leave(id));
+        }
         let ordered = state.term(node.term).campaign_now.is_some();
         if !self.settings.transfers || leadership.given_up || ordered {
             return;
         }
-        for to in others(id) {
-            if leadership.answers[usize::from(to)].matched == node.log.length() {
+        for to in self.settings.others(id) {
+            let matched = leadership.answers[usize::from(to)].matched;
+            if matched == node.log.length() && may_hand_over(&self.settings, node, to) {
                 actions.push(Action::Transfer { from: id, to });
+            }
+        }
+    }
+
+    fn append_actions(
+        &self,
+        state: &State,
+        (term, leader): (u8, NodeId),
+        actions: &mut Vec<Action>,
+    ) {
+        let record = state.term(term);
+        for to in self.settings.others(leader).filter(|&to| state.node(to).term <= term) {
+            // Longer messages have the effect of several that each bring one more entry.
+            let common = state.node(to).log.common(&record.log);
+            for length in common..=record.log.length().min(common + 1) {
+                let changes = record.log.changes(length);
+                let least = least_known(&self.settings, record, changes);
+                for knows in least..=record.knows.min(changes) {
+                    actions.push(Action::Append { term, to, length, knows });
+                }
             }
         }
     }
@@ -284,9 +336,9 @@ impl Machine {
     fn message_actions(&self, state: &State, actions: &mut Vec<Action>) {
         for term in 1..=self.settings.terms {
             let record = state.term(term);
-            for candidate in node_ids() {
+            for candidate in self.settings.ids() {
                 let Some(request) = record.requests[usize::from(candidate)] else { continue };
-                for voter in others(candidate) {
+                for voter in asked(&self.settings, candidate, request) {
                     let node = state.node(voter);
                     let open = term > node.term || (term == node.term && !node.voted);
                     if open && may_vote(&self.settings, state, voter, (candidate, term, request)) {
@@ -295,12 +347,7 @@ impl Machine {
                 }
             }
             if let Some(leader) = record.leader {
-                for to in others(leader).filter(|&to| state.node(to).term <= term) {
-                    let common = state.node(to).log.common(&record.log);
-                    for length in common..=record.log.length() {
-                        actions.push(Action::Append { term, to, length });
-                    }
-                }
+                self.append_actions(state, (term, leader), actions);
             }
             if let Some(target) = record.campaign_now {
                 let node = state.node(target);
@@ -315,253 +362,5 @@ impl Machine {
                 }
             }
         }
-    }
-}
-
-// What it does.
-impl Machine {
-    fn apply(&self, state: &mut State, action: Action) {
-        match action {
-            Action::Tick { missed } => {
-                state.now += 1;
-                for id in node_ids() {
-                    state.node_mut(id).slow += missed >> id & 1;
-                }
-            }
-            Action::Beat { from, to } => {
-                let (epoch, sent) = (state.node(from).epoch, state.clock(from));
-                let beat = Message::Beat { from, to, epoch, sent };
-                if self.settings.flight > 0 {
-                    state.send(beat);
-                } else if let Some(promise) = self.deliver(state, beat) {
-                    self.deliver(state, promise);
-                }
-            }
-            Action::Deliver { message, again } => {
-                if !again {
-                    state.remove(message);
-                }
-                if let Some(promise) = self.deliver(state, message) {
-                    state.send(promise);
-                }
-            }
-            Action::Lose(message) => state.remove(message),
-            Action::RaiseEpoch(id) => {
-                let node = state.node_mut(id);
-                node.epoch += 1;
-                node.received = [None; NODES];
-            }
-            Action::Campaign(id) => campaign(state, id, false),
-            Action::CampaignNow { term: _, target } => campaign(state, target, true),
-            Action::Vote { term, candidate, voter } => {
-                vote(&self.settings, state, (term, candidate), voter);
-            }
-            Action::Win(id) => win(state, id),
-            Action::Append { term, to, length } => append(state, term, to, length),
-            Action::Write(id) => {
-                let node = state.node_mut(id);
-                let term = node.term;
-                node.log.push(term);
-                state.writes += 1;
-                state.terms[usize::from(term)].log = state.node(id).log;
-            }
-            Action::Transfer { from, to } => self.transfer(state, from, to),
-            Action::Hear { node, from } => {
-                let term = state.node(from).term;
-                follow(state.node_mut(node), term);
-                if self.settings.breaks(Violation::TermEndsBond) {
-                    state.node_mut(node).fortified = None;
-                }
-            }
-            Action::Restart(id) => self.restart(state, id),
-            Action::Resume(id) => {
-                if let Role::Leader(leadership) = &mut state.node_mut(id).role {
-                    leadership.given_up = false;
-                }
-            }
-        }
-    }
-
-    /// The receiver's part; returns its answer.
-    fn deliver(&self, state: &mut State, message: Message) -> Option<Message> {
-        match message {
-            Message::Beat { from, to, epoch, sent } => {
-                let given = state.node(to).given[usize::from(from)];
-                if !may_promise(&self.settings, given, epoch) {
-                    return None;
-                }
-                let ends = state.clock(to) + self.settings.windows[usize::from(to)];
-                let ends = if epoch == given.epoch { ends.max(given.ends) } else { ends };
-                state.node_mut(to).given[usize::from(from)] = Given { epoch, ends };
-                let incarnation = state.node(to).incarnation;
-                Some(Message::Promise { from: to, to: from, epoch, incarnation, sent })
-            }
-            Message::Promise { from, to, epoch, incarnation, sent } => {
-                if epoch != state.node(to).epoch {
-                    return None;
-                }
-                let ends = promise_ends(&self.settings, state, Promise { from, to, sent });
-                let place = &mut state.node_mut(to).received[usize::from(from)];
-                // An older incarnation's promise is void; of one incarnation, the longest counts.
-                let promise = Received { incarnation, ends };
-                *place = Some(place.map_or(promise, |known| known.max(promise)));
-                None
-            }
-        }
-    }
-
-    fn transfer(&self, state: &mut State, from: NodeId, to: NodeId) {
-        let node = state.node_mut(from);
-        let term = node.term;
-        if let Role::Leader(leadership) = &mut node.role {
-            leadership.given_up = !self.settings.breaks(Violation::ServeAfterTransfer);
-        }
-        state.terms[usize::from(term)].campaign_now = Some(to);
-    }
-
-    fn restart(&self, state: &mut State, id: NodeId) {
-        let settings = &self.settings;
-        let clock = state.clock(id);
-        let node = state.node_mut(id);
-        let before = *node;
-        *node = Node {
-            term: before.term,
-            voted: before.voted,
-            log: before.log,
-            incarnation: before.incarnation + 1,
-            epoch: before.epoch + 1,
-            slow: before.slow,
-            banned: clock + settings.windows[usize::from(id)],
-            ..Node::new()
-        };
-        if settings.breaks(Violation::VoteAtRestart) {
-            node.banned = 0;
-        }
-        if settings.breaks(Violation::ShortBan) {
-            node.banned -= 1;
-        }
-        if settings.breaks(Violation::AnswerBeforePersisted) {
-            node.log = before.log.prefix(before.log.length().saturating_sub(1));
-        }
-        if settings.breaks(Violation::VoteBeforePersisted) {
-            node.voted = false;
-        }
-        if let (Role::Leader(leadership), true) =
-            (before.role, settings.breaks(Violation::LeaseAcrossRestart))
-        {
-            // What is remembered is the right to serve, not that it was given up since.
-            node.role = Role::Leader(Leadership { given_up: false, ..leadership });
-            node.epoch = before.epoch;
-            node.received = before.received;
-        }
-    }
-}
-
-/// Enters a higher term as a follower, with whatever bond there is.
-fn follow(node: &mut Node, term: u8) {
-    if term > node.term {
-        node.term = term;
-        node.voted = false;
-    }
-    node.role = Role::Follower;
-}
-
-fn campaign(state: &mut State, id: NodeId, marked: bool) {
-    let node = state.node_mut(id);
-    node.term += 1;
-    node.voted = true;
-    node.role = Role::Candidate(1);
-    node.fortified = None;
-    let (term, log) = (usize::from(node.term), node.log);
-    let request = Request { last_term: log.last_term(), length: log.length(), marked };
-    state.terms[term].requests[usize::from(id)] = Some(request);
-    state.campaigns += 1;
-}
-
-fn vote(settings: &Settings, state: &mut State, (term, candidate): (u8, NodeId), voter: NodeId) {
-    let same_term_ends_bond = settings.breaks(Violation::LateVoteEndsBond);
-    let Some(request) = state.term(term).requests[usize::from(candidate)] else { return };
-    let node = state.node_mut(voter);
-    if term > node.term {
-        follow(node, term);
-    }
-    if !up_to_date(request, &node.log) {
-        return;
-    }
-    node.voted = true;
-    // Whoever may vote in a later term has proof that the lease behind its bond, if any, is over.
-    // In the same term it is the leader's own campaign that arrives late and proves nothing.
-    if node.fortified.is_some_and(|bond| bond.term < term || same_term_ends_bond) {
-        node.fortified = None;
-    }
-    let candidate = state.node_mut(candidate);
-    if let (Role::Candidate(votes), true) = (&mut candidate.role, candidate.term == term) {
-        *votes = (*votes + 1).min(MAJORITY as u8);
-    }
-}
-
-fn win(state: &mut State, id: NodeId) {
-    let node = state.node_mut(id);
-    let term = node.term;
-    node.log.push(term);
-    node.role = Role::Leader(Leadership::default());
-    let log = node.log;
-    let record = &mut state.terms[usize::from(term)];
-    state.two_leaders |= record.leader.is_some_and(|leader| leader != id);
-    record.leader = Some(id);
-    record.log = log;
-}
-
-/// A follower accepts a message of the leader of `term`; the leader gets the answer.
-fn append(state: &mut State, term: u8, to: NodeId, length: u8) {
-    let Some(leader) = state.term(term).leader else { return };
-    let sent = state.term(term).log;
-    let node = state.node_mut(to);
-    follow(node, term);
-    if length > node.log.common(&sent) {
-        node.log = sent.prefix(length);
-    }
-    let clock = state.clock(to);
-    let node = state.node_mut(to);
-    let given = node.given[usize::from(leader)];
-    let supported = given.ends > clock;
-    if supported {
-        node.fortified = Some(Fortified { term, leader, epoch: given.epoch });
-    } else if node.fortified.is_some_and(|bond| bond.term < term) {
-        // A leader of a later term is proof that the lease behind the bond is over.
-        node.fortified = None;
-    }
-    let incarnation = node.incarnation;
-    if state.node(leader).term != term {
-        return;
-    }
-    if let Role::Leader(leadership) = &mut state.node_mut(leader).role {
-        let answer = &mut leadership.answers[usize::from(to)];
-        answer.matched = answer.matched.max(length);
-        if supported {
-            *answer = Answer { epoch: given.epoch, incarnation, ..*answer };
-        }
-        commit(state, leader);
-    }
-}
-
-/// Commits what a majority has, if its last entry is of the leader's own term.
-fn commit(state: &mut State, leader: NodeId) {
-    let node = state.node_mut(leader);
-    let (log, term) = (node.log, node.term);
-    let Role::Leader(leadership) = &mut node.role else { return };
-    let has = |length: u8| {
-        1 + leadership.answers.iter().filter(|answer| answer.matched >= length).count() >= MAJORITY
-    };
-    let committed = (leadership.applied + 1..=log.length())
-        .filter(|&length| log.prefix(length).last_term() == term && has(length))
-        .max();
-    let Some(length) = committed else { return };
-    leadership.applied = length;
-    let log = log.prefix(length);
-    if log.begins_with(&state.committed) {
-        state.committed = log;
-    } else {
-        state.forked |= !state.committed.begins_with(&log);
     }
 }

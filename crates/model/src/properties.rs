@@ -9,7 +9,7 @@ use stateright::Property;
 
 use crate::machine::Machine;
 use crate::rules::{holds, serves};
-use crate::state::{NodeId, Role, State, node_ids};
+use crate::state::{NodeId, Role, State};
 
 /// What must hold in every state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,6 +61,10 @@ pub const EXPIRED: &str = "a lease was lost by expiry";
 pub const RENEWED: &str = "a lease was regained at a higher epoch";
 /// A node that was restarted casts a vote: for itself, as a candidate.
 pub const VOTED: &str = "a restarted node voted again";
+/// A lease is held in the last configuration.
+pub const CHANGED: &str = "a lease is held after all changes";
+/// A node leads whose vote was taken.
+pub const REMOVED: &str = "a leader was removed";
 
 fn leader_term(state: &State, id: NodeId) -> Option<u8> {
     let node = state.node(id);
@@ -68,21 +72,21 @@ fn leader_term(state: &State, id: NodeId) -> Option<u8> {
 }
 
 fn one_holder(machine: &Machine, state: &State) -> bool {
-    node_ids().filter(|&id| holds(&machine.settings, state, id)).count() <= 1
+    machine.settings.ids().filter(|&id| holds(&machine.settings, state, id)).count() <= 1
 }
 
 fn no_stale_read(machine: &Machine, state: &State) -> bool {
     let acknowledged = state.committed.writes(state.committed.length());
-    node_ids().all(|id| {
+    machine.settings.ids().all(|id| {
         let node = state.node(id);
         let Role::Leader(leadership) = node.role else { return true };
         !serves(&machine.settings, state, id) || node.log.writes(leadership.applied) >= acknowledged
     })
 }
 
-fn committed_kept(_: &Machine, state: &State) -> bool {
+fn committed_kept(machine: &Machine, state: &State) -> bool {
     !state.forked
-        && node_ids().all(|id| {
+        && machine.settings.ids().all(|id| {
             leader_term(state, id).is_none_or(|term| {
                 term <= state.committed.last_term()
                     || state.node(id).log.begins_with(&state.committed)
@@ -91,12 +95,15 @@ fn committed_kept(_: &Machine, state: &State) -> bool {
 }
 
 fn lease_excludes_leaders(machine: &Machine, state: &State) -> bool {
-    let newest = node_ids().filter_map(|id| leader_term(state, id)).max();
-    node_ids().all(|id| Some(state.node(id).term) >= newest || !holds(&machine.settings, state, id))
+    let newest = machine.settings.ids().filter_map(|id| leader_term(state, id)).max();
+    machine
+        .settings
+        .ids()
+        .all(|id| Some(state.node(id).term) >= newest || !holds(&machine.settings, state, id))
 }
 
 fn held_in_later_term(machine: &Machine, state: &State, told: bool) -> bool {
-    node_ids().any(|id| {
+    machine.settings.ids().any(|id| {
         let term = state.node(id).term;
         term > 1
             && holds(&machine.settings, state, id)
@@ -114,7 +121,7 @@ fn lost_by_expiry(_: &Machine, state: &State) -> bool {
 }
 
 fn regained(machine: &Machine, state: &State) -> bool {
-    node_ids().any(|id| {
+    machine.settings.ids().any(|id| {
         let node = state.node(id);
         node.incarnation == 0 && node.epoch > 1 && holds(&machine.settings, state, id)
     })
@@ -123,6 +130,18 @@ fn regained(machine: &Machine, state: &State) -> bool {
 fn voted_again(_: &Machine, state: &State) -> bool {
     let candidate = |role: Role| matches!(role, Role::Candidate(_));
     state.nodes.iter().any(|node| node.incarnation > 0 && candidate(node.role))
+}
+
+fn held_after_changes(machine: &Machine, state: &State) -> bool {
+    let settings = &machine.settings;
+    let last = |id: NodeId| usize::from(state.node(id).config) + 1 == settings.plan.len();
+    settings.ids().any(|id| last(id) && holds(settings, state, id))
+}
+
+fn leader_removed(machine: &Machine, state: &State) -> bool {
+    let settings = &machine.settings;
+    let votes = |id: NodeId| settings.voters(state.node(id).config).contains(id);
+    settings.ids().any(|id| leader_term(state, id).is_some() && !votes(id))
 }
 
 /// The invariants and the reachable situations, as the checker takes them.
@@ -140,13 +159,15 @@ pub(crate) fn properties() -> Vec<Property<Machine>> {
     let mut all = Vec::from(invariants);
     all.extend([
         Property::sometimes(HELD, |machine: &Machine, state: &State| {
-            node_ids().any(|id| holds(&machine.settings, state, id))
+            machine.settings.ids().any(|id| holds(&machine.settings, state, id))
         }),
         Property::sometimes(FAILOVER, |machine, state| held_in_later_term(machine, state, false)),
         Property::sometimes(TRANSFERRED, |machine, state| held_in_later_term(machine, state, true)),
         Property::sometimes(EXPIRED, lost_by_expiry),
         Property::sometimes(RENEWED, regained),
         Property::sometimes(VOTED, voted_again),
+        Property::sometimes(CHANGED, held_after_changes),
+        Property::sometimes(REMOVED, leader_removed),
     ]);
     all
 }

@@ -1,10 +1,11 @@
 //! The rules of the protocol as functions of a state: who may vote, what a promise is worth, who
 //! holds the lease. Each broken rule is a branch at the place where the rule is applied.
 
+use crate::membership::{Nodes, Voters, bit, is_majority};
 use crate::settings::Settings;
 use crate::state::{
-    Fortified, Given, Log, MAJORITY, Message, NODES, Node, NodeId, Received, Request, Role, State,
-    Time, node_ids, others,
+    Fortified, Given, Log, Message, NODES, Node, NodeId, Received, Request, Role, State,
+    TermRecord, Time,
 };
 use crate::violation::Violation;
 
@@ -35,6 +36,17 @@ pub(crate) fn bond_allows(
     bond(state, id).is_none_or(|bond| bond.leader == candidate || (marked && term == bond.term + 1))
 }
 
+/// Whom a candidate asks: the others that vote in the configuration in force there.
+pub(crate) fn asked(
+    settings: &Settings,
+    candidate: NodeId,
+    request: Request,
+) -> impl Iterator<Item = NodeId> + use<> {
+    let voters = settings.voters(request.config);
+    let all = settings.breaks(Violation::VoteCountedOfRemoved);
+    settings.others(candidate).filter(move |&id| all || voters.contains(id))
+}
+
 /// Whether `voter` lets this campaign pass, now, as far as promises are concerned.
 #[must_use]
 pub(crate) fn may_vote(
@@ -63,7 +75,87 @@ pub(crate) fn may_campaign(settings: &Settings, state: &State, id: NodeId, marke
         Role::Follower | Role::Candidate(_) => false,
         Role::Leader(leadership) => !leadership.given_up,
     };
-    !banned && pass && !leads
+    let votes = settings.voters(node.config).contains(id);
+    !banned && pass && !leads && votes
+}
+
+/// Whether the leader may append a change of the configuration: the one before is in force here.
+#[must_use]
+pub(crate) fn may_change(settings: &Settings, node: &Node) -> bool {
+    let appended = node.log.changes(node.log.length());
+    let settled = node.config == appended || settings.breaks(Violation::TwoChangesAtOnce);
+    settled && usize::from(appended) + 1 < settings.plan.len()
+}
+
+/// Whether the lease may be handed to this node, as far as the configuration is concerned.
+#[must_use]
+pub(crate) fn may_hand_over(settings: &Settings, leader: &Node, to: NodeId) -> bool {
+    let settled = leader.config == leader.log.changes(leader.log.length());
+    let lasting = settings.voters(leader.config).keeps(to);
+    (settled || settings.breaks(Violation::TransferDuringChange))
+        && (lasting || settings.breaks(Violation::TransferToLearner))
+}
+
+/// Changes of the configuration that a node still knows to be in force after a restart: the one
+/// before the last in its log was known to be committed when the last arrived, and was made
+/// durable with it.
+#[must_use]
+pub(crate) fn changes_remembered(settings: &Settings, node: &Node) -> u8 {
+    let durable = node.log.changes(node.log.length()).saturating_sub(1);
+    if settings.breaks(Violation::ChangeForgottenAtRestart) { 0 } else { node.config.min(durable) }
+}
+
+/// The fewest changes that a message of this leader's term can say are committed, if the log up to
+/// its last entry has `changes`: a change is appended only when the one before is committed.
+#[must_use]
+pub(crate) fn least_known(settings: &Settings, record: &TermRecord, changes: u8) -> u8 {
+    let known = record.knew.min(changes);
+    let one_at_a_time = !settings.breaks(Violation::TwoChangesAtOnce);
+    if one_at_a_time { known.max(changes.saturating_sub(1)) } else { known }
+}
+
+/// Whether the votes of these nodes make a leader.
+#[must_use]
+pub(crate) fn elects(settings: &Settings, voters: Voters, nodes: Nodes) -> bool {
+    match settings.violation {
+        Some(Violation::ElectedByOldWhileJoint) if voters.is_joint() => {
+            is_majority(voters.outgoing, nodes)
+        }
+        Some(Violation::ElectedByNewWhileJoint) => is_majority(voters.incoming, nodes),
+        Some(Violation::VoteCountedOfRemoved) => {
+            nodes.count_ones() > voters.incoming.count_ones() / 2
+        }
+        _ => voters.has_quorum(nodes),
+    }
+}
+
+/// Whether an entry that these nodes have is committed.
+#[must_use]
+pub(crate) fn commits(settings: &Settings, voters: Voters, nodes: Nodes) -> bool {
+    match settings.violation {
+        Some(Violation::CommittedByOldWhileJoint) if voters.is_joint() => {
+            is_majority(voters.outgoing, nodes)
+        }
+        Some(Violation::CommittedByNewWhileJoint) => is_majority(voters.incoming, nodes),
+        _ => voters.has_quorum(nodes),
+    }
+}
+
+/// Whether the promises of these nodes, the leader among them, make a lease.
+fn supports(settings: &Settings, voters: Voters, leader: NodeId, nodes: Nodes) -> bool {
+    let majority = voters.incoming.count_ones() / 2;
+    match settings.violation {
+        Some(Violation::OldQuorumWhileJoint) if voters.is_joint() => {
+            is_majority(voters.outgoing, nodes)
+        }
+        Some(Violation::NewQuorumWhileJoint) => is_majority(voters.incoming, nodes),
+        Some(Violation::LearnerGrants) => nodes.count_ones() > majority,
+        Some(Violation::RemovedLeaderCounts) => {
+            (voters.incoming & nodes | bit(leader)).count_ones() > majority
+        }
+        Some(Violation::CountAnswersNotVoters) => nodes.count_ones() + 1 > majority,
+        _ => voters.has_quorum(nodes),
+    }
 }
 
 /// Whether a beat at `epoch` is answered with a promise.
@@ -131,12 +223,42 @@ fn leads_with_record(settings: &Settings, state: &State, id: NodeId) -> bool {
 /// Whether this node believes that it holds the shard's lease.
 #[must_use]
 pub(crate) fn holds(settings: &Settings, state: &State, id: NodeId) -> bool {
-    if !leads_with_record(settings, state, id) {
-        return false;
+    leads_with_record(settings, state, id)
+        && (is_supported(settings, state, id) || counts_cached_end(settings, state, id))
+}
+
+/// Whether a quorum of the voters, in the configuration that is in force at this leader, is
+/// fortified for it.
+fn is_supported(settings: &Settings, state: &State, id: NodeId) -> bool {
+    let fortified = settings.others(id).filter(|&other| fortified_for(settings, state, id, other));
+    let nodes = fortified.fold(bit(id), |nodes, other| nodes | bit(other));
+    supports(settings, settings.voters(state.node(id).config), id, nodes)
+}
+
+/// Whether this leader counts on an end of its lease that it found in an earlier configuration.
+fn counts_cached_end(settings: &Settings, state: &State, id: NodeId) -> bool {
+    let Role::Leader(leadership) = state.node(id).role else { return false };
+    settings.breaks(Violation::LeaseEndNotRechecked) && state.clock(id) < leadership.cached
+}
+
+/// Lets each leader cache the end of its lease, where the end can outlive the configuration.
+fn cache_ends(settings: &Settings, state: &mut State) {
+    if !settings.breaks(Violation::LeaseEndNotRechecked) {
+        return;
     }
-    let own = if settings.breaks(Violation::CountAnswersNotVoters) { 2 } else { 1 };
-    let voters = others(id).filter(|&other| fortified_for(settings, state, id, other)).count();
-    own + voters >= MAJORITY
+    for id in settings.ids() {
+        let (view, clock) = (*state, state.clock(id));
+        let ends = view.node(id).received.iter().flatten().map(|promise| promise.ends).min();
+        let supported = is_supported(settings, &view, id);
+        let Role::Leader(leadership) = &mut state.node_mut(id).role else { continue };
+        if leadership.cached <= clock {
+            leadership.cached = 0;
+        }
+        // The earliest end of all is no later than that of any quorum.
+        if let (true, Some(end)) = (supported, ends) {
+            leadership.cached = leadership.cached.max(end);
+        }
+    }
 }
 
 /// Whether this node would answer a read from its own state.
@@ -158,6 +280,7 @@ pub(crate) fn up_to_date(request: Request, log: &Log) -> bool {
 /// bonds that ran out, bans that are over, messages that nobody would heed.
 pub(crate) fn forget(settings: &Settings, state: &mut State) {
     forget_promises(settings, state);
+    cache_ends(settings, state);
     if settings.reduce {
         forget_messages(settings, state);
         forget_terms(settings, state);
@@ -167,7 +290,7 @@ pub(crate) fn forget(settings: &Settings, state: &mut State) {
 
 /// What runs out does so here: a promise that ended is withdrawn for good.
 fn forget_promises(settings: &Settings, state: &mut State) {
-    for id in node_ids() {
+    for id in settings.ids() {
         let clock = state.clock(id);
         let view = *state;
         let node = state.node_mut(id);
@@ -204,15 +327,16 @@ fn forget_terms(settings: &Settings, state: &mut State) {
     let nodes = state.nodes;
     for (term, record) in (0..).zip(&mut state.terms) {
         let open = |node: &Node| node.term < term || (node.term == term && !node.voted);
-        for (candidate, request) in record.requests.iter_mut().enumerate() {
-            let voters = nodes.iter().enumerate().filter(|&(id, _)| id != candidate);
-            if !voters.map(|(_, node)| node).any(open) {
-                *request = None;
-            }
+        for (candidate, request) in (0..).zip(&mut record.requests) {
+            *request = request.filter(|request| {
+                let mut voters = asked(settings, candidate, *request);
+                voters.any(|id| open(&nodes[usize::from(id)]))
+            });
         }
-        if nodes.iter().all(|node| node.term > term) {
+        if settings.ids().all(|id| nodes[usize::from(id)].term > term) {
             record.leader = None;
             record.log = Log::default();
+            (record.knew, record.knows) = (0, 0);
         }
     }
     for node in &mut state.nodes {
@@ -239,6 +363,7 @@ fn forget_elections(settings: &Settings, state: &mut State) {
     for (node, hopeless) in state.nodes.iter_mut().zip(hopeless) {
         if hopeless {
             node.received = [None; NODES];
+            node.config = 0;
         }
     }
     if voting {
@@ -263,7 +388,7 @@ pub(crate) fn settled(settings: &Settings, state: &State) -> bool {
     let voting = state.terms.iter().any(|term| term.requests.iter().any(Option::is_some));
     let candidate = state.nodes.iter().any(|node| matches!(node.role, Role::Candidate(_)));
     let leads = |id: &NodeId| matches!(state.node(*id).role, Role::Leader(_));
-    let mut leaders = node_ids().filter(leads);
+    let mut leaders = settings.ids().filter(leads);
     let (first, second) = (leaders.next(), leaders.next());
     settings.reduce
         && state.campaigns == settings.campaigns

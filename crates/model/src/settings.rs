@@ -1,6 +1,7 @@
 //! What bounds a search, and which rule, if any, is broken on purpose.
 
-use crate::state::{NODES, Time};
+use crate::membership::Voters;
+use crate::state::{NODES, NodeId, Time};
 use crate::violation::Violation;
 
 /// Bounds and faults of one search. All together they make the number of states finite.
@@ -10,6 +11,12 @@ pub struct Settings {
     pub name: &'static str,
     /// The rule that is broken, if any.
     pub violation: Option<Violation>,
+    /// Nodes that there are.
+    pub nodes: u8,
+    /// The configurations: the first is in force at the beginning, each change leads to the next.
+    pub plan: &'static [Voters],
+    /// Leaders that no longer lead may release their followers from their bonds.
+    pub releases: bool,
     /// Begin with node 0 as the leader of term 1 and its lease record on every log, rather than
     /// with empty nodes. The former is a state that the latter reaches.
     pub begin_with_leader: bool,
@@ -69,13 +76,36 @@ impl Settings {
     /// Whether states that differ in the names of nodes 1 and 2 are taken for one.
     #[must_use]
     pub fn symmetric(&self) -> bool {
-        self.reduce && self.windows[1] == self.windows[2]
+        let alike = self.plan.iter().all(|voters| voters.is_symmetric());
+        self.reduce && self.windows[1] == self.windows[2] && alike
+    }
+
+    /// The configuration after this many changes.
+    #[must_use]
+    pub(crate) fn voters(&self, config: u8) -> Voters {
+        self.plan[usize::from(config)]
+    }
+
+    /// All ids, in order.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = NodeId> + use<> {
+        0..self.nodes
+    }
+
+    /// All ids but one, in order.
+    pub(crate) fn others(&self, id: NodeId) -> impl Iterator<Item = NodeId> + use<> {
+        self.ids().filter(move |&other| other != id)
     }
 }
+
+/// Three voters, once and for all.
+const THREE: &[Voters] = &[Voters::of(0b0111)];
 
 const BASE: Settings = Settings {
     name: "base",
     violation: None,
+    nodes: 3,
+    plan: THREE,
+    releases: false,
     begin_with_leader: true,
     ticks: 3,
     windows: [2; NODES],
@@ -112,7 +142,7 @@ pub const DELAY: Settings = Settings {
 pub const DRIFT: Settings = Settings { name: "drift", margin: 1, missed_ticks: 2, ..BASE };
 
 /// Nodes whose promises last differently long.
-pub const UNEQUAL: Settings = Settings { name: "unequal", ticks: 4, windows: [3, 1, 2], ..BASE };
+pub const UNEQUAL: Settings = Settings { name: "unequal", ticks: 4, windows: [3, 1, 2, 0], ..BASE };
 
 /// One restart of any node.
 pub const RESTART: Settings = Settings { name: "restart", restarts: 1, ..BASE };
@@ -166,6 +196,60 @@ pub const RIVALS: Settings = Settings {
     ..BASE
 };
 
-/// Every configuration in which the unbroken protocol is checked exhaustively.
-pub const CONFIGURATIONS: [Settings; 10] =
-    [EXPIRY, DELAY, DRIFT, UNEQUAL, RESTART, TRANSFER, DRAIN, ELECTIONS, FRESH, RIVALS];
+/// A voter is added and another removed, one by one, as the code does.
+const EXCHANGE: &[Voters] = &[Voters::of(0b0111), Voters::of(0b1111), Voters::of(0b1011)];
+/// The same for the leader.
+const RETREAT: &[Voters] = &[Voters::of(0b0111), Voters::of(0b1111), Voters::of(0b1110)];
+/// A voter takes another's place in one change.
+const REPLACE: &[Voters] = &[Voters::of(0b0111), Voters::joint(0b0111, 0b1011), Voters::of(0b1011)];
+/// The leader's place is taken in one change.
+const SUCCEED: &[Voters] = &[Voters::of(0b0111), Voters::joint(0b0111, 0b1110), Voters::of(0b1110)];
+/// All but one of three voters leave in one change.
+const SHRINK: &[Voters] = &[Voters::of(0b0111), Voters::joint(0b0111, 0b0001), Voters::of(0b0001)];
+
+/// One voter becomes three in one change.
+const EXPAND: &[Voters] = &[Voters::of(0b0001), Voters::joint(0b0001, 0b0111), Voters::of(0b0111)];
+
+const FOUR: Settings =
+    Settings { nodes: 4, plan: EXCHANGE, ticks: 0, windows: [1; NODES], log: 4, writes: 0, ..BASE };
+
+/// A voter is exchanged for another, in two changes of one vote.
+pub const SWAP: Settings = Settings { name: "swap", ..FOUR };
+
+/// The leader is exchanged for another voter, in two changes of one vote.
+pub const RETIRE: Settings = Settings { name: "retire", plan: RETREAT, releases: true, ..FOUR };
+
+/// A voter is exchanged for another through a joint configuration.
+pub const JOINT: Settings = Settings { name: "joint", plan: REPLACE, ..FOUR };
+
+/// The leader is exchanged for another voter through a joint configuration.
+pub const DEPOSE: Settings = Settings { name: "depose", plan: SUCCEED, ..FOUR };
+
+/// Three voters become one through a joint configuration, while any one node restarts.
+pub const SHED: Settings =
+    Settings { name: "shed", nodes: 3, plan: SHRINK, ticks: 1, restarts: 1, ..FOUR };
+
+/// One voter becomes three through a joint configuration; then a write, and two campaigns.
+pub const GROW: Settings = Settings {
+    name: "grow",
+    nodes: 3,
+    plan: EXPAND,
+    terms: 3,
+    campaigns: 2,
+    log: 5,
+    writes: 1,
+    ..FOUR
+};
+
+/// Three voters become one while the lease is handed over.
+pub const MOVE: Settings =
+    Settings { name: "move", nodes: 3, plan: SHRINK, campaigns: 2, transfers: true, ..FOUR };
+
+/// Every configuration in which the unbroken protocol is checked exhaustively, each time.
+pub const CONFIGURATIONS: [Settings; 16] = [
+    EXPIRY, DELAY, DRIFT, UNEQUAL, RESTART, TRANSFER, DRAIN, ELECTIONS, FRESH, RIVALS, SWAP,
+    RETIRE, JOINT, SHED, GROW, MOVE,
+];
+
+/// Where a rule is broken only; the unbroken protocol is checked in these by hand.
+pub const BY_HAND: [Settings; 1] = [DEPOSE];

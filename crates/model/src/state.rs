@@ -1,18 +1,22 @@
-//! What the world of the model consists of: three nodes, one shard, a network, and a few facts
-//! that only the checker knows.
+//! What the world of the model consists of: three or four nodes, one shard, a network, and a few
+//! facts that only the checker knows.
 //!
 //! Everything is a small integer in a fixed array, so that a state is copied, compared and hashed
 //! without an allocation: the checker does that millions of times. A value that can't matter any
 //! more (a promise that ran out) is cleared, so that states that behave alike are alike.
 
-/// Nodes of the model. A majority is two.
-pub const NODES: usize = 3;
-/// Votes, answers or logs that make a majority of [`NODES`].
-pub const MAJORITY: usize = 2;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use crate::digest::hash_at_once;
+use crate::membership::Nodes;
+
+/// Nodes that a state has room for; a search uses the first three or all.
+pub const NODES: usize = 4;
 /// Slots for terms; term 0 is never led, so the greatest term is one less.
 pub const TERMS: usize = 4;
 /// Entries that a log can hold.
-pub const LOG: usize = 4;
+pub const LOG: usize = 5;
 /// Messages of the support protocol that can be under way at once.
 pub const FLIGHT: usize = 3;
 
@@ -21,9 +25,14 @@ pub type NodeId = u8;
 /// A reading of one node's clock, or the true time; in ticks.
 pub type Time = u8;
 
+/// Marks an entry that changes the configuration.
+const CHANGE: u8 = 0x80;
+
 /// A replica's log: the term of each entry, oldest first.
 ///
-/// The first entry of a term is that term's lease record, each further one is a write.
+/// The first entry of a term is that term's lease record; each further one is a write, or the next
+/// change of the configuration. What a change says is the same in all runs of a search, so their
+/// number in a log tells the configuration.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Log {
     length: u8,
@@ -37,16 +46,14 @@ impl Log {
         self.length
     }
 
-    /// The terms of the entries, oldest first.
-    #[must_use]
-    pub fn entries(&self) -> &[u8] {
+    fn entries(&self) -> &[u8] {
         &self.terms[..usize::from(self.length)]
     }
 
     /// The term of the last entry, or 0 for an empty log.
     #[must_use]
     pub fn last_term(&self) -> u8 {
-        self.entries().last().copied().unwrap_or(0)
+        self.entries().last().map_or(0, |entry| entry & !CHANGE)
     }
 
     /// The first `length` entries.
@@ -65,6 +72,18 @@ impl Log {
         self.length += 1;
     }
 
+    /// Appends a change of the configuration. The caller has checked that there is room.
+    pub fn push_change(&mut self, term: u8) {
+        self.push(term | CHANGE);
+    }
+
+    /// How many of the first `length` entries change the configuration.
+    #[must_use]
+    pub fn changes(&self, length: u8) -> u8 {
+        let entries = &self.entries()[..usize::from(length)];
+        entries.iter().map(|entry| entry / CHANGE).sum()
+    }
+
     /// Whether this log begins with all of `other`.
     #[must_use]
     pub fn begins_with(&self, other: &Self) -> bool {
@@ -78,11 +97,22 @@ impl Log {
         pairs.take_while(|(a, b)| a == b).map(|_| 1).sum()
     }
 
-    /// How many of the first `length` entries are writes, that is, not the first of their term.
+    /// How many of the first `length` entries are writes, that is, neither the first of their term
+    /// nor a change.
     #[must_use]
     pub fn writes(&self, length: u8) -> usize {
         let entries = &self.entries()[..usize::from(length)];
-        entries.windows(2).filter(|pair| pair[0] == pair[1]).count()
+        entries.windows(2).filter(|pair| pair[0] & !CHANGE == pair[1]).count()
+    }
+}
+
+impl fmt::Display for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = self.entries().iter().map(|&entry| match entry & CHANGE {
+            0 => format!("{entry}"),
+            _ => format!("{} (change)", entry & !CHANGE),
+        });
+        write!(f, "{}", words.collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -131,7 +161,10 @@ pub struct Answer {
 pub struct Leadership {
     /// The lease was given up for the rest of the term.
     pub given_up: bool,
-    /// Entries known to be committed, hence applied.
+    /// The cached end of the lease. Only where it outlives a change of the configuration.
+    pub cached: Time,
+    /// Entries known to be committed, hence applied, except that a change of the configuration
+    /// takes effect with a step of its own.
     pub applied: u8,
     /// What each follower answered last.
     pub answers: [Answer; NODES],
@@ -142,8 +175,8 @@ pub struct Leadership {
 pub enum Role {
     /// Neither leads nor wants to.
     Follower,
-    /// Campaigns; has this many votes. Each voter has one, which it remembers, so a count will do.
-    Candidate(u8),
+    /// Campaigns; has the votes of these. Once they are enough, of all.
+    Candidate(Nodes),
     /// Leads the term.
     Leader(Leadership),
 }
@@ -158,6 +191,8 @@ pub struct Node {
     pub voted: bool,
     /// Persisted: the log.
     pub log: Log,
+    /// Changes of the configuration that it knows to be committed, and that are in force here.
+    pub config: u8,
     /// Persisted: how often the node has been restarted.
     pub incarnation: u8,
     /// Persisted and raised at restart: the epoch at which it asks for support.
@@ -184,6 +219,7 @@ impl Node {
             term: 0,
             voted: false,
             log: Log::default(),
+            config: 0,
             incarnation: 0,
             epoch: 1,
             slow: 0,
@@ -240,6 +276,8 @@ pub struct Request {
     pub length: u8,
     /// The candidate was told to campaign by the holder: fortified followers let it pass.
     pub marked: bool,
+    /// The configuration in force at the candidate: it asks the voters of that one.
+    pub config: u8,
 }
 
 /// All that was ever sent in one term; deliverable for ever, any number of times, or never.
@@ -251,12 +289,16 @@ pub struct TermRecord {
     pub leader: Option<NodeId>,
     /// The longest log that this leader had in this term: each prefix may have been sent.
     pub log: Log,
+    /// Changes that this leader knew to be committed when it was elected.
+    pub knew: u8,
+    /// Changes that it knew, or knows, to be committed at last.
+    pub knows: u8,
     /// Whom the leader told to campaign for the next term.
     pub campaign_now: Option<NodeId>,
 }
 
 /// A state of the world.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct State {
     /// The true time, which nobody can read.
     pub now: Time,
@@ -276,6 +318,19 @@ pub struct State {
     pub two_leaders: bool,
     /// Two leaders have committed logs that contradict each other.
     pub forked: bool,
+}
+
+impl Hash for State {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Listed, so that a new field is not forgotten. Nodes and terms as they were at the very
+        // beginning are told by one byte.
+        let Self { now, nodes, flight, terms, committed, campaigns, writes, .. } = self;
+        let Self { two_leaders, forked, .. } = self;
+        let nodes = nodes.each_ref().map(|node| (*node != Node::new()).then_some(node));
+        let terms = terms.each_ref().map(|term| (*term != TermRecord::default()).then_some(term));
+        let counts = (now, campaigns, writes, two_leaders, forked);
+        hash_at_once(&(counts, nodes, flight, terms, committed), state);
+    }
 }
 
 impl State {
@@ -334,14 +389,4 @@ impl State {
     pub fn sort_flight(&mut self) {
         self.flight.sort_unstable_by_key(|message| (message.is_none(), *message));
     }
-}
-
-/// All ids, in order.
-pub(crate) fn node_ids() -> impl Iterator<Item = NodeId> {
-    0..NODES as NodeId
-}
-
-/// All ids but one, in order.
-pub(crate) fn others(id: NodeId) -> impl Iterator<Item = NodeId> {
-    node_ids().filter(move |&other| other != id)
 }

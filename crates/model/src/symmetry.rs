@@ -3,7 +3,8 @@
 //! [`representative`] renames nodes 1 and 2, or keeps them, whichever gives the smaller state.
 //! Node 0 keeps its name: most configurations begin with it as the leader.
 
-use crate::state::{Fortified, Message, NODES, Node, NodeId, Role, State, TermRecord};
+use crate::membership::swap;
+use crate::state::{Fortified, Message, Node, NodeId, Role, State, TermRecord};
 
 fn rename(id: NodeId) -> NodeId {
     match id {
@@ -29,7 +30,8 @@ fn rename_node(node: &mut Node) {
     node.received.swap(1, 2);
     node.fortified = node.fortified.map(|bond| Fortified { leader: rename(bond.leader), ..bond });
     match &mut node.role {
-        Role::Follower | Role::Candidate(_) => {}
+        Role::Follower => {}
+        Role::Candidate(votes) => *votes = swap(*votes),
         Role::Leader(leadership) => leadership.answers.swap(1, 2),
     }
 }
@@ -43,7 +45,6 @@ fn rename_term(term: &mut TermRecord) {
 /// The one state that stands for `state` and for its mirror image.
 #[must_use]
 pub(crate) fn representative(state: &State) -> State {
-    const { assert!(NODES == 3) };
     let mut mirror = *state;
     mirror.nodes.swap(1, 2);
     mirror.nodes.iter_mut().for_each(rename_node);

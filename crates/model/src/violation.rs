@@ -2,9 +2,9 @@
 
 use crate::properties::Invariant;
 use crate::settings::{
-    DELAY, DRAIN, DRIFT, ELECTIONS, EXPIRY, FRESH, RESTART, RIVALS, Settings, TRANSFER, UNEQUAL,
+    DELAY, DEPOSE, DRAIN, DRIFT, ELECTIONS, EXPIRY, FRESH, GROW, JOINT, MOVE, RESTART, RIVALS,
+    SHED, SWAP, Settings, TRANSFER, UNEQUAL,
 };
-
 use crate::state::NODES;
 
 /// One rule of the protocol, broken.
@@ -58,6 +58,34 @@ pub enum Violation {
     AnswerBeforePersisted,
     /// A voter answers before its vote is durable; a restart loses it.
     VoteBeforePersisted,
+    /// While the configuration is joint the lease is counted on the outgoing voters alone.
+    OldQuorumWhileJoint,
+    /// While the configuration is joint the lease is counted on the incoming voters alone.
+    NewQuorumWhileJoint,
+    /// While the configuration is joint a majority of the outgoing voters elects.
+    ElectedByOldWhileJoint,
+    /// While the configuration is joint a majority of the incoming voters elects.
+    ElectedByNewWhileJoint,
+    /// While the configuration is joint a majority of the outgoing voters commits.
+    CommittedByOldWhileJoint,
+    /// While the configuration is joint a majority of the incoming voters commits.
+    CommittedByNewWhileJoint,
+    /// The cached end of the lease is kept over a change.
+    LeaseEndNotRechecked,
+    /// Who has no vote counts for the lease like a voter.
+    LearnerGrants,
+    /// A leader that was removed counts itself for the lease.
+    RemovedLeaderCounts,
+    /// A candidate asks, and counts the votes of, nodes that are no voters.
+    VoteCountedOfRemoved,
+    /// A change is appended before the one before it is in force.
+    TwoChangesAtOnce,
+    /// A node forgets at a restart that the changes in its log were committed.
+    ChangeForgottenAtRestart,
+    /// The lease is handed to a node that is no voter.
+    TransferToLearner,
+    /// The lease is handed over while a change is under way.
+    TransferDuringChange,
 }
 
 /// What is known of one violation.
@@ -86,8 +114,8 @@ const fn case(
 const SHORT_RESTART: Settings = Settings { ticks: 2, windows: [1; NODES], ..RESTART };
 
 /// Every violation.
-pub const CASES: [Case; 24] = {
-    use Invariant::{CommittedKept, NoStaleRead, OneHolder, OneLeader};
+pub const CASES: [Case; 38] = {
+    use Invariant::{CommittedKept, LeaseExcludesLeaders, NoStaleRead, OneHolder, OneLeader};
     use Violation as V;
     [
         case(V::ReadWithoutLease, "R14", NoStaleRead, EXPIRY),
@@ -114,5 +142,19 @@ pub const CASES: [Case; 24] = {
         case(V::LeaseAcrossRestart, "R11", OneHolder, DRAIN),
         case(V::AnswerBeforePersisted, "3", CommittedKept, RESTART),
         case(V::VoteBeforePersisted, "3", OneLeader, RIVALS),
+        case(V::OldQuorumWhileJoint, "R23", LeaseExcludesLeaders, GROW),
+        case(V::NewQuorumWhileJoint, "R23", LeaseExcludesLeaders, JOINT),
+        case(V::ElectedByOldWhileJoint, "R23", LeaseExcludesLeaders, JOINT),
+        case(V::ElectedByNewWhileJoint, "R23", LeaseExcludesLeaders, JOINT),
+        case(V::CommittedByOldWhileJoint, "R23", CommittedKept, GROW),
+        case(V::CommittedByNewWhileJoint, "R23", CommittedKept, JOINT),
+        case(V::LeaseEndNotRechecked, "R23", LeaseExcludesLeaders, SWAP),
+        case(V::LearnerGrants, "R24", LeaseExcludesLeaders, SWAP),
+        case(V::RemovedLeaderCounts, "R24", LeaseExcludesLeaders, DEPOSE),
+        case(V::VoteCountedOfRemoved, "R24", LeaseExcludesLeaders, SWAP),
+        case(V::TwoChangesAtOnce, "R23", LeaseExcludesLeaders, SWAP),
+        case(V::ChangeForgottenAtRestart, "3", LeaseExcludesLeaders, SHED),
+        Case { violation: V::TransferToLearner, rule: "R24", breaks: None, settings: MOVE },
+        Case { violation: V::TransferDuringChange, rule: "R20", breaks: None, settings: MOVE },
     ]
 };

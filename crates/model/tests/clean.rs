@@ -1,8 +1,9 @@
 //! The unbroken protocol holds in every state of every configuration, and not vacuously.
 
 use model::{
-    DELAY, DRAIN, DRIFT, ELECTIONS, EXPIRED, EXPIRY, FAILOVER, FRESH, HELD, RENEWED, RESTART,
-    RIVALS, Settings, TRANSFER, TRANSFERRED, UNEQUAL, VOTED, check,
+    CHANGED, DELAY, DRAIN, DRIFT, ELECTIONS, EXPIRED, EXPIRY, FAILOVER, FRESH, GROW, HELD, JOINT,
+    MOVE, REMOVED, RENEWED, RESTART, RETIRE, RIVALS, SHED, SWAP, Settings, TRANSFER, TRANSFERRED,
+    UNEQUAL, VOTED, check,
 };
 
 /// Every state is searched; no invariant is broken; the situations are reached.
@@ -65,4 +66,34 @@ fn first_election() {
 #[test]
 fn rival_candidates_with_restarts() {
     holds_and_reaches(RIVALS, &[HELD, FAILOVER, VOTED]);
+}
+
+#[test]
+fn voter_exchanged_in_two_changes() {
+    holds_and_reaches(SWAP, &[HELD, CHANGED, FAILOVER]);
+}
+
+#[test]
+fn leader_exchanged_in_two_changes() {
+    holds_and_reaches(RETIRE, &[HELD, FAILOVER, REMOVED]);
+}
+
+#[test]
+fn voter_exchanged_through_a_joint_configuration() {
+    holds_and_reaches(JOINT, &[HELD, CHANGED, FAILOVER]);
+}
+
+#[test]
+fn voters_that_leave_together_with_a_restart() {
+    holds_and_reaches(SHED, &[HELD, CHANGED, EXPIRED, FAILOVER, VOTED, REMOVED]);
+}
+
+#[test]
+fn voters_that_come_together() {
+    holds_and_reaches(GROW, &[HELD, CHANGED, FAILOVER]);
+}
+
+#[test]
+fn transfers_while_voters_leave() {
+    holds_and_reaches(MOVE, &[HELD, CHANGED, FAILOVER, TRANSFERRED]);
 }
