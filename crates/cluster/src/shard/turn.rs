@@ -84,9 +84,9 @@ impl Shard {
         if let Some(last) = collected.entries.last() {
             self.writes.push_back((*write, last.index()));
         }
-        // That a change of the replicas is committed must be as durable as the next change: a replica
-        // that starts again with the next one in its log goes by the configuration that it knows to
-        // be committed, and with an older one could elect a second leader (`docs/model.md`,
+        // That a change of the replicas is committed must be as durable as the next change: a
+        // replica that starts again with the next one in its log goes by the configuration that it
+        // knows to be committed, and with an older one could elect a second leader (docs/model.md,
         // `ChangeForgottenAtRestart`). The engine does not ask for commit indexes to be durable.
         let changes = collected.entries.iter().any(LogEntry::changes_replicas);
         let vote = if changes {
