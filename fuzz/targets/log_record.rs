@@ -3,15 +3,13 @@
 
 use std::time::Duration;
 
-use cluster::{Member, Recovery, Settings};
+use cluster::Recovery;
 use leasehold_fuzz::Input;
 use libfuzzer_sys::fuzz_target;
-use types::{DirectoryId, Incarnation, NodeId, SegmentId};
+use types::{DirectoryId, Incarnation, SegmentId};
 
 fuzz_target!(|data: &[u8]| {
-    let member = |node| Member::new(NodeId(node), "h", 1, 2);
-    let settings = Settings::new(NodeId(1), vec![member(1), member(2), member(3)]);
-    let mut recovery = Recovery::new(&settings);
+    let mut recovery = Recovery::default();
     let mut input = Input(data);
     let mut segment = SegmentId(1);
     while !input.is_empty() {

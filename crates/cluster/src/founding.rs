@@ -146,7 +146,9 @@ impl Founding {
             // The cluster has begun, and whoever founded it is away or gone: this node joins.
             return replacement();
         }
-        if !said().all(|it| it.known == self.directory) {
+        // A list of a cluster that has begun, without anybody else on it, founds nothing.
+        let alone = self.peers.is_empty() && self.remembered.membership.cluster != ClusterId(0);
+        if alone || !said().all(|it| it.known == self.directory) {
             return None;
         }
         let replacements = said().filter(|it| it.origin == Origin::Replacement).count();

@@ -127,7 +127,8 @@ impl FromStr for Member {
             None => address.split_once(':'),
         }
         .ok_or_else(|| wrong("there is no port"))?;
-        if host.is_empty() || host.len() > 255 || !host.bytes().all(|it| it.is_ascii_graphic()) {
+        let allowed = |it: u8| it.is_ascii_graphic() && !matches!(it, b'[' | b']' | b';' | b',');
+        if host.is_empty() || host.len() > 255 || !host.bytes().all(allowed) {
             return Err(wrong("the host is not a name or an address"));
         }
         let (port, peer_port) = match ports.split_once(':') {
@@ -209,6 +210,7 @@ mod tests {
             ("x=h:1:2", "no number above 0"),
             ("1=h", "no port"),
             ("1=:1:2", "host"),
+            ("9=[[x]:1:2", "host"),
             ("1=h:0:2", "port"),
             ("1=h:1:1", "peer port"),
             ("1=h:60000", "peer port"),

@@ -13,7 +13,6 @@ use types::{DirectoryId, LogIndex, SegmentId, ShardId, Slot, Term, UnixMillis};
 
 use crate::bytes_codec::CodecError;
 use crate::founding::Remembered;
-use crate::io::Origin;
 use crate::raft_group::{HardVote, LogEntry, RecoveredLog, Replicas};
 use crate::record::{Goal, Lease, Record, Records, ShardState};
 use crate::settings::Settings;
@@ -53,21 +52,15 @@ pub struct Recovered {
     pub(crate) longest_promise: core::time::Duration,
 }
 
-/// Collects the log's payloads.
+/// Collects the log's payloads. All that a node knows of its shards stands there, what a founder
+/// began with included: the settings may have changed since.
+#[derive(Default)]
 pub struct Recovery {
     shards: BTreeMap<ShardId, RecoveredShard>,
-    fresh: Vec<(ShardId, ShardState)>,
     remembered: Remembered,
 }
 
 impl Recovery {
-    /// Begins with the shards that a new cluster with these settings has on this node.
-    #[must_use]
-    pub fn new(settings: &Settings) -> Self {
-        let fresh = first_replicas(settings);
-        Self { shards: BTreeMap::new(), fresh, remembered: Remembered::default() }
-    }
-
     /// Takes the next payload of the log.
     ///
     /// # Errors
@@ -87,7 +80,6 @@ impl Recovery {
             Record::Origin { remembered } => self.remembered = remembered,
             Record::Removed { shard } => {
                 self.shards.remove(&shard);
-                self.fresh.retain(|(fresh, _)| *fresh != shard);
             }
             Record::Entry { shard, entry } => {
                 let shard = self.shard(shard, segment)?;
@@ -133,16 +125,14 @@ impl Recovery {
 
     /// A shard that the log speaks of. Its state record may stand in a later segment than some of
     /// its entries once the segment with the older state has been released, so entries may come
-    /// first; until then the shard is as at the birth of the cluster, or unknown.
+    /// first; until then the shard is unknown.
     fn shard(
         &mut self,
         id: ShardId,
         segment: SegmentId,
     ) -> Result<&mut RecoveredShard, RecordError> {
         if !self.shards.contains_key(&id) {
-            let fresh = self.fresh.iter().find(|(fresh, _)| *fresh == id);
-            let state = fresh.map_or_else(ShardState::unknown, |(_, state)| state.clone());
-            self.shards.insert(id, RecoveredShard::new(state, segment));
+            self.shards.insert(id, RecoveredShard::new(ShardState::unknown(), segment));
         }
         Ok(self.shards.get_mut(&id).expect("the shard was just put there"))
     }
@@ -166,19 +156,10 @@ impl Recovery {
         directory: DirectoryId,
         longest_promise: core::time::Duration,
     ) -> Result<Recovered, RecordError> {
-        match self.remembered.origin {
-            Origin::Founder => {
-                for (id, state) in core::mem::take(&mut self.fresh) {
-                    self.shards.entry(id).or_insert(RecoveredShard::first(state));
-                }
-            }
-            // The first configuration is not this directory's: without a state of its own a
-            // replica here knows nothing.
-            Origin::Blank | Origin::Replacement => {
-                for shard in self.shards.values_mut().filter(|shard| !shard.stated) {
-                    shard.forget_state();
-                }
-            }
+        // The first configuration is not this directory's: without a state of its own a replica
+        // here knows nothing.
+        for shard in self.shards.values_mut().filter(|shard| !shard.stated) {
+            shard.forget_state();
         }
         for shard in self.shards.values_mut() {
             shard.trim()?;
@@ -282,5 +263,39 @@ impl ShardState {
             goal: Goal::default(),
             stamp: UnixMillis(0),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use types::NodeId;
+
+    use super::*;
+    use crate::io::Origin;
+    use crate::member::Member;
+
+    fn settings(nodes: u32) -> Settings {
+        let member = |node| Member::new(NodeId(node), "h", 1, 2);
+        Settings::new(NodeId(1), (1..=nodes).map(member).collect())
+    }
+
+    #[test]
+    fn a_founders_shards_begin_as_they_began_whatever_the_settings_say_later() {
+        let began = first_replicas(&settings(3));
+        let later = first_replicas(&settings(5));
+        assert_ne!(began, later, "the settings of another size place the shards otherwise");
+        let mut payload = Vec::new();
+        for (shard, state) in &began {
+            Record::State { shard: *shard, state: state.clone() }.encode(&mut payload);
+        }
+        let remembered = Remembered { origin: Origin::Founder, ..Remembered::default() };
+        Record::Origin { remembered }.encode(&mut payload);
+        let mut recovery = Recovery::default();
+        recovery.absorb(SegmentId(1), &payload).expect("it was just written");
+        let recovered = recovery.finish(types::Incarnation(1), DirectoryId(1), Default::default());
+        let recovered = recovered.expect("nothing is missing");
+        let states: Vec<_> =
+            recovered.shards.into_iter().map(|(shard, it)| (shard, it.state)).collect();
+        assert_eq!(states, began);
     }
 }

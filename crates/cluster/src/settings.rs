@@ -156,6 +156,10 @@ impl Settings {
 /// The slots that the system shard's own keyspace has. No client's key is ever routed there.
 pub(crate) const SYSTEM_RANGE: SlotRange = SlotRange::FIRST;
 
+/// Dedicated managers take the system shard if there are so many of them: fewer would not bear
+/// the loss of one.
+const MANAGERS_MIN: usize = 3;
+
 /// Most replicas of the system shard, and most dedicated managers of a cluster.
 pub const MANAGERS_MAX: usize = 5;
 
@@ -163,11 +167,12 @@ fn nodes_for(members: &[Member], role: Role) -> impl Iterator<Item = NodeId> {
     members.iter().filter(move |member| member.role == role).map(|member| member.node)
 }
 
-/// Where the system shard should have its replicas: on the dedicated managers if there are any,
-/// else on five data nodes, or three if there are fewer than five. Only nodes for which `is_fit`
-/// holds are taken.
+/// Where the system shard should have its replicas: on the dedicated managers if there are three
+/// at least, else on five data nodes, or three if there are fewer than five. Only nodes for which
+/// `is_fit` holds are taken.
 pub(crate) fn system_replicas(members: &[Member], is_fit: impl Fn(NodeId) -> bool) -> Vec<NodeId> {
-    let dedicated = nodes_for(members, Role::Manager).next().is_some();
+    let managers = nodes_for(members, Role::Manager).filter(|node| is_fit(*node)).count();
+    let dedicated = managers >= MANAGERS_MIN;
     let role = if dedicated { Role::Manager } else { Role::Data };
     let mut nodes: Vec<NodeId> = nodes_for(members, role).filter(|node| is_fit(*node)).collect();
     let most = if dedicated || nodes.len() >= MANAGERS_MAX { MANAGERS_MAX } else { 3 };

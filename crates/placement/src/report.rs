@@ -85,7 +85,7 @@ pub struct HeldShard {
     pub generation: Generation,
     /// The nodes with a replica that votes, the holder among them.
     pub voters: Vec<NodeId>,
-    /// The nodes with a replica that only receives the log.
+    /// The nodes with a replica that only receives the log, and those that should have one.
     pub learners: Vec<NodeId>,
     /// Reads.
     pub reads: f64,

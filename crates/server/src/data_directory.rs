@@ -18,7 +18,7 @@ use wal::{Log, MetaError, MetaFile, OpenError, Options, OsDisk, VisitError};
 use crate::clock;
 
 /// The version of the meta file's content and of the log's payloads.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// Why a data directory can't be used.
 #[derive(Debug)]
@@ -89,7 +89,7 @@ pub(crate) fn open(
     };
     let mut identity = next_identity(before, path, settings)?;
     meta.write(identity.encode().as_bytes())?;
-    let mut recovery = Recovery::new(settings);
+    let mut recovery = Recovery::default();
     let options = Options {
         segment_bytes: settings.segment_bytes,
         ..Options::new(fingerprint(&settings.cluster), settings.node, random)

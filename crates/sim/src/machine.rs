@@ -133,7 +133,7 @@ impl Machine {
     pub(crate) fn start(&mut self, now: Now) -> Result<(), StartError> {
         self.life += 1;
         let (incarnation, directory, longest_promise) = self.begin_life()?;
-        let mut recovery = Recovery::new(&self.settings);
+        let mut recovery = Recovery::default();
         let options = Options {
             segment_bytes: self.settings.segment_bytes,
             block_bytes: 512,

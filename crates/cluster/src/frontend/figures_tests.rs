@@ -222,7 +222,8 @@ impl Driver {
     pub(super) fn acquainted(alone: Settings) -> Self {
         let mut driver = Self::new(alone);
         let members = settings(2).members;
-        let known = Membership { version: 9, ..Membership::of_settings(&members, 4) };
+        let cluster = types::ClusterId(driver.node.world.members().cluster.0.max(1));
+        let known = Membership { cluster, version: 9, ..Membership::of_settings(&members, 4) };
         driver.node.on_members(driver.now, known);
         driver.node.step(
             driver.now,

@@ -33,7 +33,7 @@ pub(super) fn settings(nodes: u32) -> Settings {
 impl Driver {
     pub(super) fn new(settings: Settings) -> Self {
         let now = Now { monotonic: Monotonic(1_000_000_000), wall: UnixMillis(1_700_000_000_123) };
-        let recovery = Recovery::new(&settings);
+        let recovery = Recovery::default();
         let recovered =
             recovery.finish(Incarnation(1), DirectoryId(1), Duration::ZERO).expect("an empty log");
         let node = Node::new(settings, recovered, 7, now).expect("a fresh node");

@@ -219,6 +219,14 @@ impl LeaseManager {
         if let Some(other) = members.members.iter().find(same_place) {
             return Err(format!("node {} is at this address already: {other}", other.node));
         }
+        let taken = |other: &&Member| other.node != node && other.name == member.name;
+        if let Some(other) = members.members.iter().find(taken) {
+            return Err(format!("node {} has the name `{}` already", other.node, other.name));
+        }
+        let reads_as = labelled(member.name.as_bytes(), b'n').map(NodeId);
+        if reads_as.is_some_and(|other| other != node) {
+            return Err(format!("the name `{}` reads as another node's number", member.name));
+        }
         let mut control = self.control.clone();
         control.membership.put(member);
         control.membership.version += 1;
@@ -244,7 +252,8 @@ impl LeaseManager {
                 stay(Role::Data)
             ));
         }
-        if self.control.removed.len() >= REMOVED_MAX {
+        let leaving = self.control.duties.values().filter(|duty| **duty == Duty::Leaving).count();
+        if self.control.removed.len() + leaving >= REMOVED_MAX {
             return Err(format!("{REMOVED_MAX} nodes have been removed, and no more can be"));
         }
         self.expect(now, node, Duty::Leaving)

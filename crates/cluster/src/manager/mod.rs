@@ -282,11 +282,24 @@ impl LeaseManager {
             .membership
             .nodes()
             .filter(|node| self.control.duty(*node) == placement::Duty::Leaving);
+        // A shard that this manager has not heard of may have a replica anywhere.
+        let heard = self.placement.shards().filter(|shard| {
+            self.placement.generation(*shard).is_some_and(|version| version > Generation(0))
+        });
+        if heard.count() < usize::from(self.control.membership.shards) {
+            return Vec::new();
+        }
         let is_empty = |node: &NodeId| {
             let holds = |shard: ShardId| {
                 self.placement.replicas(shard).is_some_and(|nodes| nodes.contains(node))
             };
+            let is_awaited = self
+                .reports
+                .values()
+                .flat_map(|(_, report)| &report.held)
+                .any(|held| held.voters.contains(node) || held.learners.contains(node));
             !system.contains(node)
+                && !is_awaited
                 && !self.placement.shards().any(holds)
                 && !self.moves.values().any(|it| it.to == *node)
         };

@@ -29,12 +29,14 @@ pub(super) struct Managing {
     control: Option<Control>,
     /// How far that replica was applied when it was read.
     read_at: LogIndex,
+    /// There is a state, and this program can't read it.
+    unreadable: bool,
     /// The system shard may have changed.
     stirred: bool,
     /// The lease under which the first state was proposed.
     first_proposed: Option<LeaseEpoch>,
     /// Who waits for a state to be committed: its revision.
-    waiters: Vec<(u64, Waiter)>,
+    waiters: Vec<(u64, Waiter, Monotonic)>,
     next_report: Monotonic,
 }
 
@@ -44,6 +46,7 @@ impl Managing {
             manager: None,
             control: None,
             read_at: LogIndex(0),
+            unreadable: false,
             stirred: true,
             first_proposed: None,
             waiters: Vec::new(),
@@ -97,14 +100,19 @@ impl Node {
         }
         self.managing.read_at = applied;
         let Some(bytes) = found.data().value(control_slot(), control::KEY) else { return };
-        // Written by a newer version of the program: that one must manage.
-        let Ok(control) = Control::decode(bytes) else { return };
+        // Written by a newer version of the program: that one must manage. To take it for absent
+        // and begin anew would wipe out what the cluster is.
+        let Ok(control) = Control::decode(bytes) else {
+            self.managing.unreadable = true;
+            return;
+        };
+        self.managing.unreadable = false;
         let known = self.managing.control.as_ref().map(|known| known.revision);
         if known == Some(control.revision) {
             return;
         }
         let sessions = &mut self.world.sessions;
-        self.managing.waiters.retain(|(revision, waiter)| {
+        self.managing.waiters.retain(|(revision, waiter, _)| {
             let waits = *revision > control.revision;
             if !waits {
                 sessions.answer(*waiter, |reply| reply.ok());
@@ -116,7 +124,8 @@ impl Node {
     }
 
     fn begin_or_end_managing(&mut self, now: Now) {
-        let holds = self.system_standing(now) == Some(Standing::Holder);
+        let standing = self.system_standing(now);
+        let holds = standing == Some(Standing::Holder) && !self.managing.unreadable;
         let epoch = self
             .local(ShardId::SYSTEM)
             .and_then(|at| self.shards.get(at))
@@ -149,7 +158,7 @@ impl Node {
     fn end_managing(&mut self) {
         self.managing.manager = None;
         self.orders.forget_managers();
-        for (_, waiter) in core::mem::take(&mut self.managing.waiters) {
+        for (_, waiter, _) in core::mem::take(&mut self.managing.waiters) {
             self.world.sessions.answer_uncertain(waiter);
         }
         self.world.effects.events.push(Event::ManagerEnded);
@@ -191,7 +200,8 @@ impl Node {
         let Some(manager) = &mut self.managing.manager else { return };
         control.revision = manager.control().revision + 1;
         manager.set_control(now, control.clone());
-        self.managing.waiters.push((control.revision, waiter));
+        let deadline = now.monotonic + self.world.settings.request_time;
+        self.managing.waiters.push((control.revision, waiter, deadline));
         self.put_control(&control);
     }
 
@@ -229,6 +239,7 @@ impl Node {
         if now.monotonic < due {
             return;
         }
+        self.expire_waiters(now);
         if !self.may_manage(now) {
             return self.end_managing_or_wait(now);
         }
@@ -254,6 +265,18 @@ impl Node {
             return true;
         }
         false
+    }
+
+    /// Clients whose change is not committed in time learn that it may yet be.
+    fn expire_waiters(&mut self, now: Now) {
+        let sessions = &mut self.world.sessions;
+        self.managing.waiters.retain(|(_, waiter, deadline)| {
+            let late = *deadline <= now.monotonic;
+            if late {
+                sessions.answer_uncertain(*waiter);
+            }
+            !late
+        });
     }
 
     /// Whether this node's manager is the active one, at this moment.
@@ -350,6 +373,9 @@ impl Node {
     }
 }
 
+/// The system shard is not cut back below so many replicas.
+const REPLICAS_MIN: usize = 3;
+
 /// The next goal of the system shard, if it should be another one: nodes that must go are replaced,
 /// all at once, since whoever leads takes the steps one by one.
 fn next_system_goal(
@@ -368,7 +394,9 @@ fn next_system_goal(
             next.push(*node);
         }
     }
-    (next != goal).then_some(next)
+    // One copy of three that is away is better than one that nobody has any more.
+    let too_few = next.len() < goal.len().min(REPLICAS_MIN);
+    (next != goal && !too_few).then_some(next)
 }
 
 #[cfg(test)]
@@ -401,7 +429,7 @@ mod tests {
     #[test]
     fn nodes_that_go_are_replaced() {
         assert_eq!(next(&[1, 2, 3], &[1, 2, 3, 4], &[], &[2]), Some(nodes(&[1, 3, 4])));
-        assert_eq!(next(&[1, 2, 3], &[1, 2, 3], &[], &[2]), Some(nodes(&[1, 3])));
+        assert_eq!(next(&[1, 2, 3], &[1, 2, 3], &[], &[2]), None, "it may come back");
     }
 
     #[test]
@@ -413,6 +441,8 @@ mod tests {
     #[test]
     fn it_moves_to_dedicated_managers() {
         assert_eq!(next(&[1, 2, 3], &[1, 2, 3], &[7, 8, 9], &[]), Some(nodes(&[7, 8, 9])));
-        assert_eq!(next(&[7, 8, 9], &[1, 2, 3], &[7, 8, 9], &[8]), Some(nodes(&[7, 9])));
+        assert_eq!(next(&[1, 2, 3], &[1, 2, 3], &[7], &[]), None, "one alone is no place");
+        let back = Some(nodes(&[1, 2, 3]));
+        assert_eq!(next(&[7, 8, 9], &[1, 2, 3], &[7, 8, 9], &[8]), back, "two are too few");
     }
 }

@@ -106,7 +106,12 @@ impl Node {
     /// Somebody tells a list of the cluster's nodes.
     pub(crate) fn on_members(&mut self, now: Now, membership: Membership) {
         let known = self.world.members();
-        if membership.version <= known.version || !self.world.founding.is_ours(membership.cluster) {
+        let ours = membership.cluster != types::ClusterId(0)
+            && self.world.founding.is_ours(membership.cluster);
+        let cut = membership.shards == self.world.settings.shards || self.shards.is_empty();
+        // Bytes of a peer: what no manager writes is not taken.
+        let sound = ours && cut && membership.shards > 0 && !membership.members.is_empty();
+        if membership.version <= known.version || !sound {
             return;
         }
         let removed = known.contains(self.world.settings.node)
@@ -167,6 +172,13 @@ impl Node {
             return;
         }
         let Some(remembered) = self.world.founding.decide() else { return };
+        if remembered.origin == Origin::Founder {
+            // With the same write: what the shards began with must not depend on what the settings
+            // say at a later start.
+            for (shard, state) in first_replicas(&self.world.settings) {
+                Record::State { shard, state }.encode(&mut self.world.effects.payload);
+            }
+        }
         self.decided = Some((self.storage.next_write(), remembered));
         self.remember();
     }

@@ -421,7 +421,9 @@ impl Node {
             Message::Order { number, shard, order } => {
                 self.on_order(now, (from, number), shard, &order);
             }
-            Message::OrderReply { number, outcome } => self.on_order_reply(now, number, outcome),
+            Message::OrderReply { number, outcome } => {
+                self.on_order_reply(now, from, number, outcome);
+            }
             Message::Members(membership) => self.on_members(now, membership),
             Message::AskRoutes => self.announce_routes_to(from),
             Message::Report(report) => self.on_report(now, from, *report),

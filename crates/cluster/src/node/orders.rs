@@ -23,6 +23,8 @@ struct UnderWay {
     number: u64,
     by: OrderedBy,
     shard: ShardId,
+    /// Who is to carry it out: nobody else's answer counts.
+    to: NodeId,
     /// The new holder, if the order is about the lease.
     target: Option<NodeId>,
     given: Given,
@@ -129,7 +131,7 @@ impl Node {
         self.orders.next += 1;
         let number = self.orders.next;
         let deadline = now.monotonic + self.world.settings.request_time;
-        self.orders.under_way.push(UnderWay { number, by, shard, target, given, deadline });
+        self.orders.under_way.push(UnderWay { number, by, shard, to, target, given, deadline });
         self.schedule_sweep(now);
         if to == self.world.settings.node {
             self.on_order(now, (to, number), shard, &order);
@@ -159,21 +161,27 @@ impl Node {
         let mut outcome = OrderOutcome::Refused(text);
         self.with_shard(now, shard, |found, env| outcome = found.obey(env, order));
         if from == self.world.settings.node {
-            self.on_order_reply(now, number, outcome);
+            self.on_order_reply(now, from, number, outcome);
         } else {
             self.world.effects.messages.push((from, Message::OrderReply { number, outcome }));
         }
     }
 
     /// Whoever was ordered has begun, or refused.
-    pub(super) fn on_order_reply(&mut self, now: Now, number: u64, outcome: OrderOutcome) {
+    pub(super) fn on_order_reply(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        number: u64,
+        outcome: OrderOutcome,
+    ) {
         let end = match outcome {
             OrderOutcome::Begun => None,
             OrderOutcome::Stale(text) => Some(OrderEnd::Stale(text)),
             OrderOutcome::Refused(text) => Some(OrderEnd::Failed(text)),
         };
         self.end_orders(now, |order| {
-            if order.number != number {
+            if order.number != number || order.to != from {
                 return None;
             }
             // Nobody announces that the log has a succession or a goal: reports will show it.

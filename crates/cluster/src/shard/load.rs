@@ -21,6 +21,7 @@ use placement::{
     Follower, Generation, HOT_KEY_BYTES_MAX, HOT_MAX, HeldShard, ORIGINS_MAX, Origin, Percentiles,
     Resources,
 };
+use types::limits::REPLICAS_MAX;
 use types::{LogIndex, Monotonic, NodeId, Now, Slot};
 
 use super::{Shard, transfer};
@@ -323,6 +324,12 @@ impl Shard {
         let hot = self.load.take_hot();
         let replicas = self.group.replicas();
         let (voters, learners) = (replicas.voters(), replicas.learners());
+        // Who has no vote but a replica, or should have one.
+        let coming = self.goal().iter().copied().filter(|node| !voters.contains(node));
+        let mut awaited: Vec<NodeId> = learners.iter().copied().chain(coming).collect();
+        awaited.sort_unstable();
+        awaited.dedup();
+        awaited.truncate(REPLICAS_MAX);
         let others = voters.len() + learners.len();
         let load = window.load(others.saturating_sub(1) as f64) * (1.0 / seconds);
         if !self.lease_is_valid(now.monotonic, support) {
@@ -352,7 +359,7 @@ impl Shard {
             hot_keys: hot.keys,
             followers,
             voters,
-            learners,
+            learners: awaited,
         };
         (load, Some(held))
     }

@@ -24,7 +24,7 @@ impl World {
         let node = |n: u32| {
             let mut settings = Settings::new(NodeId(n), (1..=nodes).map(member).collect());
             settings.shards = shards;
-            let recovered = Recovery::new(&settings)
+            let recovered = Recovery::default()
                 .finish(Incarnation(1), DirectoryId(n), Duration::ZERO)
                 .expect("an empty log");
             Node::new(settings, recovered, 7, now).expect("an empty log")
