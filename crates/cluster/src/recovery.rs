@@ -82,7 +82,7 @@ impl Recovery {
                 self.shards.remove(&shard);
             }
             Record::Entry { shard, entry } => {
-                let shard = self.shard(shard, segment)?;
+                let shard = self.shard(shard, segment);
                 let index = entry.index();
                 while shard.entries.last().is_some_and(|last| last.index() >= index) {
                     shard.entries.pop();
@@ -92,17 +92,17 @@ impl Recovery {
                 *newest = index;
             }
             Record::Vote { shard, vote } => {
-                let shard = self.shard(shard, segment)?;
+                let shard = self.shard(shard, segment);
                 shard.vote = vote;
                 shard.vote_segment = segment;
             }
             Record::Image { shard, slot, index, image } => {
                 let image = RecoveredImage { index, segment, bytes: image.into() };
-                self.shard(shard, segment)?.images.insert(slot, image);
+                self.shard(shard, segment).images.insert(slot, image);
             }
             Record::StagedImage { shard, slot, index, image } => {
                 let image = RecoveredImage { index, segment, bytes: image.into() };
-                self.shard(shard, segment)?.staged.insert(slot, image);
+                self.shard(shard, segment).staged.insert(slot, image);
             }
             Record::State { shard, state } => {
                 let found = self.shard_with(shard, &state, segment);
@@ -126,15 +126,9 @@ impl Recovery {
     /// A shard that the log speaks of. Its state record may stand in a later segment than some of
     /// its entries once the segment with the older state has been released, so entries may come
     /// first; until then the shard is unknown.
-    fn shard(
-        &mut self,
-        id: ShardId,
-        segment: SegmentId,
-    ) -> Result<&mut RecoveredShard, RecordError> {
-        if !self.shards.contains_key(&id) {
-            self.shards.insert(id, RecoveredShard::new(ShardState::unknown(), segment));
-        }
-        Ok(self.shards.get_mut(&id).expect("the shard was just put there"))
+    fn shard(&mut self, id: ShardId, segment: SegmentId) -> &mut RecoveredShard {
+        let unknown = || RecoveredShard::new(ShardState::unknown(), segment);
+        self.shards.entry(id).or_insert_with(unknown)
     }
 
     fn shard_with(

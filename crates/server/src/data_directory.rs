@@ -282,9 +282,12 @@ mod tests {
 
     #[test]
     fn another_version_and_garbage_are_told_apart() {
-        let error = Identity::decode(b"version=2\nfuture=1\n").unwrap_err();
-        assert!(error.contains("version 2"), "{error}");
-        for bytes in [&b""[..], b"version=", b"version=1\n", b"\xff", b"version=1\ncluster=c\nno"] {
+        let newer = format!("version={}\nfuture=1\n", VERSION + 1);
+        let error = Identity::decode(newer.as_bytes()).unwrap_err();
+        assert!(error.contains(&format!("version {}", VERSION + 1)), "{error}");
+        let alone = format!("version={VERSION}\n");
+        let cut_off = format!("version={VERSION}\ncluster=c\nno");
+        for bytes in [b"", &b"version="[..], alone.as_bytes(), b"\xff", cut_off.as_bytes()] {
             assert!(Identity::decode(bytes).unwrap_err().contains("not one"), "{bytes:?}");
         }
     }
