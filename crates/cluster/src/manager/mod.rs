@@ -272,7 +272,9 @@ impl LeaseManager {
             Action::Replica { from, to, generation } => {
                 let mut goal = self.placement.replicas(shard)?.to_vec();
                 goal.retain(|node| Some(*node) != *from);
-                goal.push(*to);
+                if !goal.contains(to) {
+                    goal.push(*to);
+                }
                 self.moves.insert(id, ReplicaMove { shard, from: *from, to: *to });
                 let order = Order::Replicas { goal, generation: generation.0 };
                 (self.placement.holder(shard)?, order)
