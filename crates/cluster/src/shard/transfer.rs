@@ -10,7 +10,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use types::{LogIndex, Monotonic, NodeId, ShardId};
+use types::{LogIndex, Monotonic, NodeId, ShardId, Term};
 
 use super::{Env, Shard};
 use crate::entry;
@@ -88,17 +88,22 @@ impl Shard {
         if order == self.lease.succession {
             return Ok(());
         }
-        self.propose_entry(env, entry::encode_succession(&order))
+        self.propose_entry(env, entry::encode_succession(&order))?;
+        Ok(())
     }
 
     /// Proposes an entry that no client waits for.
-    pub(super) fn propose_entry(&mut self, env: &Env<'_>, entry: Vec<u8>) -> Result<(), String> {
+    pub(super) fn propose_entry(
+        &mut self,
+        env: &Env<'_>,
+        entry: Vec<u8>,
+    ) -> Result<(LogIndex, Term), String> {
         let id = self.id;
-        self.group.propose(entry).ok_or_else(|| {
+        let place = self.group.propose(entry).ok_or_else(|| {
             alloc::format!("the log of shard {id} takes no entries at the moment; try again")
         })?;
         self.unsettle(env);
-        Ok(())
+        Ok(place)
     }
 
     /// Stands for election because the manager finds no holder. Nothing but the moment is new: a
