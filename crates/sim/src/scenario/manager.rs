@@ -3,7 +3,7 @@
 //! - `managers`: the nodes that take themselves for the active manager.
 //! - `leases`: who holds what, s0 being the system shard.
 //! - `members`: the cluster's nodes, as each node that runs knows them.
-//! - `voters s1`: the replicas of a shard, as its leaders know them.
+//! - `voters s1`: the replicas of a shard, as its leader knows them.
 //! - `decisions`: which leases and replicas managers wanted to move since it was last asked.
 //! - `order n1 n2 s1 transfer n3 e4`: n1 sends n2 an order that no manager gave, about lease e4 of
 //!   s1; others are `campaign e4`, `heirs n3 n1 e4`, and `replicas n1 n2 n4 v2` of generation 2.
@@ -53,11 +53,17 @@ impl Stage {
             let text = event.strip_prefix("Decided(\"")?.strip_suffix("\")")?;
             // Its number counts the orders of heirs, too, which are left out.
             let (_, text) = text.split_once(' ')?;
-            (!text.contains(" succession of ")).then(|| format!("{name}: {text}\n"))
+            (!text.contains(" succession of ")).then(|| format!("{name}: {text}"))
         });
         let decisions: Vec<String> = decisions.collect();
-        let text = decisions.get(seen..).unwrap_or_default().concat();
         self.seen_decisions = decisions.len();
+        let new = decisions.get(seen..).unwrap_or_default();
+        let mut text = String::new();
+        for (at, decision) in new.iter().enumerate().filter(|(at, it)| !new[..*at].contains(it)) {
+            let again = new[at + 1..].iter().filter(|other| *other == decision).count();
+            let times = if again > 0 { format!(" ({} times)", again + 1) } else { String::new() };
+            let _ = writeln!(text, "{decision}{times}");
+        }
         Ok(if text.is_empty() { String::from("nothing\n") } else { text })
     }
 
@@ -152,7 +158,7 @@ fn voters(world: &mut World, shard: ShardId) -> String {
             nodes.sort_unstable();
             listed(nodes.iter().map(NodeId::to_string), "nobody")
         };
-        let _ = write!(text, "voters {}", names(&view.voters));
+        let _ = write!(text, "{}: voters {}", node_id(at), names(&view.voters));
         if !view.learners.is_empty() {
             let _ = write!(text, "; learners {}", names(&view.learners));
         }
