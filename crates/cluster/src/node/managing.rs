@@ -132,7 +132,9 @@ impl Node {
             .map_or(LeaseEpoch(0), |found| found.lease().epoch);
         let current = self.managing.manager.as_ref().map(|manager| manager.epoch);
         let over = current.is_some_and(|current| !holds || current != epoch);
-        if over && (holds || !self.manages_without_lease()) {
+        // A hand-over waits for all that was proposed before it; so do clients who wait for that.
+        let awaited = standing == Some(Standing::Changing) && !self.managing.waiters.is_empty();
+        if over && !awaited && (holds || !self.manages_without_lease()) {
             self.end_managing();
         }
         if !holds || self.managing.manager.is_some() {
