@@ -7,16 +7,17 @@
 //! - `decisions`: which leases and replicas managers wanted to move since it was last asked.
 //! - `order n1 n2 s1 transfer n3 e4`: n1 sends n2 an order that no manager gave, about lease e4 of
 //!   s1; others are `campaign e4`, `heirs n3 n1 e4`, and `replicas n1 n2 n4 v2` of generation 2.
-//! - `load n1 200 10s a b`: for ten seconds clients of n1 read each of the keys 200 times a second.
+//! - `load 200 10s a b`: for ten seconds clients read each of the keys 200 times a second, at the
+//!   nodes that hold them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use cluster::{Message, Order};
+use cluster::{Message, Order, ReplicaView};
 use types::{LeaseEpoch, NodeId, ShardId};
 
 use super::{Result, Stage, fail, node, number, time};
-use crate::world::{SECOND, World, node_id};
+use crate::world::{ConnectionId, SECOND, World, node_id};
 
 /// How long a node has to answer an order.
 const ANSWER_TIME: u64 = SECOND / 2;
@@ -37,10 +38,10 @@ impl Stage {
                 let shard = ShardId(number(shard, 's')?);
                 self.order(node(from)?, node(to)?, shard, parse_order(order)?)?
             }
-            ("load", [home, rate, how_long, keys @ ..]) => {
+            ("load", [rate, how_long, keys @ ..]) => {
                 let rate = rate.parse().ok().filter(|rate| (1..=SECOND).contains(rate));
                 let Some(rate) = rate else { return fail("a load has a rate") };
-                self.load(node(home)?, rate, time(how_long)?, keys)?
+                self.load(rate, time(how_long)?, keys)?
             }
             _ => return Ok(None),
         };
@@ -83,20 +84,39 @@ impl Stage {
         Ok(answer(self).unwrap_or_else(|| String::from("no answer")) + "\n")
     }
 
-    fn load(&mut self, home: usize, rate: u64, how_long: u64, keys: &[&str]) -> Result<String> {
-        let world = self.world()?;
-        let connection = world.connect(home);
-        let (begin, step) = (world.now(), SECOND / rate);
-        for at in 1..=how_long / step {
+    /// The homes of the keys are looked up anew ten times a second.
+    fn load(&mut self, rate: u64, how_long: u64, keys: &[&str]) -> Result<String> {
+        let (begin, step) = (self.world()?.now(), SECOND / rate);
+        let mut connections: BTreeMap<usize, ConnectionId> = BTreeMap::new();
+        let mut homes = Vec::new();
+        for at in 0..how_long / step {
             self.until(begin + at * step, |_| false)?;
-            for key in keys {
-                let args = vec![b"get".to_vec(), key.as_bytes().to_vec()];
-                self.world()?.send(connection, args);
+            let world = self.world()?;
+            if at % rate.div_ceil(10) == 0 {
+                homes = keys.iter().map(|key| holder_of(world, key.as_bytes())).collect();
+            }
+            for (key, home) in keys.iter().zip(&homes) {
+                let Some(home) = *home else { continue };
+                let connection = *connections.entry(home).or_insert_with(|| world.connect(home));
+                world.send(connection, vec![b"get".to_vec(), key.as_bytes().to_vec()]);
             }
         }
-        self.world()?.disconnect(connection);
+        self.until(begin + how_long, |_| false)?;
+        for connection in connections.into_values() {
+            self.world()?.disconnect(connection);
+        }
         Ok(String::new())
     }
+}
+
+/// The machine that holds a key's shard.
+fn holder_of(world: &mut World, key: &[u8]) -> Option<usize> {
+    let slot = resp::slot_of(key);
+    (0..world.len()).find(|at| {
+        let views = world.replicas(*at).unwrap_or_default();
+        let is_it = |view: &ReplicaView| view.shard != ShardId::SYSTEM && view.range.contains(slot);
+        views.iter().any(|view| view.holds && is_it(view))
+    })
 }
 
 /// What nodes have observed: their names, and what.
@@ -149,7 +169,7 @@ fn voters(world: &mut World, shard: ShardId) -> String {
     let mut text = String::new();
     for at in 0..world.len() {
         let views = world.replicas(at).unwrap_or_default();
-        let leads = |view: &&cluster::ReplicaView| {
+        let leads = |view: &&ReplicaView| {
             view.shard == shard && view.leader == Some(node_id(at))
         };
         let Some(view) = views.iter().find(leads) else { continue };

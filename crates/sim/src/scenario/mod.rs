@@ -6,7 +6,8 @@
 //!
 //! - `cluster nodes=3 shards=1 [support=900ms] [beat=100ms] [park=..] [log=..] [segment=..]`
 //!   begins, and waits until every shard has its first holder; `settings n2 support=300ms ...`
-//!   before it sets one node apart. `spares=1`: the last machine is off and no member yet.
+//!   before it sets one node apart. `spares=1`: the last machine is off and no member yet;
+//!   `managers=3`: the last three members are dedicated managers.
 //!   `managed=yes` lets the Lease Manager act, with `policy.NAME=1.5` by that policy.
 //! - `run 500ms` lets time pass.
 //! - `set n1 a 1`, `get n1 a` or any other command of a client, at a node; `send n1 c1 get a`
@@ -31,7 +32,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use cluster::{OrderOutcome, Settings};
+use cluster::{OrderOutcome, Role, Settings};
 use resp::{Decoder, Value};
 use types::{NodeId, ShardId};
 
@@ -259,7 +260,7 @@ impl Stage {
     }
 
     fn begin(&mut self, pairs: &[&str]) -> Result<String> {
-        let (mut nodes, mut spares) = (3, 0);
+        let (mut nodes, mut spares, mut managers) = (3, 0, 0);
         let mut base = Settings::new(NodeId(1), Vec::new());
         base.shards = 1;
         // Named one by one, so that what scenarios show does not depend on the defaults.
@@ -278,12 +279,16 @@ impl Stage {
             match pair.split_once('=') {
                 Some(("nodes", count)) => nodes = count.parse().unwrap_or(3),
                 Some(("spares", count)) => spares = count.parse().unwrap_or(0),
+                Some(("managers", count)) => managers = count.parse().unwrap_or(0),
                 Some((name, value)) => setting(&mut base, name, value)?,
                 None => return fail(format!("`{pair}` is no setting")),
             }
         }
         let founders = nodes - spares;
         base.members = members(founders);
+        for dedicated in base.members.iter_mut().rev().take(managers) {
+            dedicated.role = Role::Manager;
+        }
         let mut profiles = Vec::new();
         for at in 0..nodes {
             let mut settings = Settings { node: NodeId(at as u32 + 1), ..base.clone() };
@@ -307,7 +312,7 @@ impl Stage {
             duplicate_permille: 0,
             ordered: true,
         };
-        let mut world = World::new(1, profiles, network, TraceMode::Last(100_000));
+        let mut world = World::new(1, profiles, network, TraceMode::Last(1_000_000));
         for node in 0..founders {
             world.schedule(0, Event::Start { node });
         }
