@@ -73,7 +73,8 @@ impl Stage {
         let number = FIRST_ORDER + self.orders;
         self.orders += 1;
         self.world()?.send_message(from, to, &Message::Order { number, shard, order });
-        let begin = format!("n{} <- n{} OrderReply {{ number: {number}, outcome: ", from + 1, to + 1);
+        let begin =
+            format!("n{} <- n{} OrderReply {{ number: {number}, outcome: ", from + 1, to + 1);
         let end = self.world()?.now() + ANSWER_TIME;
         let answer = |stage: &mut Self| {
             let lines = stage.world.as_ref()?.trace.lines();
@@ -169,9 +170,7 @@ fn voters(world: &mut World, shard: ShardId) -> String {
     let mut text = String::new();
     for at in 0..world.len() {
         let views = world.replicas(at).unwrap_or_default();
-        let leads = |view: &&ReplicaView| {
-            view.shard == shard && view.leader == Some(node_id(at))
-        };
+        let leads = |view: &&ReplicaView| view.shard == shard && view.leader == Some(node_id(at));
         let Some(view) = views.iter().find(leads) else { continue };
         let names = |nodes: &[NodeId]| {
             let mut nodes = nodes.to_vec();
