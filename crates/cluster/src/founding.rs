@@ -10,7 +10,10 @@
 //! - **Founder.** All the others answer to this very directory, and none of them is a founder that
 //!   remembers another directory here: the cluster is new, nobody has voted without this node
 //!   knowing. It writes down which directories it has seen, and has the replicas that the settings
-//!   give it.
+//!   give it. The settings of all founders must give every shard the same replicas, or two of them
+//!   would count different majorities of it: each says what its settings come to, as one number
+//!   (the *plan*), and where two differ nobody founds anything until an operator has made them
+//!   agree.
 //! - **Replacement.** A founder remembers another directory of this node: whatever the node was,
 //!   it is so no longer. It has no replicas until the leaders of the shards give it new ones in
 //!   the places of the old (see [`crate::raft_group::ReplicaId`] and `shard/repair.rs`). The same
@@ -52,6 +55,8 @@ pub(crate) struct Remembered {
     pub(crate) directories: BTreeMap<NodeId, DirectoryId>,
     /// The newest list of the cluster's nodes that the node has been told.
     pub(crate) membership: Membership,
+    /// What a founder has founded, or would found; see [`Settings::plan`].
+    pub(crate) plan: u64,
 }
 
 impl Founding {
@@ -112,6 +117,7 @@ impl Founding {
             known: known.unwrap_or_default(),
             cluster: self.remembered.membership.cluster,
             members: self.remembered.membership.version,
+            plan: self.remembered.plan,
         }
     }
 
@@ -131,8 +137,7 @@ impl Founding {
             return None;
         }
         let decided = |origin, directories| {
-            let membership = self.remembered.membership.clone();
-            Some(Remembered { origin, directories, membership })
+            Some(Remembered { origin, directories, ..self.remembered.clone() })
         };
         let replacement = || decided(Origin::Replacement, BTreeMap::new());
         let said = || self.peers.values().map(|peer| peer.introduction);
@@ -157,13 +162,27 @@ impl Founding {
             // come back to a cluster there is one. A blank peer may be about to found it with us.
             return if replacements == self.peers.len() { replacement() } else { None };
         }
+        if !self.disagreeing().is_empty() {
+            return None;
+        }
         let seen = self.peers.iter().map(|(node, peer)| (*node, peer.introduction.directory));
         decided(Origin::Founder, seen.collect())
     }
 
+    /// The nodes with which this one can't found a cluster: their settings place the shards'
+    /// replicas otherwise.
+    pub(crate) fn disagreeing(&self) -> Vec<NodeId> {
+        let plan = self.remembered.plan;
+        let differs = |it: &Introduction| {
+            it.origin != Origin::Replacement && it.known == self.directory && it.plan != plan
+        };
+        let peers = self.peers.iter().filter(|(_, peer)| differs(&peer.introduction));
+        peers.map(|(node, _)| *node).collect()
+    }
+
     /// What [`Founding::decide`] said is durable.
     pub(crate) fn settle(&mut self, decided: Remembered) {
-        let Remembered { origin, directories, membership: _ } = decided;
+        let Remembered { origin, directories, membership: _, plan: _ } = decided;
         self.remembered.origin = origin;
         self.remembered.directories = directories;
     }
@@ -209,6 +228,7 @@ impl Remembered {
             into.put_u32(directory.0);
         }
         self.membership.encode(into);
+        into.put_u64(self.plan);
     }
 
     pub(crate) fn decode(from: &mut Take<'_>) -> Result<Self, CodecError> {
@@ -218,7 +238,8 @@ impl Remembered {
         for _ in 0..count {
             directories.insert(NodeId(from.u32()?), DirectoryId(from.u32()?));
         }
-        Ok(Self { origin, directories, membership: Membership::decode(from)? })
+        let (membership, plan) = (Membership::decode(from)?, from.u64()?);
+        Ok(Self { origin, directories, membership, plan })
     }
 }
 
@@ -229,6 +250,7 @@ impl Introduction {
         into.put_u32(self.known.0);
         into.put_u64(self.cluster.0);
         into.put_u64(self.members);
+        into.put_u64(self.plan);
     }
 
     pub(crate) fn decode(from: &mut Take<'_>) -> Result<Self, CodecError> {
@@ -238,6 +260,7 @@ impl Introduction {
             known: DirectoryId(from.u32()?),
             cluster: ClusterId(from.u64()?),
             members: from.u64()?,
+            plan: from.u64()?,
         })
     }
 }
@@ -336,6 +359,35 @@ mod tests {
         assert_eq!(nodes[0].directory_of(NodeId(2)), None, "it has not said so yet");
         meet(&mut nodes, [OLD, NEW, OLD]);
         assert_eq!(nodes[0].directory_of(NodeId(2)), Some(DirectoryId(22)));
+    }
+
+    #[test]
+    fn nodes_whose_settings_come_to_something_else_found_nothing_together() {
+        let mut nodes = [blank(1, 11), blank(2, 12), blank(3, 13)];
+        nodes[2].remembered.plan = 7;
+        meet(&mut nodes, [OLD; 3]);
+        for node in &mut nodes {
+            assert_eq!(settle(node), Origin::Blank);
+        }
+        assert_eq!(nodes[0].disagreeing(), [NodeId(3)]);
+        assert_eq!(nodes[2].disagreeing(), [NodeId(1), NodeId(2)]);
+        nodes[2].remembered.plan = 0;
+        meet(&mut nodes, [OLD; 3]);
+        assert_eq!(settle(&mut nodes[0]), Origin::Founder);
+        nodes[1].remembered.plan = 7;
+        meet(&mut nodes, [OLD; 3]);
+        assert_eq!(settle(&mut nodes[1]), Origin::Blank, "it was changed after the first founded");
+    }
+
+    #[test]
+    fn a_node_that_joins_needs_no_equal_settings() {
+        let mut nodes = [blank(1, 11), blank(2, 12), blank(3, 13)];
+        meet(&mut nodes, [OLD; 3]);
+        nodes.iter_mut().for_each(|node| assert_eq!(settle(node), Origin::Founder));
+        nodes[1] = blank(2, 22);
+        nodes[1].remembered.plan = 7;
+        meet(&mut nodes, [OLD, NEW, OLD]);
+        assert_eq!(settle(&mut nodes[1]), Origin::Replacement);
     }
 
     #[test]

@@ -388,6 +388,8 @@ pub struct Introduction {
     pub cluster: ClusterId,
     /// Which version of the list of nodes it knows: who knows a newer one tells it.
     pub members: u64,
+    /// What its settings come to if the cluster is new: founders must agree about that.
+    pub plan: u64,
 }
 
 impl Message {
@@ -413,6 +415,12 @@ pub enum Event {
     Blank {
         /// The members that have not answered.
         awaited: Vec<NodeId>,
+    },
+    /// A new cluster can't begin: these nodes' settings put the shards' replicas on other nodes
+    /// than this one's do. None: they agree now.
+    FoundersDisagree {
+        /// The nodes.
+        peers: Vec<NodeId>,
     },
     /// The cluster is new and this node is one of its founders.
     Founded,

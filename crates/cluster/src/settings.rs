@@ -3,6 +3,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt::Write as _;
 use core::time::Duration;
 
 use types::{NodeId, ShardId, SlotRange};
@@ -133,6 +134,20 @@ impl Settings {
         // Shards are few: a setting bounds them by `limits::SHARDS_MAX`.
         let data = self.first_data_shards().into_iter().enumerate().map(number);
         core::iter::once(system).chain(data).collect()
+    }
+
+    /// One number for what a new cluster with these settings is: its members, their roles, and
+    /// every shard's slots and replicas.
+    #[must_use]
+    pub fn plan(&self) -> u64 {
+        let mut text = String::new();
+        for member in &self.members {
+            let _ = write!(text, "{} {};", member.node, member.role.name());
+        }
+        for (shard, range, replicas) in self.first_shards() {
+            let _ = write!(text, "{shard} {range} {replicas:?};");
+        }
+        types::fingerprint(text.bytes())
     }
 
     fn first_data_shards(&self) -> Vec<(SlotRange, Vec<NodeId>)> {

@@ -96,3 +96,28 @@ fn goals_that_make_no_sense_are_refused() {
     assert!(matches!(place(&mut world, NodeId(2), &[2, 3]), OrderOutcome::Refused(_)));
     assert_eq!(voters(&mut world, NodeId(1)), [NodeId(1), NodeId(2), NodeId(3)]);
 }
+
+#[test]
+fn a_shard_on_its_way_to_fewer_replicas_elsewhere_keeps_three_votes() {
+    let mut world = World::new(5, 5);
+    world.advance(2000);
+    let client = world.connect(NodeId(1));
+    assert_eq!(world.ask(NodeId(1), client, "LEASEHOLD FREEZE ON"), "+OK\r\n");
+    assert_eq!(world.ask(NodeId(1), client, "LEASEHOLD POLICY SET replicas 2"), "+OK\r\n");
+    let now = world.now;
+    let goal = [NodeId(4), NodeId(5)];
+    let outcome = world.node(NodeId(1)).order_replicas(now, SHARD, &goal);
+    assert_eq!(outcome, OrderOutcome::Begun);
+    let mut last = Vec::new();
+    for _ in 0..500 {
+        world.advance(10);
+        let now = world.now;
+        let mut replicas = (1..=5).flat_map(|node| world.node(NodeId(node)).replicas(now));
+        let holders = replicas.find(|replica| replica.shard == SHARD && replica.holds);
+        let Some(holder) = holders else { continue };
+        last = holder.voters;
+        let all_are_there = goal.iter().all(|node| last.contains(node));
+        assert!(last.len() >= 3 || all_are_there, "{last:?}");
+    }
+    assert_eq!(last, goal);
+}

@@ -92,7 +92,7 @@ pub(crate) fn open(
     let mut recovery = Recovery::default();
     let options = Options {
         segment_bytes: settings.segment_bytes,
-        ..Options::new(fingerprint(&settings.cluster), settings.node, random)
+        ..Options::new(types::fingerprint(settings.cluster.bytes()), settings.node, random)
     };
     let mut absorb = |segment, payload: &[u8]| {
         recovery.absorb(segment, payload).map_err(|error| VisitError(format!("{error:?}")))
@@ -227,12 +227,6 @@ fn directory_id(random: u64) -> DirectoryId {
     DirectoryId((random >> 32) as u32 | 1)
 }
 
-/// A number for the cluster's name (FNV-1a, 64 bits), the same in every version for ever.
-fn fingerprint(name: &str) -> u64 {
-    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, step)
-}
-
 #[cfg(test)]
 mod tests {
     use cluster::Member;
@@ -290,11 +284,5 @@ mod tests {
         for bytes in [b"", &b"version="[..], alone.as_bytes(), b"\xff", cut_off.as_bytes()] {
             assert!(Identity::decode(bytes).unwrap_err().contains("not one"), "{bytes:?}");
         }
-    }
-
-    #[test]
-    fn the_fingerprint_never_changes() {
-        assert_eq!(fingerprint(""), 0xcbf2_9ce4_8422_2325);
-        assert_eq!(fingerprint("a"), 0xaf63_dc4c_8601_ec8c);
     }
 }

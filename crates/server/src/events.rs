@@ -12,7 +12,10 @@ pub(crate) fn log(event: &Event) {
         Event::Started { incarnation, shards } => {
             info!(incarnation = incarnation.0, shards, "the node has started");
         }
-        Event::Blank { .. } | Event::Founded | Event::DirectoryLost => log_origin(event),
+        Event::Blank { .. }
+        | Event::FoundersDisagree { .. }
+        | Event::Founded
+        | Event::DirectoryLost => log_origin(event),
         Event::ReplicaLost { shard, node } => {
             warn!(%shard, %node, "a node has lost its data: it gets a new replica of the shard");
         }
@@ -108,6 +111,17 @@ fn log_origin(event: &Event) {
             "the data directory is empty: waiting until every other node has said whether the \
             cluster is new or this node's data were lost"
         );
+    } else if let Event::FoundersDisagree { peers } = event {
+        if peers.is_empty() {
+            info!("the settings of all nodes agree now");
+        } else {
+            warn!(
+                ?peers,
+                "the cluster can't begin: `members` (numbers or roles), `shards` or `replicas` in \
+                 the settings of these nodes differ from those here; make them equal and start \
+                 the changed nodes again"
+            );
+        }
     } else if *event == Event::Founded {
         info!("the cluster is new: this node is one of its founders");
     } else if *event == Event::DirectoryLost {

@@ -118,7 +118,7 @@ impl Roster {
             return Err(format!(
                 "node {own} does not know node {from} as a member of the cluster: let it join \
                  (LEASEHOLD JOIN at any member), or, in a new cluster, list it in `members` on \
-                 every node"
+                 every node; if it was removed, start it with another number and an empty directory"
             ));
         };
         if let Some(other) = present.filter(|other| *other != process) {

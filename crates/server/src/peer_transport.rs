@@ -108,6 +108,10 @@ impl PeerTransport {
     /// those that are gone are dropped, and those that have moved are dialled where they are.
     pub(crate) fn set_members(&mut self, members: &[Member], core: &mut Core) {
         let Changes { gone, dial } = self.roster.change(members);
+        if !gone.is_empty() {
+            // The last word to them is that they are gone.
+            self.flush(core);
+        }
         for node in &gone {
             tracing::info!(peer = %node, "a node is no longer a member");
             self.drop_links(*node, core);

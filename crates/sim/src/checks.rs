@@ -104,6 +104,7 @@ impl Checker {
             Event::ReadServed { .. }
             | Event::Started { .. }
             | Event::Blank { .. }
+            | Event::FoundersDisagree { .. }
             | Event::Founded
             | Event::DirectoryLost
             | Event::ReplicaLost { .. }
@@ -212,6 +213,7 @@ fn event_name(event: &Event) -> &'static str {
     match event {
         Event::Started { .. } => "started",
         Event::Blank { .. } => "blank",
+        Event::FoundersDisagree { .. } => "founders disagree",
         Event::Founded => "founded",
         Event::DirectoryLost => "directory lost",
         Event::ReplicaLost { .. } => "replica lost",

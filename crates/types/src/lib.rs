@@ -6,11 +6,13 @@
 
 extern crate alloc;
 
+mod fingerprint;
 mod id;
 pub mod limits;
 mod slot;
 mod time;
 
+pub use fingerprint::fingerprint;
 pub use id::{
     ClusterId, DirectoryId, Incarnation, LeaseEpoch, LogIndex, NodeId, SegmentId, SessionId,
     ShardId, SupportEpoch, Term,

@@ -107,7 +107,7 @@ impl LeaseManager {
         };
         manager.tell_members(now.monotonic);
         for Known { shard, range, replicas } in shards {
-            let generation = Generation(0);
+            let (replicas, generation) = (manager.placed(&replicas), Generation(0));
             let command = Command::Shard { shard, range, replicas, generation };
             let _ = manager.placement.command(now.monotonic, command);
         }
@@ -204,7 +204,7 @@ impl LeaseManager {
             let command = Command::Shard {
                 shard: held.shard,
                 range: held.range,
-                replicas: held.voters.clone(),
+                replicas: self.placed(&held.voters),
                 generation: held.generation,
             };
             if self.placement.command(now, command).is_err() {
@@ -221,6 +221,13 @@ impl LeaseManager {
             let pin = self.control.pins.get(&held.shard).cloned();
             let _ = self.placement.command(now, Command::Pin(held.shard, pin));
         }
+    }
+
+    /// The replicas that count for the policy: one on a node that is no member is as good as
+    /// none, and goes with the next goal.
+    fn placed(&self, replicas: &[NodeId]) -> Vec<NodeId> {
+        let members = &self.control.membership;
+        replicas.iter().copied().filter(|node| members.contains(*node)).collect()
     }
 
     /// Takes in what became of a decision.

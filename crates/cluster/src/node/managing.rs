@@ -41,7 +41,8 @@ pub(super) struct Managing {
 }
 
 impl Managing {
-    pub(super) fn new(managed: bool, now: Monotonic) -> Self {
+    /// `reports`: whether there may be a manager that waits for this node's reports.
+    pub(super) fn new(reports: bool, now: Monotonic) -> Self {
         Self {
             manager: None,
             control: None,
@@ -50,8 +51,13 @@ impl Managing {
             stirred: true,
             first_proposed: None,
             waiters: Vec::new(),
-            next_report: if managed { now + REPORT_INTERVAL } else { Monotonic::NEVER },
+            next_report: if reports { now + REPORT_INTERVAL } else { Monotonic::NEVER },
         }
+    }
+
+    /// There is a manager, and whoever does not report to it is dead to it.
+    pub(super) fn begin_reporting(&mut self, now: Monotonic) {
+        self.next_report = self.next_report.min(now + REPORT_INTERVAL);
     }
 
     /// The system shard was looked at in this turn.
@@ -340,8 +346,8 @@ impl Node {
         }
         if drained {
             self.with_shard(now, ShardId::SYSTEM, |found, env| {
-                let heirs = voters.iter().filter(|heir| **heir != me && fit.contains(heir));
-                let _ = heirs.copied().any(|heir| found.begin_transfer(env, heir).is_ok());
+                let heirs = voters.into_iter().filter(|heir| fit.contains(heir)).collect();
+                found.hand_over_to_any(env, heirs);
             });
         }
     }

@@ -129,8 +129,12 @@ impl Node {
         self.world.founding.set_members(membership);
         self.meet_members();
         self.members_news = true;
+        self.managing.begin_reporting(now.monotonic);
         self.remember();
         for node in gone {
+            // The last word to it: nobody will talk to it any more.
+            let list = Message::Members(self.world.members().clone());
+            self.world.effects.messages.push((node, list));
             self.fail_forwards_to(now, node);
         }
     }
@@ -171,7 +175,9 @@ impl Node {
         if self.decided.is_some() {
             return;
         }
-        let Some(remembered) = self.world.founding.decide() else { return };
+        let Some(remembered) = self.world.founding.decide() else {
+            return self.note_disagreement();
+        };
         if remembered.origin == Origin::Founder {
             // With the same write: what the shards began with must not depend on what the settings
             // say at a later start.
@@ -181,6 +187,18 @@ impl Node {
         }
         self.decided = Some((self.storage.next_write(), remembered));
         self.remember();
+    }
+
+    /// Says with whom a new cluster can't begin, whenever that changes.
+    fn note_disagreement(&mut self) {
+        if self.world.founding.origin() != Origin::Blank {
+            return;
+        }
+        let peers = self.world.founding.disagreeing();
+        if peers != self.disagreeing {
+            self.disagreeing.clone_from(&peers);
+            self.world.effects.events.push(Event::FoundersDisagree { peers });
+        }
     }
 
     /// What the node has found out about its beginning is durable: it takes part from now on.

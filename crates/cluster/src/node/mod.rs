@@ -73,6 +73,8 @@ pub struct Node {
     clock: ClockWatch,
     /// What this node has found out about its beginning, and the write that makes it durable.
     decided: Option<(WriteId, Remembered)>,
+    /// With whom it was last said to disagree about a new cluster.
+    disagreeing: Vec<NodeId>,
     /// The list of the nodes is news to the driver.
     members_news: bool,
     dirty: Vec<usize>,
@@ -140,13 +142,16 @@ impl Node {
             // What the cluster was cut into is known better than by this node's settings.
             settings.shards = remembered.membership.shards;
         }
+        if remembered.origin == Origin::Blank {
+            remembered.plan = settings.plan();
+        }
         let founding = Founding::new(settings.node, recovered.directory, remembered);
         let directory = founding.own_directory().unwrap_or_default();
         let mut shards = Vec::new();
         for (id, shard) in recovered.shards {
             shards.push(Shard::new(id, shard, &settings, directory, seed, now)?);
         }
-        let (system, data) = initial_routes(&settings, &shards, now);
+        let (system, data) = initial_routes(&settings, &founding, &shards, now);
         let routes = Routes::new(system, data);
         let event = Event::Started { incarnation, shards: shards.len() };
         let mut effects = Effects::default();
@@ -155,7 +160,7 @@ impl Node {
             effects.events.push(Event::Blank { awaited: founding.awaited() });
         }
         let frontend = Frontend::new(&settings, seed);
-        let managed = settings.managed;
+        let reports = settings.managed || founding.members().version > 0;
         let mut node = Self {
             world: World {
                 settings,
@@ -172,10 +177,11 @@ impl Node {
             forwards: Forwards::new(incarnation),
             gathers: Gathers::default(),
             orders: Orders::new(incarnation),
-            managing: Managing::new(managed, now.monotonic),
+            managing: Managing::new(reports, now.monotonic),
             storage: Storage::new(now.monotonic),
             reporting: Reporting::new(now.monotonic),
             decided: None,
+            disagreeing: Vec::new(),
             members_news: true,
             homeless: Homeless::default(),
             next_sweep: Monotonic::NEVER,
@@ -569,8 +575,15 @@ fn unknown_routes(shards: u16, now: Now) -> (Route, Vec<Route>) {
     (route(ShardId::SYSTEM, SYSTEM_RANGE), data.collect())
 }
 
-/// The routes as the configuration has them, the system shard's apart; leases are learned later.
-fn initial_routes(settings: &Settings, shards: &[Shard], now: Now) -> (Route, Vec<Route>) {
+/// The routes as the configuration has them, the system shard's apart; leases are learned later,
+/// and in a cluster that has begun also who has replicas of shards that this node has none of.
+fn initial_routes(
+    settings: &Settings,
+    founding: &Founding,
+    shards: &[Shard],
+    now: Now,
+) -> (Route, Vec<Route>) {
+    let has_begun = founding.members().version > 0;
     let mut routes = Vec::new();
     for (id, range, replicas) in settings.first_shards() {
         let known = shards.iter().find(|shard| shard.id == id);
@@ -581,7 +594,7 @@ fn initial_routes(settings: &Settings, shards: &[Shard], now: Now) -> (Route, Ve
             range: known.filter(|shard| shard.has_begun()).map_or(range, Shard::range),
             holder: None,
             epoch: known.map_or(LeaseEpoch(0), |shard| shard.lease().epoch),
-            replicas: known.map_or(replicas, Shard::voters),
+            replicas: known.map_or(if has_begun { Vec::new() } else { replicas }, Shard::voters),
             since: now.monotonic,
             local,
         });

@@ -130,6 +130,8 @@ pub(crate) struct Shard {
     given_up: Term,
     led: Option<Term>,
     transfer: Option<transfer::Transfer>,
+    /// To whom hand-overs failed lately, and when.
+    failed_heirs: Vec<(NodeId, Monotonic)>,
 
     // The follower's side.
     promised: Option<Promised>,
@@ -258,6 +260,7 @@ impl Shard {
             given_up: Term(0),
             led: None,
             transfer: None,
+            failed_heirs: Vec::new(),
             promised: None,
             campaign_at: Monotonic::NEVER,
             campaigns: 0,

@@ -3,7 +3,8 @@
 //! The goal stands in the shard's log, so whoever leads goes on where the last leader stopped, and
 //! a move of a replica can be cut off at any step and is still finished. One step at a time: a
 //! learner is made and fed, gets its vote, and then what is too much leaves. So a shard has at
-//! most one replica more than it should have, and never fewer votes than it had.
+//! most one replica more than it should have; and while one that it should have is still to come,
+//! it keeps three votes if it has them, even on the way to fewer.
 //!
 //! A node that has lost its data directory is a case of its own. The leader learns from its beats
 //! that its directory is another than the configuration names. The replica in the lost one is dead
@@ -23,11 +24,15 @@ use crate::entry;
 use crate::io::{Event, OrderOutcome};
 use crate::raft_group::{ReplicaChange, ReplicaId};
 
+/// So many voters stay until all that should come have come: with two, one more loss would stop
+/// the shard.
+const VOTERS_ON_THE_WAY: usize = 3;
+
 /// What brings the replicas nearer to the goal.
 enum Step {
     Change(ReplicaChange),
-    /// The holder itself must leave: its lease goes first.
-    HandOver(NodeId),
+    /// The holder itself must leave: its lease goes first, to one of these.
+    HandOver(Vec<NodeId>),
 }
 
 impl Shard {
@@ -121,8 +126,9 @@ impl Shard {
                     env.effects.events.push(Event::ReplicaLost { shard: self.id, node });
                 }
             }
-            Some(Step::HandOver(heir)) => {
-                let _ = self.begin_transfer(env, heir);
+            // A transfer that fails is tried again; it takes another heir then.
+            Some(Step::HandOver(heirs)) => {
+                self.hand_over_to_any(env, heirs);
             }
             None => {}
         }
@@ -152,11 +158,14 @@ impl Shard {
         if let Some(ready) = learners.iter().find(|node| self.is_ready(env, **node)) {
             return Some(Step::Change(ReplicaChange::Promote(*ready)));
         }
-        if voters.len() > self.goal.nodes.len() {
+        let absent = |node: &&NodeId| !self.has_replica_on(**node) && can_be_given(env, **node);
+        let missing = self.goal.nodes.iter().find(absent);
+        let on_the_way = missing.is_some() || !learners.is_empty();
+        let floor = if on_the_way { VOTERS_ON_THE_WAY } else { 0 };
+        if voters.len() > self.goal.nodes.len().max(floor) {
             return self.next_leaver(env, &voters);
         }
-        let missing = self.goal.nodes.iter().find(|node| !self.has_replica_on(**node));
-        let missing = missing.filter(|node| learners.is_empty() && can_be_given(env, **node));
+        let missing = missing.filter(|_| learners.is_empty());
         missing.map(|node| Step::Change(ReplicaChange::AddLearner(*node)))
     }
 
@@ -190,9 +199,9 @@ impl Shard {
             return Some(Step::Change(ReplicaChange::Remove(leaver)));
         }
         let heirs = self.lease.succession.iter().chain(&self.goal.nodes).copied();
-        let mut heirs = heirs.filter(|heir| stay.contains(heir) && self.is_ready(env, *heir));
-        // A transfer that failed a moment ago is tried again; it may take another heir then.
-        heirs.next().map(Step::HandOver)
+        let fit = |heir: &NodeId| stay.contains(heir) && self.is_ready(env, *heir);
+        let heirs: Vec<NodeId> = heirs.filter(fit).collect();
+        (!heirs.is_empty()).then_some(Step::HandOver(heirs))
     }
 }
 

@@ -9,6 +9,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use types::{LogIndex, Monotonic, NodeId, ShardId, Term};
 
@@ -19,6 +20,9 @@ use crate::raft_group::RaftGroup;
 
 /// Entries by which a target may lag when a transfer begins.
 pub(super) const LAG_MAX: u64 = 256;
+
+/// For so long after a hand-over to a replica has failed, others are preferred.
+const HEIR_BACK_OFF: Duration = Duration::from_secs(60);
 
 /// A lease on its way.
 pub(super) struct Transfer {
@@ -172,7 +176,7 @@ impl Shard {
         }
         if env.support.has_just_started(env.now.monotonic, target) {
             return Err(alloc::format!(
-                "ERR node {target} has just started, and may not lead before promises of its \
+                "node {target} has just started, and may not lead before promises of its \
                  former life are over; try again in a second"
             ));
         }
@@ -213,6 +217,9 @@ impl Shard {
     fn fail_transfer(&mut self, env: &mut Env<'_>) {
         let Some(transfer) = self.transfer.take() else { return };
         let target = transfer.target;
+        self.failed_heirs
+            .retain(|(heir, at)| *heir != target && env.now.monotonic.since(*at) < HEIR_BACK_OFF);
+        self.failed_heirs.push((target, env.now.monotonic));
         env.effects.events.push(Event::TransferFailed { shard: self.id, target });
         if transfer.given_up {
             // The lease of this term is gone for good. Whoever wins the next one holds the next
@@ -224,6 +231,20 @@ impl Shard {
 
     pub(super) fn transfer_deadline(&self) -> Monotonic {
         self.transfer.as_ref().map_or(Monotonic::NEVER, |transfer| transfer.deadline)
+    }
+
+    /// Hands the lease to the first of these that can take it. Those to which that failed a while
+    /// ago come last, the newest failure at the very end: whatever it is that such a replica lacks,
+    /// nothing here shows it. Says whether a hand-over has begun.
+    pub(crate) fn hand_over_to_any(&mut self, env: &mut Env<'_>, mut heirs: Vec<NodeId>) -> bool {
+        heirs.retain(|heir| *heir != self.me);
+        heirs.sort_by_key(|heir| self.last_failure(env.now.monotonic, *heir));
+        heirs.into_iter().any(|heir| self.begin_transfer(env, heir).is_ok())
+    }
+
+    fn last_failure(&self, now: Monotonic, heir: NodeId) -> Option<Monotonic> {
+        let failed = self.failed_heirs.iter().find(|(node, _)| *node == heir);
+        failed.map(|(_, at)| *at).filter(|at| now.since(*at) < HEIR_BACK_OFF)
     }
 
     /// Hands the lease to any fit replica, because the node stops. Says whether there is still
@@ -239,8 +260,7 @@ impl Shard {
             return true;
         }
         let heirs = self.lease.succession.iter().copied().chain(self.voters());
-        let heirs: Vec<NodeId> = heirs.filter(|heir| *heir != self.me).collect();
-        heirs.into_iter().any(|heir| self.begin_transfer(env, heir).is_ok())
-            || self.voters().len() > 1 && self.is_serving(env)
+        let heirs = heirs.collect();
+        self.hand_over_to_any(env, heirs) || self.voters().len() > 1 && self.is_serving(env)
     }
 }
