@@ -27,7 +27,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use placement::{
-    Action, Command, Decision, DecisionId, Generation, Manager, Outcome, Policy, Report,
+    Action, Command, Decision, DecisionId, Generation, HeldShard, Manager, Outcome, Policy, Report,
 };
 use types::{LeaseEpoch, Monotonic, NodeId, Now, ShardId, SlotRange};
 
@@ -300,10 +300,16 @@ impl LeaseManager {
             let holds = |shard: ShardId| {
                 self.placement.replicas(shard).is_some_and(|nodes| nodes.contains(node))
             };
+            // What a dead node reported last is not the newest news of its shards.
+            let is_news = |held: &&HeldShard| {
+                let known = self.placement.generation(held.shard);
+                known.is_none_or(|known| held.generation >= known)
+            };
             let is_awaited = self
                 .reports
                 .values()
                 .flat_map(|(_, report)| &report.held)
+                .filter(is_news)
                 .any(|held| held.voters.contains(node) || held.learners.contains(node));
             !system.contains(node)
                 && !is_awaited
