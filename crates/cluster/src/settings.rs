@@ -178,6 +178,9 @@ const MANAGERS_MIN: usize = 3;
 /// Most replicas of the system shard, and most dedicated managers of a cluster.
 pub const MANAGERS_MAX: usize = 5;
 
+/// The system shard is not cut back below so many replicas.
+pub(crate) const SYSTEM_REPLICAS_MIN: usize = 3;
+
 fn nodes_for(members: &[Member], role: Role) -> impl Iterator<Item = NodeId> {
     members.iter().filter(move |member| member.role == role).map(|member| member.node)
 }

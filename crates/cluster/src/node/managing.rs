@@ -14,7 +14,7 @@ use crate::io::{Event, Membership, Message, OrderOutcome};
 use crate::manager::control::{self, Control};
 use crate::manager::{Known, LeaseManager, REPORT_INTERVAL, ROUND_INTERVAL};
 use crate::session::Waiter;
-use crate::settings::{SYSTEM_RANGE, system_replicas};
+use crate::settings::{SYSTEM_RANGE, SYSTEM_REPLICAS_MIN, system_replicas};
 use crate::shard::{Request, Standing};
 
 /// The slot of the system shard in which the control state lies.
@@ -381,9 +381,6 @@ impl Node {
     }
 }
 
-/// The system shard is not cut back below so many replicas.
-const REPLICAS_MIN: usize = 3;
-
 /// The next goal of the system shard, if it should be another one: nodes that must go are replaced,
 /// all at once, since whoever leads takes the steps one by one.
 fn next_system_goal(
@@ -403,7 +400,7 @@ fn next_system_goal(
         }
     }
     // One copy of three that is away is better than one that nobody has any more.
-    let too_few = next.len() < goal.len().min(REPLICAS_MIN);
+    let too_few = next.len() < goal.len().min(SYSTEM_REPLICAS_MIN);
     (next != goal && !too_few).then_some(next)
 }
 
