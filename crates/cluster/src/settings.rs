@@ -53,8 +53,8 @@ pub struct Settings {
     pub session_output_bytes: usize,
     /// Most client connections.
     pub clients: usize,
-    /// Whether this node reports to the Lease Manager, and manages while it holds the system shard.
-    /// Off, leases move by failures and operators alone.
+    /// Whether this node manages while it holds the system shard. Off on every node of a new
+    /// cluster, leases move by failures and operators alone, and nobody reports.
     pub managed: bool,
     /// The Lease Manager's policy in a new cluster; from then on LEASEHOLD POLICY changes it.
     pub policy: placement::Policy,
