@@ -36,7 +36,7 @@ fn shards_do_not_all_flee_to_the_same_idle_node() {
 #[test]
 fn two_overfull_nodes_do_not_fill_the_same_idle_one() {
     for (nodes, obeys) in [(3, true), (4, true), (3, false), (4, false)] {
-        let mut cluster = Cluster::placed(nodes, &[0.04; 40], |number| number as u32 % 2 + 1);
+        let mut cluster = Cluster::placed(nodes, &[0.1; 16], |number| number as u32 % 2 + 1);
         cluster.obeys = obeys;
         let fair = 1.6 / f64::from(nodes);
         for second in 0..20 {
