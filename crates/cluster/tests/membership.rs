@@ -121,3 +121,25 @@ fn a_shard_on_its_way_to_fewer_replicas_elsewhere_keeps_three_votes() {
     }
     assert_eq!(last, goal);
 }
+
+#[test]
+fn the_managers_own_node_is_drained_and_whoever_asked_is_answered_first() {
+    let mut world = World::new(3, 4);
+    world.advance(2000);
+    let manager = |world: &mut World| {
+        let now = world.now;
+        let holds = |node: &u32| {
+            let replicas = world.node(NodeId(*node)).replicas(now);
+            replicas.iter().any(|replica| replica.shard == ShardId::SYSTEM && replica.holds)
+        };
+        (1..=3).find(holds).map(NodeId)
+    };
+    let first = manager(&mut world).expect("a manager");
+    let client = world.connect(first);
+    assert_eq!(world.ask(first, client, &format!("LEASEHOLD DRAIN {first}")), "+OK\r\n");
+    world.advance(1000);
+    let next = manager(&mut world).expect("another manager");
+    assert_ne!(next, first);
+    let now = world.now;
+    assert!(world.node(first).replicas(now).iter().all(|replica| !replica.holds));
+}

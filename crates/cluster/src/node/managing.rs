@@ -126,6 +126,9 @@ impl Node {
             waits
         });
         self.on_members(now, control.membership.clone());
+        if let Some(manager) = &mut self.managing.manager {
+            manager.act_on_control(now.monotonic);
+        }
         self.managing.control = Some(control);
     }
 
@@ -344,7 +347,8 @@ impl Node {
             // Refused while its nodes don't take part yet: tried again in the next round.
             let _: OrderOutcome = self.order_replicas(now, ShardId::SYSTEM, &goal);
         }
-        if drained {
+        // Whoever waits for an answer gets it before the manager goes.
+        if drained && self.managing.waiters.is_empty() {
             self.with_shard(now, ShardId::SYSTEM, |found, env| {
                 let heirs = voters.into_iter().filter(|heir| fit.contains(heir)).collect();
                 found.hand_over_to_any(env, heirs);
