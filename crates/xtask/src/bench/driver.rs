@@ -93,7 +93,10 @@ impl Driver {
 
     /// The load on Redis' protocol by our own driver, without its times.
     pub(super) fn redis_load(&self, store: &Store, load: &Load) -> Command {
-        let mut command = self.own(&["--json", "--quiet", "--batch", "--hosts", &store.hosts()]);
+        let mut command = self.own(&["--json", "--quiet", "--hosts", &store.hosts()]);
+        if load.pipeline > 1 {
+            command.arg("--batch");
+        }
         if is_cluster(store.target) {
             command.arg("--cluster");
         }
