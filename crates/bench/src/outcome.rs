@@ -20,9 +20,19 @@ const SHORT_WAIT: &[u8] = b"WAIT came up short";
 /// Why a request fails that was redirected too often.
 const TOO_MANY_REDIRECTIONS: &[u8] = b"REDIRECTIONS without end";
 
+/// What an event says of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Readable {
+    No,
+    /// There are bytes.
+    Yes,
+    /// The other side has ended it, perhaps behind some bytes.
+    ToTheEnd,
+}
+
 impl Worker {
     /// Handles an event of a connection. The time after reading, which is when replies ended.
-    pub(crate) fn handle(&mut self, id: usize, readable: bool, writable: bool) -> u64 {
+    pub(crate) fn handle(&mut self, id: usize, readable: Readable, writable: bool) -> u64 {
         let mut now = self.shared.now();
         if matches!(self.connections[id].phase, Phase::Connecting { .. }) {
             self.finish_connecting(id, now);
@@ -33,7 +43,7 @@ impl Worker {
         if writable {
             self.mark_dirty(id);
         }
-        while readable && self.connections[id].phase == Phase::Open {
+        while readable != Readable::No && self.connections[id].phase == Phase::Open {
             let mut buffer = std::mem::take(&mut self.buffer);
             let filled = self.connections[id].fill(&mut buffer);
             now = self.shared.now();
@@ -43,7 +53,8 @@ impl Worker {
                     if filled.closed {
                         self.lose(id, "CLOSED by the server", now);
                     }
-                    filled.more
+                    // The end comes without another event if its own came with the last bytes.
+                    filled.more || readable == Readable::ToTheEnd && filled.bytes > 0
                 }
                 Err(error) => {
                     self.lose(id, &error.to_string(), now);

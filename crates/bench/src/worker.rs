@@ -8,6 +8,7 @@ use crate::connection::{Connection, InFlight, Phase};
 use crate::encode::Encoder;
 use crate::keys::slot;
 use crate::options::{Error, Limit};
+use crate::outcome::Readable;
 use crate::recorder::Recorder;
 use crate::run::Shared;
 use crate::topology::{NOBODY, allowed};
@@ -216,7 +217,11 @@ impl Worker {
             let wait = Duration::from_nanos(next_tick - now.min(next_tick));
             self.wait(&mut events, if more { self.until_due(wait, now) } else { wait })?;
             for event in &events {
-                let readable = event.is_readable() || event.is_read_closed() || event.is_error();
+                let readable = match () {
+                    () if event.is_read_closed() || event.is_error() => Readable::ToTheEnd,
+                    () if event.is_readable() => Readable::Yes,
+                    () => Readable::No,
+                };
                 let now = self.handle(event.token().0, readable, event.is_writable());
                 more = more && self.issue(now, stop_at);
                 self.flush_dirty(now);

@@ -53,8 +53,8 @@ pub struct Settings {
     pub session_output_bytes: usize,
     /// Most client connections.
     pub clients: usize,
-    /// Whether this node reports to the Lease Manager, and manages while it holds the system shard.
-    /// Off, leases move by failures and operators alone.
+    /// Whether this node manages while it holds the system shard. Off on every node of a new
+    /// cluster, leases move by failures and operators alone, and nobody reports.
     pub managed: bool,
     /// The Lease Manager's policy in a new cluster; from then on LEASEHOLD POLICY changes it.
     pub policy: placement::Policy,
@@ -177,6 +177,9 @@ const MANAGERS_MIN: usize = 3;
 
 /// Most replicas of the system shard, and most dedicated managers of a cluster.
 pub const MANAGERS_MAX: usize = 5;
+
+/// The system shard is not cut back below so many replicas.
+pub(crate) const SYSTEM_REPLICAS_MIN: usize = 3;
 
 fn nodes_for(members: &[Member], role: Role) -> impl Iterator<Item = NodeId> {
     members.iter().filter(move |member| member.role == role).map(|member| member.node)

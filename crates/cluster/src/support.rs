@@ -68,6 +68,17 @@ struct Pair {
     reborn_at: Option<Monotonic>,
     round_trip: Option<Duration>,
     last_heard: Option<Monotonic>,
+    link: Link,
+}
+
+/// What is known of the connection to a peer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Link {
+    /// Nothing else is known.
+    Up,
+    Down,
+    /// There is a new one, and the peer, which may have been started anew, has not beaten since.
+    Silent,
 }
 
 /// A promise we hold.
@@ -186,6 +197,9 @@ impl Support {
             return None;
         }
         let mut appeared = pair.hear(now, self.duration);
+        if pair.link == Link::Silent {
+            pair.link = Link::Up;
+        }
         let reborn = incarnation > pair.incarnation;
         pair.begin_life(now, incarnation);
         // A late beat of an epoch that is over, or of a former life, renews nothing.
@@ -340,6 +354,23 @@ impl Support {
         self.fortification_for(now, peer).is_some()
     }
 
+    /// The connection to a peer is there, or is lost.
+    pub(crate) fn note_link(&mut self, peer: NodeId, up: bool) {
+        if let Some(pair) = self.peers.get_mut(&peer) {
+            pair.link = match (up, pair.link) {
+                (false, _) => Link::Down,
+                (true, Link::Down) => Link::Silent,
+                (true, link) => link,
+            };
+        }
+    }
+
+    /// Whether what is sent to `peer` can be expected to reach it, in the life that is known here.
+    /// A process that ends counts as alive until its promises run out; its connections end at once.
+    pub(crate) fn is_reachable(&self, peer: NodeId) -> bool {
+        self.peers.get(&peer).is_some_and(|pair| pair.link == Link::Up)
+    }
+
     /// Whether `peer` has been restarted so lately that it may have to wait still before it votes
     /// or campaigns (rule R12). If its promises are longer than ours, it may wait even longer.
     pub(crate) fn has_just_started(&self, now: Monotonic, peer: NodeId) -> bool {
@@ -385,6 +416,7 @@ impl Pair {
             reborn_at: None,
             round_trip: None,
             last_heard: None,
+            link: Link::Up,
         }
     }
 

@@ -186,7 +186,7 @@ impl World {
         }
     }
 
-    fn send_message(&mut self, from: usize, to: usize, message: &Message) {
+    pub(crate) fn send_message(&mut self, from: usize, to: usize, message: &Message) {
         if self.is_dropped(message) {
             self.note(format_args!("lost on its way to n{}: {message:?}", to + 1));
             return;

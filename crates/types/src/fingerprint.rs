@@ -1,3 +1,5 @@
+//! Numbers for texts.
+
 /// A number for some bytes that is the same in every version for ever (FNV-1a, 64 bits). It tells
 /// accidents apart, not attacks.
 ///

@@ -27,7 +27,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use placement::{
-    Action, Command, Decision, DecisionId, Generation, Manager, Outcome, Policy, Report,
+    Action, Command, Decision, DecisionId, Generation, HeldShard, Manager, Outcome, Policy, Report,
 };
 use types::{LeaseEpoch, Monotonic, NodeId, Now, ShardId, SlotRange};
 
@@ -37,6 +37,9 @@ use control::Control;
 
 /// Time between two rounds of decisions.
 pub(crate) const ROUND_INTERVAL: Duration = Duration::from_secs(1);
+/// Even when something new is to be looked at without waiting, there is so much time between two
+/// rounds: a round takes a millisecond or two, and operators' scripts may be fast.
+const ROUND_GAP: Duration = Duration::from_millis(20);
 /// Time between two reports of a node.
 pub(crate) const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// A shard that does nothing about a move of its replicas for so long has another goal: somebody
@@ -54,6 +57,7 @@ pub(crate) struct LeaseManager {
     /// What was proposed last; the applied one may be older for a moment.
     control: Control,
     pub(crate) next_round: Monotonic,
+    last_round: Monotonic,
     /// The newest report of each node.
     reports: BTreeMap<NodeId, (Monotonic, Report)>,
     /// When a refusal was last spoken of.
@@ -105,6 +109,7 @@ impl LeaseManager {
             placement: placement.expect("the defaults are valid"),
             control,
             next_round: now.monotonic + ROUND_INTERVAL,
+            last_round: now.monotonic,
             reports: BTreeMap::new(),
             refusals: BTreeMap::new(),
             refused_reports: 0,
@@ -131,8 +136,12 @@ impl LeaseManager {
         let _ = self.placement.set_policy(self.control.policy.clone());
         self.tell_members(now.monotonic);
         self.tell_wishes(now.monotonic);
-        // What was just wished for is looked at without waiting.
-        self.next_round = now.monotonic;
+    }
+
+    /// The state that was proposed last is the cluster's: what it asks for is done without waiting.
+    pub(crate) fn act_on_control(&mut self, now: Monotonic) {
+        let soon = now.max(self.last_round + ROUND_GAP);
+        self.next_round = self.next_round.min(soon);
     }
 
     /// Tells the policy which nodes there are. Dedicated managers hold no data, so to the policy
@@ -254,6 +263,7 @@ impl LeaseManager {
     /// One round: decides, and says who must be told what.
     pub(crate) fn decide(&mut self, now: Now) -> (Vec<Decision>, Vec<Instruction>) {
         self.next_round = now.monotonic + ROUND_INTERVAL;
+        self.last_round = now.monotonic;
         self.tell_wishes(now.monotonic);
         let idle = self.moves.iter().filter(|(_, it)| now.monotonic.since(it.seen) > MOVE_IDLE_MAX);
         for decision in idle.map(|(decision, _)| *decision).collect::<Vec<_>>() {
@@ -317,10 +327,16 @@ impl LeaseManager {
             let holds = |shard: ShardId| {
                 self.placement.replicas(shard).is_some_and(|nodes| nodes.contains(node))
             };
+            // What a dead node reported last is not the newest news of its shards.
+            let is_news = |held: &&HeldShard| {
+                let known = self.placement.generation(held.shard);
+                known.is_none_or(|known| held.generation >= known)
+            };
             let is_awaited = self
                 .reports
                 .values()
                 .flat_map(|(_, report)| &report.held)
+                .filter(is_news)
                 .any(|held| held.voters.contains(node) || held.learners.contains(node));
             !system.contains(node)
                 && !is_awaited

@@ -14,7 +14,7 @@ use crate::io::{Event, Membership, Message, OrderOutcome};
 use crate::manager::control::{self, Control};
 use crate::manager::{Known, LeaseManager, REPORT_INTERVAL, ROUND_INTERVAL};
 use crate::session::Waiter;
-use crate::settings::{SYSTEM_RANGE, system_replicas};
+use crate::settings::{SYSTEM_RANGE, SYSTEM_REPLICAS_MIN, system_replicas};
 use crate::shard::{Request, Standing};
 
 /// The slot of the system shard in which the control state lies.
@@ -126,6 +126,9 @@ impl Node {
             waits
         });
         self.on_members(now, control.membership.clone());
+        if let Some(manager) = &mut self.managing.manager {
+            manager.act_on_control(now.monotonic);
+        }
         self.managing.control = Some(control);
     }
 
@@ -138,7 +141,9 @@ impl Node {
             .map_or(LeaseEpoch(0), |found| found.lease().epoch);
         let current = self.managing.manager.as_ref().map(|manager| manager.epoch);
         let over = current.is_some_and(|current| !holds || current != epoch);
-        if over && (holds || !self.manages_without_lease()) {
+        // A hand-over waits for all that was proposed before it; so do clients who wait for that.
+        let awaited = standing == Some(Standing::Changing) && !self.managing.waiters.is_empty();
+        if over && !awaited && (holds || !self.manages_without_lease()) {
             self.end_managing();
         }
         if !holds || self.managing.manager.is_some() {
@@ -342,7 +347,8 @@ impl Node {
             // Refused while its nodes don't take part yet: tried again in the next round.
             let _: OrderOutcome = self.order_replicas(now, ShardId::SYSTEM, &goal);
         }
-        if drained {
+        // Whoever waits for an answer gets it before the manager goes.
+        if drained && self.managing.waiters.is_empty() {
             self.with_shard(now, ShardId::SYSTEM, |found, env| {
                 let heirs = voters.into_iter().filter(|heir| fit.contains(heir)).collect();
                 found.hand_over_to_any(env, heirs);
@@ -379,9 +385,6 @@ impl Node {
     }
 }
 
-/// The system shard is not cut back below so many replicas.
-const REPLICAS_MIN: usize = 3;
-
 /// The next goal of the system shard, if it should be another one: nodes that must go are replaced,
 /// all at once, since whoever leads takes the steps one by one.
 fn next_system_goal(
@@ -401,7 +404,7 @@ fn next_system_goal(
         }
     }
     // One copy of three that is away is better than one that nobody has any more.
-    let too_few = next.len() < goal.len().min(REPLICAS_MIN);
+    let too_few = next.len() < goal.len().min(SYSTEM_REPLICAS_MIN);
     (next != goal && !too_few).then_some(next)
 }
 

@@ -147,8 +147,7 @@ impl Node {
         }
         self.world.settings.shards = shards;
         let version = self.routes.version + 1;
-        let (system, data) = super::unknown_routes(shards, now);
-        self.routes = super::Routes::new(system, data);
+        self.routes = super::Routes::unknown(shards, now);
         self.routes.version = version;
         // Who told too early who holds what is asked again, by a greeting of all.
         for peer in self.world.others().collect::<Vec<_>>() {

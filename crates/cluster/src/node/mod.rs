@@ -24,7 +24,7 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::time::Duration;
 
-use types::{Incarnation, LeaseEpoch, Monotonic, NodeId, Now, SessionId, ShardId};
+use types::{Incarnation, Monotonic, NodeId, Now, SessionId, ShardId};
 
 use crate::founding::{Founding, Remembered};
 use crate::frontend::Frontend;
@@ -34,7 +34,7 @@ use crate::io::{
 };
 use crate::recovery::{RecordError, Recovered};
 use crate::session::Sessions;
-use crate::settings::{SYSTEM_RANGE, Settings};
+use crate::settings::Settings;
 use crate::shard::{Effects, Env, Shard};
 use crate::support::{ClockWatch, Support};
 use forwarding::Forwards;
@@ -44,7 +44,7 @@ use managing::Managing;
 use orders::Orders;
 use placing::Homeless;
 use reporting::Reporting;
-use routes::{Route, Routes};
+use routes::Routes;
 use storage::Storage;
 pub use views::ReplicaView;
 
@@ -135,24 +135,14 @@ impl Node {
         let incarnation = recovered.incarnation;
         let support =
             Support::new(&settings, incarnation, recovered.longest_promise, now.monotonic);
-        let mut remembered = recovered.remembered;
-        if remembered.membership.version == 0 {
-            remembered.membership = Membership::of_settings(&settings.members, settings.shards);
-        } else {
-            // What the cluster was cut into is known better than by this node's settings.
-            settings.shards = remembered.membership.shards;
-        }
-        if remembered.origin == Origin::Blank {
-            remembered.plan = settings.plan();
-        }
+        let remembered = reconcile(recovered.remembered, &mut settings);
         let founding = Founding::new(settings.node, recovered.directory, remembered);
         let directory = founding.own_directory().unwrap_or_default();
         let mut shards = Vec::new();
         for (id, shard) in recovered.shards {
             shards.push(Shard::new(id, shard, &settings, directory, seed, now)?);
         }
-        let (system, data) = initial_routes(&settings, &founding, &shards, now);
-        let routes = Routes::new(system, data);
+        let routes = Routes::initial(&settings, &founding, &shards, now);
         let event = Event::Started { incarnation, shards: shards.len() };
         let mut effects = Effects::default();
         effects.events.push(event);
@@ -559,48 +549,17 @@ impl Node {
     }
 }
 
-/// The routes of a node that has just heard into how many shards the cluster is cut.
-fn unknown_routes(shards: u16, now: Now) -> (Route, Vec<Route>) {
-    let route = |shard, range| Route {
-        shard,
-        range,
-        holder: None,
-        epoch: LeaseEpoch(0),
-        replicas: Vec::new(),
-        since: now.monotonic,
-        local: None,
-    };
-    let ranges = types::SlotRange::even_cut(shards).into_iter().enumerate();
-    let data = ranges.map(|(at, range)| route(ShardId(at as u32 + 1), range));
-    (route(ShardId::SYSTEM, SYSTEM_RANGE), data.collect())
-}
-
-/// The routes as the configuration has them, the system shard's apart; leases are learned later,
-/// and in a cluster that has begun also who has replicas of shards that this node has none of.
-fn initial_routes(
-    settings: &Settings,
-    founding: &Founding,
-    shards: &[Shard],
-    now: Now,
-) -> (Route, Vec<Route>) {
-    let has_begun = founding.members().version > 0;
-    let mut routes = Vec::new();
-    for (id, range, replicas) in settings.first_shards() {
-        let known = shards.iter().find(|shard| shard.id == id);
-        let stays = |shard: &Shard| shard.id == id && !shard.is_removed(settings.node);
-        let local = shards.iter().position(stays);
-        routes.push(Route {
-            shard: id,
-            range: known.filter(|shard| shard.has_begun()).map_or(range, Shard::range),
-            holder: None,
-            epoch: known.map_or(LeaseEpoch(0), |shard| shard.lease().epoch),
-            replicas: known.map_or(if has_begun { Vec::new() } else { replicas }, Shard::voters),
-            since: now.monotonic,
-            local,
-        });
+/// What the node remembers and what its settings say, each where it knows better.
+fn reconcile(mut remembered: Remembered, settings: &mut Settings) -> Remembered {
+    if remembered.membership.version == 0 {
+        remembered.membership = Membership::of_settings(&settings.members, settings.shards);
+    } else {
+        settings.shards = remembered.membership.shards;
     }
-    let system = routes.remove(0);
-    (system, routes)
+    if remembered.origin == Origin::Blank {
+        remembered.plan = settings.plan();
+    }
+    remembered
 }
 
 /// Whether more can be asked of a session.

@@ -44,11 +44,13 @@ impl Node {
     }
 
     pub(super) fn on_peer_up(&mut self, now: Now, peer: NodeId) {
+        self.world.support.note_link(peer, true);
         self.each_shard_with(now, peer, |shard, env| shard.connection_lost(env, peer));
         self.announce_routes_to(peer);
     }
 
     pub(super) fn on_peer_down(&mut self, now: Now, peer: NodeId) {
+        self.world.support.note_link(peer, false);
         self.fail_forwards_to(now, peer);
     }
 

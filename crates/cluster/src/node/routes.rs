@@ -4,7 +4,11 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use types::{LeaseEpoch, Monotonic, NodeId, SLOT_COUNT, ShardId, Slot, SlotRange};
+use types::{LeaseEpoch, Monotonic, NodeId, Now, SLOT_COUNT, ShardId, Slot, SlotRange};
+
+use crate::founding::Founding;
+use crate::settings::{SYSTEM_RANGE, Settings};
+use crate::shard::Shard;
 
 /// What a node knows of one shard.
 #[derive(Clone, Debug)]
@@ -32,7 +36,7 @@ pub(crate) struct Routes {
 
 impl Routes {
     /// The routes of the system shard and of all others.
-    pub(crate) fn new(system: Route, mut routes: Vec<Route>) -> Self {
+    fn new(system: Route, mut routes: Vec<Route>) -> Self {
         routes.sort_by_key(|route| route.range.first());
         let mut by_slot = alloc::vec![u16::MAX; usize::from(SLOT_COUNT)].into_boxed_slice();
         let mut by_shard = BTreeMap::new();
@@ -44,6 +48,51 @@ impl Routes {
             }
         }
         Self { system, routes, by_shard, by_slot, version: 0 }
+    }
+
+    /// The routes of a node that has just heard into how many shards the cluster is cut.
+    pub(super) fn unknown(shards: u16, now: Now) -> Self {
+        let route = |shard, range| Route {
+            shard,
+            range,
+            holder: None,
+            epoch: LeaseEpoch(0),
+            replicas: Vec::new(),
+            since: now.monotonic,
+            local: None,
+        };
+        let ranges = SlotRange::even_cut(shards).into_iter().enumerate();
+        let data = ranges.map(|(at, range)| route(ShardId(at as u32 + 1), range));
+        Self::new(route(ShardId::SYSTEM, SYSTEM_RANGE), data.collect())
+    }
+
+    /// The routes as the configuration has them; leases are learned later, and in a cluster that
+    /// has begun also who has replicas of shards that this node has none of.
+    pub(super) fn initial(
+        settings: &Settings,
+        founding: &Founding,
+        shards: &[Shard],
+        now: Now,
+    ) -> Self {
+        let has_begun = founding.members().version > 0;
+        let mut routes = Vec::new();
+        for (id, range, replicas) in settings.first_shards() {
+            let known = shards.iter().find(|shard| shard.id == id);
+            let stays = |shard: &Shard| shard.id == id && !shard.is_removed(settings.node);
+            let local = shards.iter().position(stays);
+            let replicas = if has_begun { Vec::new() } else { replicas };
+            routes.push(Route {
+                shard: id,
+                range: known.filter(|shard| shard.has_begun()).map_or(range, Shard::range),
+                holder: None,
+                epoch: known.map_or(LeaseEpoch(0), |shard| shard.lease().epoch),
+                replicas: known.map_or(replicas, Shard::voters),
+                since: now.monotonic,
+                local,
+            });
+        }
+        let system = routes.remove(0);
+        Self::new(system, routes)
     }
 
     /// The shard that a slot belongs to.

@@ -115,6 +115,8 @@ pub(crate) struct Shard {
     group: RaftGroup,
     lease: Lease,
     goal: Goal,
+    /// Where the newest goal is that this replica has proposed.
+    goal_proposed: (LogIndex, Term),
     /// Stamp of the newest applied batch: time never runs backwards in a shard.
     stamp: UnixMillis,
     /// Stamp of the newest batch this replica proposed.
@@ -248,6 +250,7 @@ impl Shard {
             group: RaftGroup::new(ReplicaId { node: settings.node, directory }, log),
             lease: state.lease,
             goal: state.goal,
+            goal_proposed: (LogIndex(0), Term(0)),
             stamp: state.stamp,
             proposed_stamp: UnixMillis(0),
             seed: seed ^ u64::from(id.0).wrapping_mul(0x9e37_79b9_7f4a_7c15),

@@ -66,11 +66,28 @@ impl Shard {
                  the shard again"
             ));
         }
+        if generation.is_some() && self.is_generation_ending() {
+            return OrderOutcome::Stale(format!(
+                "version {current} of shard {id} is about to be over, since another change of its \
+                 replicas is on its way into the log: look at the shard again"
+            ));
+        }
         if let Err(reason) = self.judge_goal(env, goal) {
             return OrderOutcome::Refused(reason);
         }
-        let proposed = self.propose_entry(env, entry::encode_goal(goal));
-        proposed.map_or_else(OrderOutcome::Refused, |()| OrderOutcome::Begun)
+        match self.propose_entry(env, entry::encode_goal(goal)) {
+            Ok(place) => self.goal_proposed = place,
+            Err(reason) => return OrderOutcome::Refused(reason),
+        }
+        OrderOutcome::Begun
+    }
+
+    /// Whether entries that are not applied yet count the generation on: of two orders about the
+    /// same one only the first may pass.
+    fn is_generation_ending(&self) -> bool {
+        let (index, term) = self.goal_proposed;
+        let goal_pending = term == self.group.term() && index > self.applied_index();
+        goal_pending || self.group.change_pending()
     }
 
     fn judge_goal(&mut self, env: &Env<'_>, goal: &[NodeId]) -> Result<(), String> {

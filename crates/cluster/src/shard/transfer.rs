@@ -11,11 +11,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use types::{LogIndex, Monotonic, NodeId, ShardId};
+use types::{LogIndex, Monotonic, NodeId, ShardId, Term};
 
 use super::{Env, Shard};
 use crate::entry;
-use crate::io::{Event, Order, OrderOutcome};
+use crate::io::{Event, Message, Order, OrderOutcome};
 use crate::raft_group::RaftGroup;
 
 /// Entries by which a target may lag when a transfer begins.
@@ -92,17 +92,22 @@ impl Shard {
         if order == self.lease.succession {
             return Ok(());
         }
-        self.propose_entry(env, entry::encode_succession(&order))
+        self.propose_entry(env, entry::encode_succession(&order))?;
+        Ok(())
     }
 
     /// Proposes an entry that no client waits for.
-    pub(super) fn propose_entry(&mut self, env: &Env<'_>, entry: Vec<u8>) -> Result<(), String> {
+    pub(super) fn propose_entry(
+        &mut self,
+        env: &Env<'_>,
+        entry: Vec<u8>,
+    ) -> Result<(LogIndex, Term), String> {
         let id = self.id;
-        self.group.propose(entry).ok_or_else(|| {
+        let place = self.group.propose(entry).ok_or_else(|| {
             alloc::format!("the log of shard {id} takes no entries at the moment; try again")
         })?;
         self.unsettle(env);
-        Ok(())
+        Ok(place)
     }
 
     /// Stands for election because the manager finds no holder. Nothing but the moment is new: a
@@ -155,6 +160,12 @@ impl Shard {
         if target == self.me {
             return Ok(());
         }
+        self.judge_heir(env, target)
+    }
+
+    /// Whether a replica can take the lease now.
+    fn judge_heir(&self, env: &Env<'_>, target: NodeId) -> Result<(), String> {
+        let id = self.id;
         if !self.group.replicas().is_lasting_voter(target) {
             return Err(alloc::format!(
                 "node {target} has no voting replica of shard {id}; its voters are {:?}",
@@ -166,7 +177,8 @@ impl Shard {
                 "the replicas of shard {id} are being changed; try again when that is done"
             ));
         }
-        if !env.support.is_alive(env.now.monotonic, target) {
+        let answers = env.support.is_alive(env.now.monotonic, target);
+        if !answers || !env.support.is_reachable(target) {
             return Err(alloc::format!("node {target} does not answer its peers"));
         }
         if env.support.has_just_started(env.now.monotonic, target) {
@@ -211,11 +223,7 @@ impl Shard {
     /// The target did not take over in time.
     fn fail_transfer(&mut self, env: &mut Env<'_>) {
         let Some(transfer) = self.transfer.take() else { return };
-        let target = transfer.target;
-        self.failed_heirs
-            .retain(|(heir, at)| *heir != target && env.now.monotonic.since(*at) < HEIR_BACK_OFF);
-        self.failed_heirs.push((target, env.now.monotonic));
-        env.effects.events.push(Event::TransferFailed { shard: self.id, target });
+        self.note_failure(env, transfer.target);
         if transfer.given_up {
             // The lease of this term is gone for good. Whoever wins the next one holds the next
             // lease; this replica is as good a candidate as any.
@@ -224,22 +232,35 @@ impl Shard {
         }
     }
 
+    fn note_failure(&mut self, env: &mut Env<'_>, target: NodeId) {
+        let now = env.now.monotonic;
+        self.failed_heirs.retain(|(heir, at)| *heir != target && now.since(*at) < HEIR_BACK_OFF);
+        self.failed_heirs.push((target, now));
+        env.effects.events.push(Event::TransferFailed { shard: self.id, target });
+    }
+
     pub(super) fn transfer_deadline(&self) -> Monotonic {
         self.transfer.as_ref().map_or(Monotonic::NEVER, |transfer| transfer.deadline)
     }
 
-    /// Hands the lease to the first of these that can take it. Those to which that failed a while
-    /// ago come last, the newest failure at the very end: whatever it is that such a replica lacks,
-    /// nothing here shows it. Says whether a hand-over has begun.
-    pub(crate) fn hand_over_to_any(&mut self, env: &mut Env<'_>, mut heirs: Vec<NodeId>) -> bool {
-        heirs.retain(|heir| *heir != self.me);
-        heirs.sort_by_key(|heir| self.last_failure(env.now.monotonic, *heir));
+    /// Hands the lease to the first of these that can take it, see [`Shard::by_hope`]. Says whether
+    /// a hand-over has begun.
+    pub(crate) fn hand_over_to_any(&mut self, env: &mut Env<'_>, heirs: Vec<NodeId>) -> bool {
+        let heirs = self.by_hope(env, heirs);
         heirs.into_iter().any(|heir| self.begin_transfer(env, heir).is_ok())
     }
 
-    fn last_failure(&self, now: Monotonic, heir: NodeId) -> Option<Monotonic> {
-        let failed = self.failed_heirs.iter().find(|(node, _)| *node == heir);
-        failed.map(|(_, at)| *at).filter(|at| now.since(*at) < HEIR_BACK_OFF)
+    /// These heirs, those to which a hand-over failed a while ago last, the newest failure at the
+    /// very end: whatever it is that such a replica lacks, nothing here shows it.
+    fn by_hope(&self, env: &Env<'_>, mut heirs: Vec<NodeId>) -> Vec<NodeId> {
+        let now = env.now.monotonic;
+        let failure = |heir: &NodeId| {
+            let failed = self.failed_heirs.iter().find(|(node, _)| node == heir);
+            failed.map(|(_, at)| *at).filter(|at| now.since(*at) < HEIR_BACK_OFF)
+        };
+        heirs.retain(|heir| *heir != self.me);
+        heirs.sort_by_key(failure);
+        heirs
     }
 
     /// Hands the lease to any fit replica, because the node stops. Says whether there is still
@@ -252,10 +273,39 @@ impl Shard {
             return self.given_up == self.group.term() && self.group.leader().is_none();
         }
         if self.transfer.is_some() {
+            self.pass_on(env);
             return true;
         }
-        let heirs = self.lease.succession.iter().copied().chain(self.voters());
-        let heirs = heirs.collect();
+        let heirs = self.heirs();
         self.hand_over_to_any(env, heirs) || self.voters().len() > 1 && self.is_serving(env)
+    }
+
+    /// All that could take the lease over, the preferred first.
+    fn heirs(&self) -> Vec<NodeId> {
+        self.lease.succession.iter().copied().chain(self.voters()).collect()
+    }
+
+    /// A node that stops offers a lease that was not taken in time to the next heir, in the same
+    /// term: it is given up for good, and to win the next one only to hand it over would take
+    /// longer. If there is no other heir, all are free to stand for election: those that have
+    /// promised themselves to this leader would else wait for the node's end.
+    fn pass_on(&mut self, env: &mut Env<'_>) {
+        let now = env.now.monotonic;
+        let is_late = |it: &mut Transfer| it.given_up && it.deadline <= now;
+        let Some(late) = self.transfer.take_if(is_late) else { return };
+        self.note_failure(env, late.target);
+        let heirs = self.by_hope(env, self.heirs());
+        let next = heirs.into_iter().find(|heir| self.judge_heir(env, *heir).is_ok());
+        if let Some(target) = next.filter(|next| *next != late.target) {
+            let deadline = now + env.settings.transfer_time;
+            self.transfer = Some(Transfer { target, deadline, given_up: true });
+            env.effects.events.push(Event::TransferBegun { shard: self.id, target });
+            return self.group.transfer(target);
+        }
+        let (shard, term) = (self.id, self.group.term());
+        self.group.step_down();
+        for voter in self.voters().into_iter().filter(|voter| *voter != self.me) {
+            env.effects.messages.push((voter, Message::Release { shard, term }));
+        }
     }
 }

@@ -31,6 +31,57 @@ fn shards_do_not_all_flee_to_the_same_idle_node() {
     assert_eq!(moves(&cluster.seconds(600)), []);
 }
 
+/// Two nodes have all the load. What one gives away counts when the other does, whether it has
+/// arrived or not.
+#[test]
+fn two_overfull_nodes_do_not_fill_the_same_idle_one() {
+    for (nodes, obeys) in [(3, true), (4, true), (3, false), (4, false)] {
+        let mut cluster = Cluster::placed(nodes, &[0.1; 16], |number| number as u32 % 2 + 1);
+        cluster.obeys = obeys;
+        let fair = 1.6 / f64::from(nodes);
+        for second in 0..20 {
+            let mut inbound = cluster.loads();
+            for (shard, _, to) in moves(&cluster.second()) {
+                *inbound.entry(to).or_default() += cluster.shards[&shard].load;
+            }
+            let idle = inbound.iter().filter(|(node, _)| node.0 > 2);
+            for (node, load) in idle {
+                assert!(*load <= fair + 0.05, "{node} gets {load} in second {second} of {nodes}");
+            }
+        }
+    }
+}
+
+/// The worst load that there is: it runs after every lease that moves. A shard rests all the same,
+/// does not go straight back, and moves six times a minute at most.
+#[test]
+fn a_load_that_runs_after_the_leases_does_not_make_them_run() {
+    let mut cluster = Cluster::placed(5, &[0.02; 25], |number| number as u32 % 5 + 1);
+    let mut history: BTreeMap<ShardId, Vec<(u64, NodeId, NodeId)>> = BTreeMap::new();
+    let mut victim = NodeId(1);
+    for _ in 0..1200 {
+        for (shard, from, to) in moves(&cluster.second()) {
+            let moved = (cluster.seconds, from.expect("held"), to);
+            history.entry(shard).or_default().push(moved);
+            victim = to;
+        }
+        for shard in cluster.shards.values_mut() {
+            shard.load = if shard.holder == Some(victim) { 0.16 } else { 0.01 };
+        }
+    }
+    assert!(!history.is_empty());
+    for (shard, moved) in &history {
+        for pair in moved.windows(2) {
+            let [(before, from, _), (now, _, to)] = pair else { continue };
+            assert!(now - before >= 60 || to != from, "{shard} went back: {pair:?}");
+            assert!(now - before >= 5, "{shard} had no rest: {pair:?}");
+        }
+        for seven in moved.windows(7) {
+            assert!(seven[6].0 - seven[0].0 >= 60, "{shard} moved on and on: {seven:?}");
+        }
+    }
+}
+
 #[test]
 fn nobody_moves_when_nobody_is_near_overload() {
     let mut cluster = Cluster::placed(3, &[0.02; 10], |_| 1);

@@ -141,9 +141,10 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         name: "managed",
         topic: Topic::Cluster,
-        doc: "Whether this node reports to the Lease Manager and may be it. Off: leases move by \
-              failures and operators alone, and while such a node holds the system shard, nobody \
-              manages. The same on every node.",
+        doc: "Whether this node may be the Lease Manager. Off on every node of a new cluster, \
+              there is none, and nobody reports: leases move by failures and operators alone. \
+              While a node with it off holds the system shard, nobody manages. The same on every \
+              node.",
         field: |config| Field::Flag(&mut config.managed),
     },
     Setting {

@@ -26,19 +26,19 @@ const GRACE: Duration = Duration::from_secs(60);
 pub(super) struct Load {
     pub(super) clients: u32,
     pub(super) pipeline: u32,
-    /// Whether they read or write.
-    pub(super) reads: bool,
+    /// The share of reads; the rest are writes.
+    pub(super) reads: f64,
     /// How many replicas each write waits for.
     pub(super) wait: u32,
 }
 
 impl Load {
     pub(super) const fn set(clients: u32, pipeline: u32) -> Self {
-        Self { clients, pipeline, reads: false, wait: 0 }
+        Self { clients, pipeline, reads: 0.0, wait: 0 }
     }
 
     pub(super) const fn get(clients: u32, pipeline: u32) -> Self {
-        Self { reads: true, ..Self::set(clients, pipeline) }
+        Self { reads: 1.0, ..Self::set(clients, pipeline) }
     }
 
     pub(super) const fn waiting(self, wait: u32) -> Self {
@@ -93,14 +93,17 @@ impl Driver {
 
     /// The load on Redis' protocol by our own driver, without its times.
     pub(super) fn redis_load(&self, store: &Store, load: &Load) -> Command {
-        let mut command = self.own(&["--json", "--quiet", "--batch", "--hosts", &store.hosts()]);
+        let mut command = self.own(&["--json", "--quiet", "--hosts", &store.hosts()]);
+        if load.pipeline > 1 {
+            command.arg("--batch");
+        }
         if is_cluster(store.target) {
             command.arg("--cluster");
         }
         command.args(["--clients", &load.clients.to_string()]);
         command.args(["--pipeline", &load.pipeline.to_string(), "--keys", &KEYS.to_string()]);
         command.args(["--wait", &load.wait.to_string()]);
-        command.args(["--reads", if load.reads { "1" } else { "0" }]);
+        command.args(["--reads", &load.reads.to_string()]);
         command
     }
 
@@ -155,7 +158,7 @@ impl Driver {
             | Target::RedisCluster => {
                 let mut resp = self.tool("load")?;
                 resp.args(["--P", &load.pipeline.to_string(), "--wait", &load.wait.to_string()]);
-                resp.args(["--reads", if load.reads { "1" } else { "0" }]);
+                resp.args(["--reads", &load.reads.to_string()]);
                 if is_cluster(store.target) {
                     resp.arg("--cluster");
                 }

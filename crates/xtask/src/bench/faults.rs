@@ -110,7 +110,7 @@ pub(super) fn failover(
     ])
 }
 
-fn figure(
+pub(super) fn figure(
     row: &Row,
     what: String,
     value: f64,

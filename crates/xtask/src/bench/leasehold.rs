@@ -11,31 +11,38 @@ use super::store::{Store, Target};
 use super::{Settings, Trouble, interrupt, machine, resp};
 use crate::{Failure, process};
 
-/// How many nodes the cluster has.
-const NODES: u16 = 3;
 /// How long a cluster may take until every shard has a holder.
 const START_TIME: Duration = Duration::from_secs(60);
 /// How long replicas may take to catch up so that leases can be moved to them.
 const CATCH_UP_TIME: Duration = Duration::from_secs(120);
+/// How long a node may take to end.
+const STOP_TIME: Duration = Duration::from_secs(10);
+/// By so many entries a replica may be behind under load and has caught up.
+const UNDER_WAY: u64 = 256;
 
 /// A shard as a node sees it.
 pub(super) struct Shard {
     pub(super) number: u64,
     /// First and last slot.
     pub(super) slots: (u64, u64),
+    /// The numbers of the nodes with a voting replica.
+    pub(super) voters: Vec<u64>,
     /// The number of the node that holds it, from 1.
     pub(super) holder: u64,
 }
 
-pub(super) fn start(shards: u16, folder: Folder, settings: &Settings) -> Result<Store, Trouble> {
-    let port = free_ports(NODES)?;
+pub(super) fn start(target: Target, folder: Folder, settings: &Settings) -> Result<Store, Trouble> {
+    let Target::Leasehold { nodes, shards, managed } = target else {
+        return Err(Trouble::Failed(format!("{} is no cluster of ours", target.name())));
+    };
+    let port = free_ports(nodes)?;
     let log = folder.path().join("dev.log");
     let mut dev = Command::new(&settings.server);
-    dev.args(["dev", "--nodes", &NODES.to_string(), "--port", &port.to_string()]);
+    dev.args(["dev", "--nodes", &nodes.to_string(), "--port", &port.to_string()]);
     dev.args(["--shards", &shards.to_string(), "--dir"]).arg(folder.path());
+    dev.args(["--set", if managed { "managed=yes" } else { "managed=no" }]);
     let server = Server::start(&mut dev, &log)?;
-    let ports: Vec<u16> = (port..port + NODES).collect();
-    let target = Target::Leasehold { shards };
+    let ports: Vec<u16> = (port..port + nodes).collect();
     let mut store = Store::new(target, ports, vec![server], folder);
     let count = usize::from(shards);
     wait_for_holders(&store, settings, count, START_TIME)?;
@@ -68,20 +75,27 @@ pub(super) fn shards(
     settings: &Settings,
     node: usize,
 ) -> Result<Vec<Shard>, Failure> {
-    let url = format!("127.0.0.1:{}", store.ports[node - 1]);
-    let mut command = Command::new(&settings.server);
-    let text = process::capture(command.args(["shards", "--json", "--url", &url]))?;
-    let rows: Value = serde_json::from_str(&text).map_err(|error| format!("shards: {error}"))?;
+    let rows = rows(store, settings, node)?;
     let shard = |row: &Value| {
         let number = |name: &str| whole(&row[name]);
         Some(Shard {
             number: number("shard")?,
             slots: (number("first_slot")?, number("last_slot")?),
+            voters: row["voters"].as_array()?.iter().filter_map(whole).collect(),
             holder: number("holder").unwrap_or(0),
         })
     };
-    let shards = rows.as_array().and_then(|rows| rows.iter().map(shard).collect());
-    shards.ok_or_else(|| format!("`leasehold shards` said something odd: {text}"))
+    let shards: Option<Vec<Shard>> = rows.iter().map(shard).collect();
+    shards.ok_or_else(|| format!("`leasehold shards` said something odd: {rows:?}"))
+}
+
+/// What `leasehold shards` says at a node.
+fn rows(store: &Store, settings: &Settings, node: usize) -> Result<Vec<Value>, Failure> {
+    let url = format!("127.0.0.1:{}", store.ports[node - 1]);
+    let mut command = Command::new(&settings.server);
+    let text = process::capture(command.args(["shards", "--json", "--url", &url]))?;
+    let rows = serde_json::from_str(&text);
+    rows.map_err(|error| format!("`leasehold shards`: {error}: {text}"))
 }
 
 /// A number, which may be a text or have a letter before it.
@@ -98,10 +112,13 @@ pub(super) fn transfer(store: &Store, shard: u64, node: u64) -> Result<(), Failu
     resp::ask(store.ports[0], &words).map(|_| ())
 }
 
-/// Spreads the leases evenly. Waits for replicas that are behind, since a lease can't be given to
-/// them: so afterwards every node is well.
+/// Spreads the leases evenly over the voters. Waits for replicas that are behind, since a lease
+/// can't be given to them: so afterwards every node is well.
 pub(super) fn spread(store: &Store, settings: &Settings) -> Result<(), Failure> {
-    let home = |shard: &Shard| shard.number % u64::from(NODES) + 1;
+    let home = |shard: &Shard| {
+        let at = shard.number as usize % shard.voters.len().max(1);
+        shard.voters.get(at).copied().unwrap_or_default()
+    };
     let mut refusal = String::new();
     let result = interrupt::until("an even spread of the leases", CATCH_UP_TIME, &mut || {
         let Ok(shards) = shards(store, settings, 1) else { return false };
@@ -118,11 +135,56 @@ pub(super) fn spread(store: &Store, settings: &Settings) -> Result<(), Failure> 
 
 /// Kills the node with this number; returns when it is gone.
 pub(super) fn kill(store: &Store, node: usize) -> Result<(), Failure> {
-    let pid = store.pids[node - 1];
-    signal(pid, "KILL")?;
-    interrupt::until("the end of the node", Duration::from_secs(10), &mut || {
-        !machine::is_running(pid)
+    kill_all(store, &[node])
+}
+
+/// Kills these nodes at once; returns when they are gone.
+pub(super) fn kill_all(store: &Store, nodes: &[usize]) -> Result<(), Failure> {
+    end(store, nodes, "KILL")
+}
+
+/// Ends a node in good order; returns when it is gone.
+pub(super) fn stop(store: &Store, node: usize) -> Result<(), Failure> {
+    end(store, &[node], "TERM")
+}
+
+fn end(store: &Store, nodes: &[usize], how: &str) -> Result<(), Failure> {
+    let pids: Vec<u32> = nodes.iter().map(|node| store.pids[node - 1]).collect();
+    for pid in &pids {
+        signal(*pid, how)?;
+    }
+    interrupt::until("the end of the node", STOP_TIME, &mut || {
+        !pids.iter().any(|pid| machine::is_running(*pid))
     })
+}
+
+/// Waits until a node that has started again could take any lease: its replicas have caught up,
+/// by what the holders say.
+pub(super) fn wait_for_replicas(
+    store: &Store,
+    settings: &Settings,
+    node: usize,
+) -> Result<(), Failure> {
+    interrupt::until("caught-up replicas", CATCH_UP_TIME, &mut || {
+        let mut nodes = 1..=store.ports.len();
+        nodes.all(|at| lag(store, settings, at, node).is_ok_and(|lag| lag == 0))
+    })
+}
+
+/// By how many entries a node's replicas are behind, of the shards that another one holds.
+fn lag(store: &Store, settings: &Settings, at: usize, node: usize) -> Result<u64, Failure> {
+    Ok(rows(store, settings, at)?.iter().map(|row| lag_in(row, node)).sum())
+}
+
+fn lag_in(row: &Value, node: usize) -> u64 {
+    // Pairs in a row: a voter, and how far it is.
+    let Some(matched) = row["matched_index"].as_array() else { return 0 };
+    let holds = row["holder_known_here"].as_u64() == Some(1) && row["lease_valid"] == 1;
+    let of_node = |pair: &&[Value]| whole(&pair[0]) == Some(node as u64);
+    let Some(pair) = matched.chunks_exact(2).find(of_node).filter(|_| holds) else { return 0 };
+    // Under load the newest entries are always under way.
+    let last = row["commit_index"].as_u64().unwrap_or(0);
+    last.saturating_sub(pair[1].as_u64().unwrap_or(0)).saturating_sub(UNDER_WAY)
 }
 
 /// Starts a node again that was killed, as `leasehold dev` says one should.

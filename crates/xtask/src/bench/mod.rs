@@ -2,7 +2,8 @@
 //! the peers on loopback, loads them in turns with one client, and prints Markdown.
 //!
 //! Reading order: `rows` (what is measured), `pair` (how a ratio is found), `store` (what runs),
-//! `driver` (who puts on the load), `figures` and `faults` (rows of other kinds), `report`.
+//! `driver` (who puts on the load), `figures`, `faults` and `upkeep` (rows of other kinds),
+//! `report`.
 //!
 //! Invariants: a ratio is only ever made of two runs of one round; nothing is dropped by its
 //! result; whatever was started ends, and its folder goes, however the task ends.
@@ -22,6 +23,7 @@ mod resp;
 mod rows;
 mod statistics;
 mod store;
+mod upkeep;
 
 use std::fs::File;
 use std::io::Write;
@@ -176,5 +178,8 @@ fn measure(
         Measure::Syncs => figures::syncs(row, settings, driver, stores),
         Measure::Failover => faults::failover(row, settings, driver, stores),
         Measure::Transfer => faults::transfer(row, settings, driver, stores),
+        Measure::Drain => upkeep::drain(row, settings, driver, stores),
+        Measure::Restart => upkeep::restart(row, settings, driver, stores),
+        Measure::TwoDeaths => upkeep::two_deaths(row, settings, driver, stores),
     }
 }

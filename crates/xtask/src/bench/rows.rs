@@ -23,6 +23,12 @@ pub(super) enum Measure {
     Transfer,
     /// Syncs for each acknowledged write.
     Syncs,
+    /// Drains of nodes under load.
+    Drain,
+    /// Restarts of all nodes under load, one after the other.
+    Restart,
+    /// Two nodes of five that die at once.
+    TwoDeaths,
 }
 
 /// Two loads that take turns.
@@ -51,6 +57,9 @@ const SET_PIPELINED: Load = Load::set(50, 16);
 const GET: Load = Load::get(50, 1);
 const GET_PIPELINED: Load = Load::get(50, 16);
 
+const MIXED_PIPELINED: Load = Load { reads: 0.8, ..SET_PIPELINED };
+const UNMANAGED: Target = Target::Leasehold { nodes: 3, shards: 16, managed: false };
+
 const fn rate(
     ours: (Target, Load),
     theirs: (Target, Load),
@@ -60,7 +69,7 @@ const fn rate(
     Measure::Pair(Pair { ours, theirs, against, figure: Figure::Rate, goal, cpu_goal: None })
 }
 
-pub(super) const ROWS: [Row; 13] = [
+pub(super) const ROWS: [Row; 17] = [
     Row {
         name: "control",
         what: "SET, pipelines of 16, against itself",
@@ -154,11 +163,23 @@ pub(super) const ROWS: [Row; 13] = [
         name: "shards",
         what: "SET, pipelines of 16, 1024 active shards",
         measure: rate(
-            (Target::Leasehold { shards: 1024 }, SET_PIPELINED),
-            (Target::Leasehold { shards: 1 }, SET_PIPELINED),
+            (Target::cut(1024), SET_PIPELINED),
+            (Target::cut(1), SET_PIPELINED),
             "1 shard, also ours",
             Goal::AtLeast(0.8),
         ),
+    },
+    Row {
+        name: "manager",
+        what: "SET and GET, pipelines of 16, with the Lease Manager",
+        measure: Measure::Pair(Pair {
+            ours: (Target::OURS, MIXED_PIPELINED),
+            theirs: (UNMANAGED, MIXED_PIPELINED),
+            against: "the same without manager and reports",
+            figure: Figure::Rate,
+            goal: Goal::AtLeast(0.98),
+            cpu_goal: Some(Goal::AtMost(1.02)),
+        }),
     },
     Row {
         name: "memory",
@@ -170,5 +191,20 @@ pub(super) const ROWS: [Row; 13] = [
         name: "failover",
         what: "kill -9 of a holder under full pipelined load",
         measure: Measure::Failover,
+    },
+    Row {
+        name: "two-deaths",
+        what: "kill -9 of two nodes of five at once",
+        measure: Measure::TwoDeaths,
+    },
+    Row {
+        name: "drain",
+        what: "drain of a node with 300 leases under load",
+        measure: Measure::Drain,
+    },
+    Row {
+        name: "restart",
+        what: "restart of all nodes under load, one after the other",
+        measure: Measure::Restart,
     },
 ];

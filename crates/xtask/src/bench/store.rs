@@ -10,8 +10,15 @@ use super::{Settings, Trouble, etcd, leasehold, redis};
 /// What can be measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Target {
-    /// Our cluster of three nodes with default settings, cut into so many shards.
-    Leasehold { shards: u16 },
+    /// Our cluster as `leasehold dev` makes it.
+    Leasehold {
+        /// How many nodes it has.
+        nodes: u16,
+        /// How many shards it is cut into.
+        shards: u16,
+        /// Whether it has a Lease Manager, and the monitoring for it.
+        managed: bool,
+    },
     /// One redis-server without any log.
     Redis,
     /// The same as a cluster of one master.
@@ -25,13 +32,21 @@ pub(super) enum Target {
 }
 
 impl Target {
-    /// Our cluster as `leasehold dev` makes it.
-    pub(super) const OURS: Self = Self::Leasehold { shards: 16 };
+    /// Our cluster with default settings.
+    pub(super) const OURS: Self = Self::cut(16);
+
+    /// The same, cut into so many shards.
+    pub(super) const fn cut(shards: u16) -> Self {
+        Self::Leasehold { nodes: 3, shards, managed: true }
+    }
 
     pub(super) fn name(self) -> String {
         match self {
-            Self::Leasehold { shards: 16 } => "leasehold".into(),
-            Self::Leasehold { shards } => format!("leasehold-{shards}"),
+            Self::OURS => "leasehold".into(),
+            Self::Leasehold { nodes, shards, managed } => {
+                let managed = if managed { "" } else { "-unmanaged" };
+                format!("leasehold-{nodes}-{shards}{managed}")
+            }
             Self::Redis => "redis".into(),
             Self::RedisClusterOfOne => "redis-cluster-of-one".into(),
             Self::RedisCluster => "redis-cluster".into(),
@@ -58,7 +73,7 @@ impl Store {
         settings.say(&format!("starting {}", target.name()));
         let folder = Folder::new(&settings.dir, &target.name())?;
         match target {
-            Target::Leasehold { shards } => leasehold::start(shards, folder, settings),
+            Target::Leasehold { .. } => leasehold::start(target, folder, settings),
             Target::Redis => redis::start(folder, target),
             Target::RedisClusterOfOne => redis::start_cluster_of_one(folder),
             Target::RedisCluster => redis::start_cluster(folder),

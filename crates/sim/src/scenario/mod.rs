@@ -6,16 +6,19 @@
 //!
 //! - `cluster nodes=3 shards=1 [support=900ms] [beat=100ms] [park=..] [log=..] [segment=..]`
 //!   begins, and waits until every shard has its first holder; `settings n2 support=300ms ...`
-//!   before it sets one node apart.
+//!   before it sets one node apart. `spares=1`: the last machine is off and no member yet;
+//!   `managers=3`: the last three members are dedicated managers.
+//!   `managed=yes` lets the Lease Manager act, with `policy.NAME=1.5` by that policy.
 //! - `run 500ms` lets time pass.
 //! - `set n1 a 1`, `get n1 a` or any other command of a client, at a node; `send n1 c1 get a`
 //!   sends without waiting on a connection with a name, `take c1` shows what has come back.
 //! - `traffic 1s` lets time pass and counts the messages between nodes.
 //! - `holder s1`, `replicas s1`, `events n1` (since it was last asked), `converge s1`.
 //! - `transfer n1 s1 n2`: an operator at n1 moves the lease of s1 to n2.
-//! - `change n1 s1 add n4`, `promote n4`, `remove n4`: n1, which holds s1, changes its replicas.
-//! - `crash n1` (power), `kill n1`, `restart n1`, `stop n1`, `pause n1`, `suspend n1` (with its
-//!   clocks), `resume n1`.
+//! - `place n1 s1 n1 n2 n4`: n1, which holds s1, is told which nodes should have its replicas.
+//! - `managers`, `leases`, `members`, `voters s1`, `decisions`, `order`, `load`: see `manager.rs`.
+//! - `crash n1` (power), `kill n1`, `start n1`, `restart n1`, `stop n1`, `pause n1`, `suspend n1`
+//!   (with its clocks), `resume n1`.
 //! - `block n1 n2` (one direction), `partition n1 | n2 n3`, `heal`, `reset n1 n2`.
 //! - `drop TimeoutNow` loses messages whose text has the word, `drop nothing` ends it.
 //! - `delay 5ms`, `duplicate 1000`, `reorder` (of messages that are no requests).
@@ -23,11 +26,13 @@
 //!   `clock-jump n1 +5s`,
 //!   `clock-rate n1 10000` (parts per million).
 
+mod manager;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use cluster::{OrderOutcome, Settings};
+use cluster::{OrderOutcome, Role, Settings};
 use resp::{Decoder, Value};
 use types::{NodeId, ShardId};
 
@@ -62,6 +67,9 @@ struct Stage {
     apart: BTreeMap<usize, Vec<(String, String)>>,
     connections: BTreeMap<String, Named>,
     seen_events: BTreeMap<usize, usize>,
+    seen_decisions: usize,
+    /// Orders that were made by hand.
+    orders: u64,
 }
 
 /// Why a scenario's text can't be followed.
@@ -152,11 +160,18 @@ fn setting(settings: &mut Settings, name: &str, value: &str) -> Result<()> {
             }
         }
         "planted" => match value {
+            "manage-without-lease" => settings.planted.manage_without_lease = true,
             "answer-without-lease" => settings.planted.answer_without_lease = true,
             "keep-lease-over-transfer" => settings.planted.keep_lease_over_transfer = true,
             _ => return fail(format!("there is no rule `{value}` to break")),
         },
-        _ => return fail(format!("there is no setting `{name}`")),
+        _ => {
+            let Some(name) = name.strip_prefix("policy.") else {
+                return fail(format!("there is no setting `{name}`"));
+            };
+            let value = value.parse().unwrap_or(f64::NAN);
+            settings.policy.set(name, value).map_err(|error| ScenarioError(error.to_string()))?;
+        }
     }
     Ok(())
 }
@@ -183,6 +198,9 @@ impl Stage {
         }
         if let Some(done) = self.break_something(verb, rest)? {
             return Ok(done);
+        }
+        if let Some(shown) = self.manage(verb, rest)? {
+            return Ok(shown);
         }
         match (verb, rest) {
             ("run", [how_long]) => {
@@ -242,7 +260,7 @@ impl Stage {
     }
 
     fn begin(&mut self, pairs: &[&str]) -> Result<String> {
-        let mut nodes = 3;
+        let (mut nodes, mut spares, mut managers) = (3, 0, 0);
         let mut base = Settings::new(NodeId(1), Vec::new());
         base.shards = 1;
         // Named one by one, so that what scenarios show does not depend on the defaults.
@@ -260,14 +278,25 @@ impl Stage {
         for pair in pairs {
             match pair.split_once('=') {
                 Some(("nodes", count)) => nodes = count.parse().unwrap_or(3),
+                Some(("spares", count)) => spares = count.parse().unwrap_or(0),
+                Some(("managers", count)) => managers = count.parse().unwrap_or(0),
                 Some((name, value)) => setting(&mut base, name, value)?,
                 None => return fail(format!("`{pair}` is no setting")),
             }
         }
-        base.members = members(nodes);
+        let founders = nodes - spares;
+        base.members = members(founders);
+        for dedicated in base.members.iter_mut().rev().take(managers) {
+            dedicated.role = Role::Manager;
+        }
         let mut profiles = Vec::new();
         for at in 0..nodes {
             let mut settings = Settings { node: NodeId(at as u32 + 1), ..base.clone() };
+            if at >= founders {
+                // It knows itself and whom to ask.
+                settings.members.truncate(1);
+                settings.members.extend(members(at + 1).pop());
+            }
             for (name, value) in self.apart.get(&at).into_iter().flatten() {
                 setting(&mut settings, name, value)?;
             }
@@ -283,8 +312,8 @@ impl Stage {
             duplicate_permille: 0,
             ordered: true,
         };
-        let mut world = World::new(1, profiles, network, TraceMode::Last(100_000));
-        for node in 0..nodes {
+        let mut world = World::new(1, profiles, network, TraceMode::Last(1_000_000));
+        for node in 0..founders {
             world.schedule(0, Event::Start { node });
         }
         self.world = Some(world);
@@ -466,7 +495,7 @@ impl Stage {
             ("crash", [name]) => world.kill(node(name)?, true),
             ("kill", [name]) => world.kill(node(name)?, false),
             ("lose-disk", [name]) => world.lose_disk(node(name)?),
-            ("restart", [name]) => world.start(node(name)?),
+            ("start" | "restart", [name]) => world.start(node(name)?),
             ("stop", [name]) => world.stop(node(name)?),
             ("pause", [name]) => world.pause(node(name)?, false),
             ("suspend", [name]) => world.pause(node(name)?, true),
