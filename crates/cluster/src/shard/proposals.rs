@@ -215,6 +215,14 @@ impl Shard {
     /// Lets held requests go on: a transaction with watched keys runs when nothing is under way,
     /// so that its check and its place in the log agree.
     pub(super) fn release_held(&mut self, env: &mut Env<'_>) {
+        if !self.held.is_empty() && !self.is_serving(env) {
+            // All of them, or a client's write would be proposed here while the read before it
+            // looks for another holder.
+            for request in core::mem::take(&mut self.held) {
+                self.queue_bytes -= request.operation.len();
+                env.effects.displaced.push((self.id, request));
+            }
+        }
         if !self.releases_held() {
             return;
         }
