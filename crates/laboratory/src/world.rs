@@ -219,10 +219,12 @@ impl World {
         generation: u64,
         order: (usize, placement::DecisionId),
     ) -> bool {
-        let done_at = self.now + COPY;
         let shard = &mut self.shards[shard];
         let fits = shard.generation == generation && shard.copy.is_none();
-        if fits && !shard.replicas.contains(&to) {
+        // One that is there is not copied: another one just goes.
+        let there = shard.replicas.contains(&to);
+        let done_at = if there { self.now } else { self.now + COPY };
+        if fits && (!there || from.is_some()) {
             shard.copy = Some(Copying { from, to, done_at, order });
             return true;
         }
@@ -324,7 +326,9 @@ impl World {
             }
             shard.replicas.retain(|node| Some(*node) != copy.from);
             shard.heirs.retain(|node| Some(*node) != copy.from);
-            shard.replicas.push(copy.to);
+            if !shard.replicas.contains(&copy.to) {
+                shard.replicas.push(copy.to);
+            }
             shard.generation += 1;
             happened.changed.push(number);
             happened.done.push((by, order, LeaseEpoch(shard.epoch)));

@@ -44,7 +44,8 @@ pub enum Action {
     Replica {
         /// The replica to be replaced; `None` adds one.
         from: Option<NodeId>,
-        /// The node of the new replica.
+        /// The node of the new replica. If it has one already, that one is enough, and the one
+        /// at `from` goes without a copy.
         to: NodeId,
         /// The version of the replica set that is meant.
         generation: Generation,

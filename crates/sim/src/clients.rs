@@ -117,6 +117,11 @@ impl Clients {
         self.start(world);
     }
 
+    /// The slots that the clients touch.
+    pub(crate) fn slots(&self) -> Vec<types::Slot> {
+        self.workload.slots()
+    }
+
     /// Whether nobody waits for anything, and nothing is left to be read.
     pub(crate) fn are_idle(&self) -> bool {
         self.audit.is_empty() && self.clients.iter().all(|client| client.outstanding.is_empty())

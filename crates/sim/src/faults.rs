@@ -77,7 +77,7 @@ pub enum Fault {
 }
 
 /// All kinds.
-pub(crate) const FAULTS: [Fault; 30] = [
+pub(crate) const FAULTS: [Fault; 31] = [
     Fault::Kill,
     Fault::PowerLoss,
     Fault::TotalPowerLoss,
@@ -108,6 +108,7 @@ pub(crate) const FAULTS: [Fault; 30] = [
     Fault::Unpin,
     Fault::Freeze,
     Fault::Join,
+    Fault::RemoveNode,
     Fault::DoubleManager,
     // Twice, for a manager's orders are what most of the others change.
     Fault::DoubleManager,
@@ -138,6 +139,7 @@ pub(crate) struct Injector {
     /// The machine that does not come back.
     lost: Option<usize>,
     shards: u64,
+    /// No disk may be lost any more, or none at all.
     disk_lost: bool,
     /// Whether the policy is one under which a drained node is empty soon.
     keeps_drain: bool,
@@ -164,7 +166,8 @@ impl Injector {
             orders: Vec::new(),
             lost: None,
             shards: u64::from(plan.settings[0].shards),
-            disk_lost: false,
+            // The shards have no more replicas than there are founders before the others take part.
+            disk_lost: plan.settings.len() - plan.spares <= 2,
             keeps_drain: plan.settings[0].policy.cool_down.is_zero(),
             over: false,
             count: 0,
@@ -233,6 +236,7 @@ impl Injector {
             }
         }
         self.operators.insist(world);
+        self.operators.switch_off(world);
         world.set_timer(world.now() + 50 * MILLISECOND, SUPERVISE << 56);
     }
 
@@ -365,7 +369,7 @@ impl Injector {
     /// A machine comes back with an empty disk. Once in a run at most: two lost disks of three are
     /// more than any store survives.
     fn lose_disk(&mut self, world: &mut World, node: usize) {
-        if !self.disk_lost && world.len() > 2 && world.machines[node].life > 0 {
+        if !self.disk_lost && world.machines[node].life > 0 {
             self.disk_lost = true;
             world.lose_disk(node);
         }

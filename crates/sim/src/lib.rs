@@ -8,12 +8,14 @@
 //!
 //! Read `world` first (what there is and what happens when), then `machine` and `turn` (one
 //! process), `network`, `clock`; `clients` and `workload`; `plan` (what a run is to be), `faults`,
-//! `membership`, `operators` and `run`; `checks` and `order`.
+//! `membership`, `operators` and `run`; `checks` and `order`; `kills` (a node's death at every step
+//! of a short story).
 
 mod checks;
 mod clients;
 mod clock;
 mod faults;
+mod kills;
 mod machine;
 mod membership;
 mod network;
@@ -31,6 +33,7 @@ mod world;
 
 pub use checks::Violation;
 pub use faults::Fault;
+pub use kills::{Extent, STORIES, Story, Tally, kill_everywhere};
 pub use machine::DiskProfile;
 pub use network::NetworkProfile;
 pub use plan::{Plan, Planting};

@@ -2,16 +2,21 @@
 //!
 //! `sim --seed N [--trace]` does one run; `sim --seeds A..B` does many and ends with a summary.
 //! `sim --planted-report` breaks each rule that can be broken on purpose and says how many runs it
-//! takes to notice. The exit code is 1 if a rule was broken, or if a broken one went unnoticed.
+//! takes to notice. `sim --kill-everywhere` lets each node die at each event of a hand-over, and
+//! at steps of its own of a replica's move. The exit code is 1 if a rule was broken, or if a broken one went unnoticed.
 
 use std::process::ExitCode;
 use std::time::Instant;
 
-use sim::{Catches, Outcome, PLANTINGS, Plan, Planting, SECOND, TraceMode, run};
+use sim::{
+    Catches, Extent, Outcome, PLANTINGS, Plan, Planting, SECOND, STORIES, Story, TraceMode,
+    kill_everywhere, run,
+};
 
 const USAGE: &str = "usage: sim --seed N | --seeds A..B  [--trace] [--no-faults] [--plan]
            [--planted RULE] [--aimed-at RULE]
        sim --planted-report
+       sim --kill-everywhere
     RULE: answer-without-lease|keep-lease-over-transfer|forget-promises|early-persisted";
 /// Lines of the trace that are shown with a broken rule.
 const LINES_SHOWN: usize = 60;
@@ -73,6 +78,9 @@ fn main() -> ExitCode {
     if words == ["--planted-report"] {
         return report_plantings();
     }
+    if words == ["--kill-everywhere"] {
+        return kill_at_every_event();
+    }
     let Some(arguments) = parse(&words) else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
@@ -114,6 +122,27 @@ fn main() -> ExitCode {
         println!("seeds with broken rules: {:?}", sum.violations);
         ExitCode::FAILURE
     }
+}
+
+/// Tells each story once for every death that makes a difference.
+#[expect(clippy::print_stdout, reason = "this is a command-line program")]
+fn kill_at_every_event() -> ExitCode {
+    let began = Instant::now();
+    let mut broken = 0;
+    for story in STORIES {
+        let extent = match story {
+            Story::HandOver => Extent::Everything,
+            // Every slot's image is a step, and one like the other.
+            Story::Move => Extent::Steps(8),
+        };
+        let tally = kill_everywhere(story, extent);
+        let (events, told) = (tally.events, tally.told);
+        println!("{story:?}: {events} events, told {told} times, {} broken", tally.broken.len());
+        tally.broken.iter().for_each(|text| println!("{text}"));
+        broken += tally.broken.len();
+    }
+    println!("{:.1} s", began.elapsed().as_secs_f64());
+    if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Says for each rule how many runs it takes until its breach is noticed.

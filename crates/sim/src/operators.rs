@@ -16,6 +16,9 @@ use crate::world::{ConnectionId, Event, SECOND, World, node_id};
 /// After this time without an answer somebody else is asked.
 const ANSWER_MAX: u64 = 3 * SECOND;
 
+/// For so long at most a machine runs on that is no member any more.
+const OFF_MAX: u64 = 8 * SECOND;
+
 /// Something that is asked for until it is granted, or refused for good.
 struct Wish {
     words: Vec<String>,
@@ -48,6 +51,9 @@ pub(crate) struct Operators {
     /// What was joined and removed: the wish that asked for it.
     joined: BTreeMap<usize, usize>,
     removed: Option<(usize, usize)>,
+    /// When the machine that went is switched off: some time after it has ceased to be a member.
+    off_at: Option<u64>,
+    is_off: bool,
 }
 
 impl Operators {
@@ -66,12 +72,15 @@ impl Operators {
             kept: None,
             joined: BTreeMap::new(),
             removed: None,
+            off_at: None,
+            is_off: false,
         }
     }
 
     /// Whether a machine should run: it is a member, or was told to become one.
     pub(crate) fn wants_running(&self, node: usize) -> bool {
-        !self.spares.contains(&node) || self.joined.contains_key(&node)
+        let is_off = self.is_off && self.removed.is_some_and(|(removed, _)| removed == node);
+        !is_off && (!self.spares.contains(&node) || self.joined.contains_key(&node))
     }
 
     /// Machines that nobody sends away.
@@ -87,7 +96,10 @@ impl Operators {
     }
 
     pub(crate) fn undrain(&mut self, world: &mut World) {
-        let drained: Vec<usize> = self.drained.iter().copied().collect();
+        // Whoever calls off a drain calls off a removal.
+        let goes = self.removed.map(|(node, _)| node);
+        let drained = self.drained.iter().copied().filter(|node| Some(*node) != goes);
+        let drained: Vec<usize> = drained.collect();
         if !drained.is_empty() {
             let node = self.random.pick(&drained);
             self.ask_once(world, &["DRAIN", &label('n', node as u64 + 1), "OFF"]);
@@ -165,13 +177,31 @@ impl Operators {
         self.wishes.push(Wish { words, under_way: None, end: None });
     }
 
+    /// A machine that is no member any more runs on for a while, and may not even know; then it
+    /// is switched off.
+    pub(crate) fn switch_off(&mut self, world: &mut World) {
+        let Some((node, wish)) = self.removed else { return };
+        if self.off_at.is_none() && self.wishes[wish].end == Some(Granted::Yes) {
+            let manager = holder_of(world, ShardId::SYSTEM);
+            let went = |manager: usize| !world.machines[manager].members.contains(&node_id(node));
+            if manager.is_some_and(went) {
+                self.off_at = Some(world.now() + self.random.skewed(SECOND / 10, OFF_MAX));
+            }
+        }
+        if self.off_at.is_some_and(|at| at <= world.now()) {
+            self.is_off = true;
+            world.machines[node].serves = false;
+            world.kill(node, false);
+        }
+    }
+
     /// Asks for what was not granted yet.
     pub(crate) fn insist(&mut self, world: &mut World) {
         for at in 0..self.wishes.len() {
             let wish = &self.wishes[at];
             let waits = wish.under_way.filter(|(_, since)| world.now() < since + ANSWER_MAX);
             // One thing after the other: a drain that is kept comes after one that is called off.
-            if wish.end.is_some() || waits.is_some() {
+            if wish.end.is_some() || waits.is_some() || self.is_early(at) {
                 continue;
             }
             if let Some((old, _)) = wish.under_way {
@@ -181,6 +211,13 @@ impl Operators {
             let connection = self.ask(world, &words);
             self.wishes[at].under_way = Some((connection, world.now()));
         }
+    }
+
+    /// Nobody is sent away before it has come.
+    fn is_early(&self, wish: usize) -> bool {
+        let removed = self.removed.filter(|(_, at)| *at == wish).map(|(node, _)| node);
+        let joined = removed.and_then(|node| self.joined.get(&node));
+        joined.is_some_and(|at| self.wishes[*at].end.is_none())
     }
 
     fn ask_once(&mut self, world: &mut World, words: &[&str]) {
@@ -251,8 +288,7 @@ impl Operators {
                 return Some(format!("{node} knows {known:?} instead of {list:?}"));
             }
         }
-        // Not the system shard: its holder keeps it under some drains, which is an open question.
-        for shard in (1..=self.shards).map(|shard| ShardId(shard as u32)) {
+        for shard in (0..=self.shards).map(|shard| ShardId(shard as u32)) {
             let holder = holder_of(world, shard);
             // The only replica can go nowhere.
             let alone = holder.is_some_and(|node| {

@@ -173,36 +173,8 @@ impl Run {
     /// no client waits.
     fn is_well(&mut self) -> bool {
         self.clients.are_idle()
-            && self.state_of_shards().iter().all(|(_, state)| state.is_well())
+            && state_of_shards(&mut self.world).iter().all(|(_, state)| state.is_well())
             && self.injector.operators.is_missing(&mut self.world).is_none()
-    }
-
-    fn state_of_shards(&mut self) -> Vec<(types::ShardId, ShardState)> {
-        let mut shards: BTreeMap<types::ShardId, ShardState> = BTreeMap::new();
-        let mut views = Vec::new();
-        let known = known_members(&mut self.world);
-        for node in 0..self.world.len() {
-            for view in self.world.replicas(node).unwrap_or_default() {
-                let state = shards.entry(view.shard).or_default();
-                if view.holds {
-                    state.holders += 1;
-                    state.members = view.voters.iter().chain(&view.learners).copied().collect();
-                    let mut goal = view.goal.clone();
-                    goal.sort_unstable();
-                    state.placed = view.voters == goal && view.learners.is_empty();
-                    state.placed &= goal.iter().all(|node| known.contains(node));
-                }
-                views.push((self.world.node_id(node), view));
-            }
-        }
-        for (node, view) in views {
-            // A replica that was removed may lie around.
-            let state = shards.entry(view.shard).or_default();
-            if state.members.contains(&node) {
-                state.places.push((view.last_index.0, view.applied_index.0));
-            }
-        }
-        shards.into_iter().collect()
     }
 
     fn what_is_wrong(&mut self) -> String {
@@ -215,7 +187,7 @@ impl Run {
         if let Some(missing) = self.injector.operators.is_missing(&mut self.world) {
             let _ = write!(text, "{missing}; ");
         }
-        for (shard, state) in self.state_of_shards() {
+        for (shard, state) in state_of_shards(&mut self.world) {
             if !state.is_well() {
                 let _ = write!(text, "{shard}: {state:?}; ");
             }
@@ -256,9 +228,38 @@ impl Run {
     }
 }
 
+/// All shards, as all nodes together show them.
+pub(crate) fn state_of_shards(world: &mut World) -> Vec<(types::ShardId, ShardState)> {
+    let mut shards: BTreeMap<types::ShardId, ShardState> = BTreeMap::new();
+    let mut views = Vec::new();
+    let known = known_members(world);
+    for node in 0..world.len() {
+        for view in world.replicas(node).unwrap_or_default() {
+            let state = shards.entry(view.shard).or_default();
+            if view.holds {
+                state.holders += 1;
+                state.members = view.voters.iter().chain(&view.learners).copied().collect();
+                let mut goal = view.goal.clone();
+                goal.sort_unstable();
+                state.placed = view.voters == goal && view.learners.is_empty();
+                state.placed &= goal.iter().all(|node| known.contains(node));
+            }
+            views.push((world.node_id(node), view));
+        }
+    }
+    for (node, view) in views {
+        // A replica that was removed may lie around.
+        let state = shards.entry(view.shard).or_default();
+        if state.members.contains(&node) {
+            state.places.push((view.last_index.0, view.applied_index.0));
+        }
+    }
+    shards.into_iter().collect()
+}
+
 /// A shard as all nodes together show it.
 #[derive(Debug, Default)]
-struct ShardState {
+pub(crate) struct ShardState {
     holders: usize,
     /// Nodes with a replica, as the holder knows them.
     members: Vec<types::NodeId>,
@@ -269,7 +270,7 @@ struct ShardState {
 }
 
 impl ShardState {
-    fn is_well(&self) -> bool {
+    pub(crate) fn is_well(&self) -> bool {
         let first = self.places.first();
         self.holders == 1
             && self.placed

@@ -219,11 +219,25 @@ impl World {
         self.queue.peek().map_or(u64::MAX, |Reverse(next)| next.at)
     }
 
-    /// Whether the next thing is a message that arrives, a commit that ends, or a turn.
-    #[must_use]
-    pub fn next_is_step(&self) -> bool {
-        let next = self.queue.peek().map(|Reverse(next)| &next.event);
-        matches!(next, Some(Event::Message { .. } | Event::Committed { .. } | Event::Turn { .. }))
+    /// The node whose death just before the next thing differs from its death just after: one that
+    /// has a turn, whose commit ends, or whose message arrives. What arrives at a node means nothing
+    /// before its turn; what others do, its death does not undo. Beats are left out.
+    pub(crate) fn next_actor(&self) -> Option<usize> {
+        match &self.queue.peek()?.0.event {
+            Event::Message { from, urgent: false, .. } => Some(*from),
+            Event::Turn { node, life } | Event::Committed { node, life } => {
+                self.is_current(*node, *life).then_some(*node)
+            }
+            Event::Message { .. }
+            | Event::Wake { .. }
+            | Event::Connect { .. }
+            | Event::Notice { .. }
+            | Event::Client { .. }
+            | Event::Reply { .. }
+            | Event::Closed { .. }
+            | Event::Timer { .. }
+            | Event::Start { .. } => None,
+        }
     }
 
     /// Lets the next thing happen.

@@ -165,6 +165,7 @@ fn build() -> Result<Tally, Failure> {
 }
 
 fn simulate() -> Result<Tally, Failure> {
+    sim::kills()?;
     sim::seeds(SEEDS.0, SEEDS.1)
 }
 

@@ -46,6 +46,11 @@ fn simulator() -> Result<Command, Failure> {
     Ok(command)
 }
 
+/// Lets nodes die at every step of short stories.
+pub(crate) fn kills() -> Result<(), Failure> {
+    run_command(simulator()?.arg("--kill-everywhere"))
+}
+
 /// Simulates the seeds from `first` to before `end`, on all cores.
 pub(crate) fn seeds(first: u64, end: u64) -> Result<Tally, Failure> {
     let fleet = Fleet::new(first, Some(end), None, Vec::new())?;

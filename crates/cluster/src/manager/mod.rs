@@ -42,6 +42,9 @@ pub(crate) const ROUND_INTERVAL: Duration = Duration::from_secs(1);
 const ROUND_GAP: Duration = Duration::from_millis(20);
 /// Time between two reports of a node.
 pub(crate) const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// A shard that does nothing about a move of its replicas for so long has another goal: somebody
+/// else's order came later.
+const MOVE_IDLE_MAX: Duration = Duration::from_secs(10);
 /// A node's refused reports are spoken of once in this time.
 const REFUSAL_SILENCE: Duration = Duration::from_secs(60);
 
@@ -68,6 +71,8 @@ struct ReplicaMove {
     shard: ShardId,
     from: Option<NodeId>,
     to: NodeId,
+    /// When the shard was last seen at work on it.
+    seen: Monotonic,
 }
 
 /// What the shards' own logs say of a shard, as far as a node knows.
@@ -207,6 +212,10 @@ impl LeaseManager {
     fn learn_shards(&mut self, now: Monotonic, report: &Report) {
         for held in &report.held {
             let known = self.placement.generation(held.shard);
+            if known != Some(held.generation) || !held.learners.is_empty() {
+                let moves = self.moves.values_mut().filter(|it| it.shard == held.shard);
+                moves.for_each(|it| it.seen = now);
+            }
             if known.is_some_and(|known| known >= held.generation) {
                 continue;
             }
@@ -256,6 +265,10 @@ impl LeaseManager {
         self.next_round = now.monotonic + ROUND_INTERVAL;
         self.last_round = now.monotonic;
         self.tell_wishes(now.monotonic);
+        let idle = self.moves.iter().filter(|(_, it)| now.monotonic.since(it.seen) > MOVE_IDLE_MAX);
+        for decision in idle.map(|(decision, _)| *decision).collect::<Vec<_>>() {
+            self.end(now.monotonic, decision, Outcome::Stale);
+        }
         let decisions = self.placement.decide(now.monotonic);
         let known =
             |id: &DecisionId| self.placement.record(*id).is_some_and(|it| it.outcome.is_none());
@@ -263,12 +276,14 @@ impl LeaseManager {
         for id in lost {
             self.moves.remove(&id);
         }
-        let instructions =
-            decisions.iter().filter_map(|decision| self.instruct(decision)).collect();
+        let instructions = decisions
+            .iter()
+            .filter_map(|decision| self.instruct(now.monotonic, decision))
+            .collect();
         (decisions, instructions)
     }
 
-    fn instruct(&mut self, decision: &Decision) -> Option<Instruction> {
+    fn instruct(&mut self, now: Monotonic, decision: &Decision) -> Option<Instruction> {
         let (id, shard) = (decision.id, decision.shard);
         let (to, order) = match &decision.action {
             Action::Lease { from: Some(holder), to, epoch } => {
@@ -282,8 +297,10 @@ impl LeaseManager {
             Action::Replica { from, to, generation } => {
                 let mut goal = self.placement.replicas(shard)?.to_vec();
                 goal.retain(|node| Some(*node) != *from);
-                goal.push(*to);
-                self.moves.insert(id, ReplicaMove { shard, from: *from, to: *to });
+                if !goal.contains(to) {
+                    goal.push(*to);
+                }
+                self.moves.insert(id, ReplicaMove { shard, from: *from, to: *to, seen: now });
                 let order = Order::Replicas { goal, generation: generation.0 };
                 (self.placement.holder(shard)?, order)
             }

@@ -8,7 +8,7 @@ use super::Node;
 use crate::shard::{Shard, ShardStatus};
 
 /// One replica as the simulator's checkers see it.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ReplicaView {
     /// The shard.
     pub shard: ShardId,

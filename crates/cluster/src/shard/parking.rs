@@ -12,6 +12,7 @@ use types::{Monotonic, ShardId, Slot};
 use super::proposals::Local;
 use super::{Env, Request, Sent, Shard, Standing, Watcher};
 use crate::entry::{self, Command, Operation, OperationKind};
+use crate::settings::Settings;
 
 impl Request {
     /// Its place among the requests of its client; `None` if no client waits for it.
@@ -172,11 +173,11 @@ impl Shard {
         parked
     }
 
-    /// The first end of a wait among parked requests and proposed entries.
-    pub(super) fn next_expiry_of_waits(&self) -> Monotonic {
+    /// The first end of a wait among parked and held requests and proposed entries.
+    pub(super) fn next_expiry_of_waits(&self, settings: &Settings) -> Monotonic {
         let parked = self.parked.iter().map(|request| request.deadline).min();
         let pending = self.pending.front().map(|pending| pending.deadline);
         let parked = parked.unwrap_or(Monotonic::NEVER);
-        parked.min(pending.unwrap_or(Monotonic::NEVER))
+        parked.min(pending.unwrap_or(Monotonic::NEVER)).min(self.held_expires(settings))
     }
 }

@@ -14,6 +14,11 @@ use types::{LogIndex, Monotonic, Now, Slot, Term, UnixMillis};
 use super::{Env, MALFORMED, Request, Shard, Watcher};
 use crate::entry::{self, BatchHeader, OperationKind};
 use crate::session::{OVERTAKEN, Waiter};
+use crate::settings::Settings;
+
+/// What a client is told whose request waited for an entry that was not applied in time.
+const HELD_TOO_LONG: &str = "TRYAGAIN what was asked of this shard before is not done in time; the \
+                             request was not executed, try again";
 
 /// Longest run of operations in one entry, in bytes; a longer single operation stands alone.
 const ENTRY_BYTES: usize = 256 << 10;
@@ -198,9 +203,13 @@ impl Shard {
         self.held.push_back(request);
     }
 
-    /// Whether held requests can go on now.
+    /// Whether held requests can go on now. An entry whose clients were told that nobody knows what
+    /// becomes of it is pending no more, and may yet be applied: what a transaction watches could
+    /// change behind its check.
     pub(super) fn releases_held(&self) -> bool {
-        !self.held.is_empty() && self.batch.is_empty() && self.pending.is_empty()
+        let all_applied =
+            self.pending.is_empty() && self.applied_index() >= self.group.last_index();
+        !self.held.is_empty() && self.batch.is_empty() && all_applied
     }
 
     /// Lets held requests go on: a transaction with watched keys runs when nothing is under way,
@@ -358,6 +367,21 @@ impl Shard {
             let Some(pending) = self.pending.pop_front() else { return };
             self.abandon(env, pending);
         }
+        while self.held_expires(env.settings) <= env.now.monotonic {
+            let Some(request) = self.held.pop_front() else { return };
+            self.queue_bytes -= request.operation.len();
+            let kind = entry::only_operation(&request.operation).map(|op| op.kind());
+            if kind == Ok(OperationKind::Unwatch) {
+                self.watches.forget(request.watcher);
+            }
+            env.sessions.answer_error(request.waiter, HELD_TOO_LONG);
+        }
+    }
+
+    /// When the first held request has waited too long.
+    pub(super) fn held_expires(&self, settings: &Settings) -> Monotonic {
+        let first = self.held.front();
+        first.map_or(Monotonic::NEVER, |request| request.arrived + settings.request_time)
     }
 
     /// The holder lets the log decide that keys have expired.

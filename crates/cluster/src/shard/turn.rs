@@ -228,7 +228,7 @@ impl Shard {
         let now = env.now.monotonic;
         self.campaign_at
             .min(self.settle_at)
-            .min(self.next_expiry_of_waits())
+            .min(self.next_expiry_of_waits(env.settings))
             .min(self.next_round_deadline())
             .min(self.transfer_deadline())
             .min(self.catch_up_deadline(now))

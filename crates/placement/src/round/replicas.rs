@@ -84,10 +84,25 @@ fn leave(round: &mut Round<'_>, copies: &mut Copies) {
         }
         for (shard, state) in &cluster.shards {
             if state.replicas.contains(node) && round.seats.get(shard) != Some(node) {
-                copy(round, copies, *shard, state, Some(*node), None, Reason::Leaving);
+                let (from, reason) = (Some(*node), Reason::Leaving);
+                // Where enough others stay there is nothing to copy, and perhaps nowhere to copy it.
+                let only = spare_replica(round, state);
+                copy(round, copies, *shard, state, from, only, reason);
             }
         }
     }
+}
+
+/// A replica that can do what a leaving one did: the shard has enough of those that stay.
+fn spare_replica(round: &Round<'_>, state: &ShardState) -> Option<NodeId> {
+    let stays = |node: &&NodeId| {
+        let known = round.cluster.nodes.get(*node);
+        let live = round.nodes.get(*node).is_some_and(|view| view.live);
+        live && known.is_some_and(|known| known.duty != Duty::Leaving)
+    };
+    let staying: Vec<NodeId> = state.replicas.iter().filter(stays).copied().collect();
+    let enough = staying.len() >= round.policy.replicas as usize;
+    staying.first().copied().filter(|_| enough)
 }
 
 /// A node has been overfull for long, and none of its leases could go anywhere: the nodes that
@@ -155,7 +170,8 @@ fn spread(round: &mut Round<'_>, copies: &mut Copies) {
     }
 }
 
-/// Chooses to copy a replica: to `only`, or to the best bidder.
+/// Chooses to copy a replica: to `only`, or to the best bidder. One that `only` has already is not
+/// copied: the one at `from` just goes.
 fn copy(
     round: &mut Round<'_>,
     copies: &mut Copies,
@@ -171,7 +187,7 @@ fn copy(
     if copies.left == 0 || !held || chosen || copies.shards.contains(&shard) {
         return;
     }
-    let mut bids = replica_bids(round, copies, shard, state, from);
+    let mut bids = replica_bids(round, copies, shard, state, (from, only));
     bids.retain(|bid| only.is_none_or(|only| only == bid.node));
     let locality = |bid: &Bid| bid.terms.map_or(f64::NEG_INFINITY, |terms| terms.locality);
     let farthest = bids.iter().map(locality).fold(f64::NEG_INFINITY, f64::max);
@@ -183,7 +199,8 @@ fn copy(
     round.rank(shard, &mut bids);
     let Some(best) = bids.first().filter(|bid| bid.terms.is_ok()) else { return };
     // A place of which less would fail together is worth waiting for.
-    if locality(best) < farthest {
+    let copies_data = !state.replicas.contains(&best.node);
+    if copies_data && locality(best) < farthest {
         return;
     }
     let to = best.node;
@@ -202,7 +219,7 @@ fn replica_bids(
     copies: &Copies,
     shard: ShardId,
     state: &ShardState,
-    from: Option<NodeId>,
+    (from, only): (Option<NodeId>, Option<NodeId>),
 ) -> Vec<Bid> {
     let staying: Vec<NodeId> =
         state.replicas.iter().copied().filter(|node| Some(*node) != from).collect();
@@ -211,7 +228,8 @@ fn replica_bids(
     let terms = |node: NodeId, view: &NodeView| {
         let known = round.cluster.nodes.get(&node).ok_or(Unfit::Silent)?;
         if state.replicas.contains(&node) {
-            return Err(Unfit::HasReplica);
+            // That one goes without a copy; else nothing would be gained.
+            return if only == Some(node) { Ok(Terms::default()) } else { Err(Unfit::HasReplica) };
         }
         if !view.live {
             return Err(Unfit::Silent);

@@ -30,7 +30,9 @@ fn make(cluster: &mut Cluster, decision: &Decision) {
     let Action::Replica { from, to, .. } = decision.action else { return };
     let mut replicas = cluster.shards[&decision.shard].replicas.clone();
     replicas.retain(|node| Some(*node) != from);
-    replicas.push(to);
+    if !replicas.contains(&to) {
+        replicas.push(to);
+    }
     cluster.define(decision.shard, Some(replicas));
     let (now, epoch) = (cluster.now(), LeaseEpoch(cluster.shards[&decision.shard].epoch));
     let outcome = Outcome::Applied { epoch };
@@ -80,6 +82,27 @@ fn a_leaving_node_ends_without_leases_and_replicas() {
     assert!(cluster.shards.values().all(|shard| !shard.replicas.contains(&NodeId(3))));
     assert!(cluster.shards.values().all(|shard| shard.holder != Some(NodeId(3))));
     cluster.command(Command::Forget(NodeId(3)));
+}
+
+#[test]
+fn a_replica_too_many_leaves_without_a_copy() {
+    let mut cluster = Cluster::new(Policy::default(), 4, &[0.02; 2]);
+    let all = [NodeId(1), NodeId(2), NodeId(3), NodeId(4)];
+    for shard in 0..2 {
+        cluster.define(ShardId(shard), Some(all.to_vec()));
+        let state = cluster.shards.get_mut(&ShardId(shard)).expect("a known shard");
+        (state.holder, state.epoch) = (Some(all[shard as usize]), 1);
+    }
+    cluster.seconds(5);
+    // There is no node left that a copy could go to.
+    cluster.command(Command::Duty(NodeId(4), Duty::Leaving));
+    for _ in 0..60 {
+        for decision in copies(&cluster.second()) {
+            assert_eq!(decision.source(), Some(NodeId(4)));
+            make(&mut cluster, decision);
+        }
+    }
+    assert!(cluster.shards.values().all(|shard| shard.replicas == all[..3]));
 }
 
 #[test]
