@@ -125,9 +125,15 @@ fn the_policy_and_the_freeze_are_the_clusters_and_survive_restarts() {
     assert_eq!(get(&cluster, 1, "/v1/status")["frozen"], false);
     assert!(refused(&cluster, 1, "policy band 7").contains("0.4"));
     assert!(refused(&cluster, 1, "policy bnad 0.1").contains("bnad"));
+    // All of them or none: these two need each other.
+    run(&cluster, 3, "policy set fast=50 slow=60");
+    let text = refused(&cluster, 3, "policy set band=0.08 slow=40");
+    assert!(text.contains("`fast` must not be longer"), "{text}");
+    assert!(run(&cluster, 1, "policy band").contains("band = 0.07"));
     // Alone it is fine, beside the others it isn't: the manager says so.
-    let (status, text) = http(cluster[1].http, "PATCH /v1/policy", "", "{\"fast\":600}");
-    assert!(status == 400 || status == 409, "{status} {text}");
+    let (status, text) = http(cluster[1].http, "PATCH /v1/policy", "", "{\"band\":0.08,\"slow\":40}");
+    assert_eq!(status, 409, "{text}");
+    assert!(run(&cluster, 2, "policy band").contains("band = 0.07"));
 }
 
 #[test]
