@@ -69,6 +69,7 @@ Examples:
   leasehold simulate one-hot-spot                          all policies, and curves
   leasehold simulate s5 --policy reactive-1s --seed 7
   leasehold simulate s2 --policy reactive-1s --set band=0.1 --set confirmations=5
+  leasehold record > load.jsonl                            a running cluster's load, until Ctrl-C
   leasehold simulate --trace load.jsonl --nodes 9
   leasehold simulate all --json > reports.jsonl
 
