@@ -8,6 +8,7 @@ use types::{LeaseEpoch, Monotonic, NodeId, SlotRange};
 use crate::bound;
 use crate::demand::Source;
 use crate::random::Random;
+use crate::scenario::Scenario;
 use crate::world::{Happened, World, shard_id};
 
 /// A way to place leases.
@@ -35,7 +36,25 @@ impl PolicyKind {
         Self::Reactive { every, policy: Box::default() }
     }
 
-    /// All that are compared.
+    /// The same, wherever clients are.
+    #[must_use]
+    pub fn without_proximity(every: Duration) -> Self {
+        let policy = Policy { proximity_weight: 0.0, ..Policy::default() };
+        Self::Reactive { every, policy: Box::new(policy) }
+    }
+
+    /// All that are compared in a scenario: where clients are in places, the manager without
+    /// regard to them as well.
+    #[must_use]
+    pub fn all_for(scenario: &Scenario) -> Vec<Self> {
+        let mut all = Self::all();
+        if scenario.workload.clients.is_some() {
+            all.push(Self::without_proximity(Duration::from_secs(1)));
+        }
+        all
+    }
+
+    /// All that are compared anywhere.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let second = Duration::from_secs(1);
@@ -44,14 +63,18 @@ impl PolicyKind {
     }
 
     /// The policy of this name, as [`PolicyKind::name`] gives it; `reactive-Ns` for any N from 1
-    /// to 60 is the manager with its defaults.
+    /// to 60 is the manager with its defaults, and `no-proximity-Ns` the same without regard to
+    /// where clients are.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        let seconds = name.strip_prefix("reactive-").and_then(|rest| rest.strip_suffix('s'));
-        let seconds = seconds.and_then(|seconds| seconds.parse().ok());
-        let reactive = seconds.filter(|seconds| (1..=ROUND_SECONDS_MAX).contains(seconds));
-        let reactive = reactive.map(|seconds| Self::reactive(Duration::from_secs(seconds)));
-        Self::all().into_iter().find(|kind| kind.name() == name).or(reactive)
+        let every = |prefix: &str| {
+            let seconds = name.strip_prefix(prefix)?.strip_suffix('s')?.parse().ok()?;
+            (1..=ROUND_SECONDS_MAX).contains(&seconds).then(|| Duration::from_secs(seconds))
+        };
+        let known = Self::all().into_iter().find(|kind| kind.name() == name);
+        known
+            .or_else(|| every("reactive-").map(Self::reactive))
+            .or_else(|| every("no-proximity-").map(Self::without_proximity))
     }
 
     /// Its name in reports.
@@ -60,7 +83,10 @@ impl PolicyKind {
         match self {
             Self::Static => "static".into(),
             Self::Random => "random".into(),
-            Self::Reactive { every, .. } => format!("reactive-{}s", every.as_secs()),
+            Self::Reactive { every, policy } if policy.proximity_weight > 0.0 => {
+                format!("reactive-{}s", every.as_secs())
+            }
+            Self::Reactive { every, .. } => format!("no-proximity-{}s", every.as_secs()),
             Self::Oracle => "oracle".into(),
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use placement::Resources;
 use types::SLOT_COUNT;
 
+use crate::clients::{self, Shares};
 use crate::random::{Random, mix};
 use crate::scenario::{Scenario, Workload};
 
@@ -64,6 +65,8 @@ pub(crate) struct Source {
     flash: Option<(f64, usize, f64)>,
     /// The second up to which the trace has been played.
     traced_until: f64,
+    /// Where each shard's requests come from; nothing if clients are in no place.
+    pub(crate) places: Vec<Shares>,
     /// Without noise.
     pub(crate) expected: Vec<Demand>,
     /// With noise.
@@ -83,6 +86,7 @@ impl Source {
             random: Random::new(scenario.seed),
             flash: None,
             traced_until: -1.0,
+            places: Vec::new(),
             expected: vec![Demand::default(); shards],
             offered: vec![Demand::default(); shards],
         };
@@ -145,12 +149,15 @@ impl Source {
     }
 
     fn generate(&mut self, seconds: f64) {
-        let Workload { reads, swing, day, .. } = self.workload;
+        let Workload { reads, swing, day, clients, .. } = self.workload;
         let cost = reads * READ_COST + (1.0 - reads) * WRITE_COST;
         let turns = seconds / day.as_secs_f64();
+        if let Some(clients) = clients {
+            let shards = 0..self.expected.len();
+            self.places = shards.map(|shard| clients.shares(shard, turns, swing)).collect();
+        }
         for (shard, demand) in self.expected.iter_mut().enumerate() {
-            let phase = (mix(shard as u64) % 3) as f64 / 3.0;
-            let wave = 1.0 + swing * ((turns + phase) * std::f64::consts::TAU).sin();
+            let wave = clients::wave(clients, shard, turns, swing);
             let mut cpu = self.total * self.weights[shard] * wave;
             if let Some((begin, _, height)) = self.flash.filter(|(_, crowd, _)| *crowd == shard) {
                 let age = seconds - begin;

@@ -16,6 +16,7 @@
 //! ```
 
 mod bound;
+mod clients;
 mod control;
 mod demand;
 mod measure;
@@ -26,6 +27,7 @@ mod scenario;
 mod trace;
 mod world;
 
+pub use clients::{Clients, RoundTrips};
 pub use control::PolicyKind;
 pub use measure::{Recovery, Row, Totals};
 pub use report::Report;

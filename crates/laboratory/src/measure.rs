@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::clients::RoundTrips;
+use crate::demand::Source;
 use crate::scenario::Event;
 use crate::world::{Happened, TICK, World};
 
@@ -57,6 +59,8 @@ pub struct Totals {
     pub moves: u32,
     /// Moves back to where the lease had been, within a minute.
     pub flips: u32,
+    /// The same, within ten minutes; flips are among them.
+    pub returns: u32,
     /// Leases that heirs took over.
     pub failovers: u32,
 }
@@ -66,6 +70,8 @@ pub struct Totals {
 pub(crate) struct Measures {
     pub(crate) totals: Totals,
     pub(crate) rows: Vec<Row>,
+    /// Of clients that are in some place.
+    pub(crate) round_trips: Option<RoundTrips>,
     moves: u32,
 }
 
@@ -80,12 +86,17 @@ impl Measures {
         totals.vacant_seconds += vacant as f64 * tick;
         totals.moves += happened.moves;
         totals.flips += happened.flips;
+        totals.returns += happened.returns;
         totals.failovers += happened.failovers;
         self.moves += happened.moves;
     }
 
     /// Ends a second. The bound is for the load that was measured.
-    pub(crate) fn second(&mut self, world: &World, bound: f64) {
+    pub(crate) fn second(&mut self, world: &World, source: &Source, bound: f64) {
+        if !source.places.is_empty() {
+            let trips = self.round_trips.get_or_insert_default();
+            world.count_round_trips(source, trips);
+        }
         let alive = || world.nodes.values().filter(|node| node.alive);
         let sum: f64 = alive().map(|node| node.expected).sum();
         let vacant = world.shards.iter().filter(|shard| shard.holder.is_none()).count();

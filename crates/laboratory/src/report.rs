@@ -5,7 +5,9 @@ use std::fmt;
 
 use serde_json::json;
 
+use crate::clients::RoundTrips;
 use crate::measure::{Recovery, Row, Totals};
+use crate::scenario::Scenario;
 
 /// The result of one scenario under one policy.
 #[derive(Clone, PartialEq, Debug)]
@@ -20,6 +22,8 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// Counts.
     pub totals: Totals,
+    /// The way of the requests, if clients are in some place.
+    pub round_trips: Option<RoundTrips>,
     /// How fast the cluster recovered from each disturbance.
     pub recoveries: Vec<Recovery>,
     /// Decisions by reason.
@@ -61,21 +65,26 @@ impl Report {
         span.map(|row| row.moves).sum()
     }
 
-    /// The title line of [`Report::line`].
+    /// The title line of the reports' lines.
     #[must_use]
-    pub fn heading() -> String {
-        format!(
-            "{:<14} {:>9} {:>8} {:>9} {:>6} {:>5} {:>9} {:>8}",
+    pub fn heading(scenario: &Scenario) -> String {
+        Self::title(scenario.workload.clients.is_some())
+    }
+
+    fn title(places: bool) -> String {
+        let line = format!(
+            "{:<15}{:>9} {:>8} {:>9} {:>6} {:>5} {:>9} {:>8}",
             "policy", "overload", "max/mean", "max/bound", "moves", "flips", "failovers", "vacant"
-        )
+        );
+        line + if places { "  rtt: mean    p50" } else { "" }
     }
 
     /// The totals in one line, to compare policies.
     #[must_use]
     pub fn line(&self) -> String {
-        let Totals { overload_seconds, vacant_seconds, moves, flips, failovers } = self.totals;
-        format!(
-            "{:<14} {:>7.0} s {:>8.2} {:>9.2} {:>6} {:>5} {:>9} {:>6.0} s",
+        let Totals { overload_seconds, vacant_seconds, moves, flips, failovers, .. } = self.totals;
+        let line = format!(
+            "{:<15}{:>7.0} s {:>8.2} {:>9.2} {:>6} {:>5} {:>9} {:>6.0} s",
             self.policy,
             overload_seconds,
             self.mean_imbalance(),
@@ -84,7 +93,10 @@ impl Report {
             flips,
             failovers,
             vacant_seconds
-        )
+        );
+        let trips = self.round_trips;
+        let trips = trips.map(|trips| format!("{:>8.1} ms {:>3} ms", trips.mean(), trips.median()));
+        line + &trips.unwrap_or_default()
     }
 
     /// The curve of the fullest node (`#`), the bound (`-`) and the moves below it, in plain text.
@@ -127,7 +139,8 @@ impl Report {
     /// shares of a node; `rows` has one object for each second.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let Totals { overload_seconds, vacant_seconds, moves, flips, failovers } = self.totals;
+        let Totals { overload_seconds, vacant_seconds, moves, flips, returns, failovers } =
+            self.totals;
         let recovery = |recovery: &Recovery| {
             let Recovery { at, event, worst, within_125, within_110 } = recovery;
             json!({
@@ -153,7 +166,11 @@ impl Report {
             "max_to_bound": self.mean_excess(),
             "moves": moves,
             "flips": flips,
+            "returns": returns,
             "failovers": failovers,
+            "round_trips": self.round_trips.map(|trips| json!({
+                "mean_ms": trips.mean(), "p50_ms": trips.median(), "nearest_ms": trips.nearest(),
+            })),
             "recoveries": self.recoveries.iter().map(recovery).collect::<Vec<_>>(),
             "decisions": self.reasons,
             "gains": {
@@ -184,7 +201,18 @@ impl fmt::Display for Report {
         let length = self.rows.last().map_or(0, |row| row.second);
         writeln!(f, "{} under {}", self.scenario, self.policy)?;
         writeln!(f, "{nodes} nodes, {shards} shards, {length} s")?;
-        writeln!(f, "{}\n{}", Self::heading(), self.line())?;
+        writeln!(f, "{}\n{}", Self::title(self.round_trips.is_some()), self.line())?;
+        if let Some(trips) = &self.round_trips {
+            writeln!(
+                f,
+                "clients' round trips: mean {:.1} ms, p50 {} ms; {:.1} ms if each lease were where \
+                 its clients are",
+                trips.mean(),
+                trips.median(),
+                trips.nearest()
+            )?;
+            writeln!(f, "leases back within ten minutes: {}", self.totals.returns)?;
+        }
         for Recovery { at, event, worst, within_125, within_110 } in &self.recoveries {
             let (near, nearer) = (seconds(*within_125), seconds(*within_110));
             writeln!(

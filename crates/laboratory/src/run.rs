@@ -80,7 +80,8 @@ impl Run<'_> {
             self.control.hear(&self.world, &happened);
             self.control.act(&mut self.world, &self.source);
         }
-        self.measures.second(&self.world, bound::bound(&self.world, &self.source));
+        let bound = bound::bound(&self.world, &self.source);
+        self.measures.second(&self.world, &self.source, bound);
     }
 
     fn happen(&mut self, event: Event) {
@@ -126,6 +127,7 @@ impl Run<'_> {
             size: (self.scenario.nodes, self.scenario.shards),
             recoveries: self.measures.recoveries(&self.scenario.events),
             totals: self.measures.totals,
+            round_trips: self.measures.round_trips,
             reasons,
             refused_orders: self.control.refused_orders,
             refused_reports: self.control.refused_reports,

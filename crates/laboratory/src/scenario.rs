@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use types::NodeId;
 
+use crate::clients::{Clients, ZONES};
 use crate::trace::Trace;
 
 /// The load that clients offer. Open loop: it doesn't wait for the cluster.
@@ -25,6 +26,8 @@ pub struct Workload {
     pub swing: f64,
     /// The length of a day.
     pub day: Duration,
+    /// Where clients are, if they are anywhere: needs nodes in three zones.
+    pub clients: Option<Clients>,
     /// A recorded load instead of a generated one.
     pub trace: Option<Trace>,
 }
@@ -41,6 +44,7 @@ impl Workload {
             noise: 0.15,
             swing: 0.0,
             day: Duration::from_secs(7200),
+            clients: None,
             trace: None,
         }
     }
@@ -111,7 +115,7 @@ const RECORDED_REST: Duration = Duration::from_secs(10);
 
 /// Words in small letters, joined by hyphens.
 fn id(words: &str) -> String {
-    let words = words.split([' ', '-']).filter(|word| !word.is_empty());
+    let words = words.split([' ', '-', ',']).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join("-").to_ascii_lowercase()
 }
 
@@ -232,6 +236,26 @@ impl Scenario {
             .at(320, Event::Storm(20))
     }
 
+    /// A day of an hour in three zones, two of which are near to each other: do leases
+    /// follow the clients, and what do these gain?
+    #[must_use]
+    pub fn follow_the_sun(clients: Clients) -> Self {
+        let (name, about) = match clients {
+            Clients::Untagged => ("untagged", "every shard is asked from all zones, by their day"),
+            Clients::Tagged => ("tagged", "a shard is asked from one zone, by the day there"),
+            Clients::HandedOn => {
+                ("handed on", "a shard is asked from one zone after the other, as the sun goes")
+            }
+        };
+        let mut scenario = Self::new(&format!("S9 follow the sun, {name}"), about, 0.8);
+        scenario.zones = ZONES as u32;
+        scenario.workload.clients = Some(clients);
+        scenario.workload.utilisation = 0.4;
+        scenario.workload.swing = 0.6;
+        scenario.workload.day = Duration::from_secs(3600);
+        scenario.lasting(3600)
+    }
+
     /// The manager dies while the load shifts, comes back, and later there are two.
     #[must_use]
     pub fn manager_loss() -> Self {
@@ -298,6 +322,9 @@ impl Scenario {
             Self::node_loss(),
             Self::rolling_restart(),
             Self::move_storm(),
+            Self::follow_the_sun(Clients::Untagged),
+            Self::follow_the_sun(Clients::Tagged),
+            Self::follow_the_sun(Clients::HandedOn),
             Self::manager_loss(),
             Self::join_and_remove(),
         ]

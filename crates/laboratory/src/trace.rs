@@ -16,10 +16,6 @@ use types::limits::SHARDS_MAX;
 
 /// Longest line that is read, in bytes.
 const LINE_BYTES_MAX: u64 = 64 << 10;
-/// Most rows of a trace: a day of 1024 shards, every five seconds, takes 18 million.
-const ROWS_MAX: usize = 32 << 20;
-/// The latest second: a week.
-const SECOND_MAX: f64 = 604_800.0;
 /// More requests per second than this are nonsense.
 const RATE_MAX: f64 = 1e9;
 
@@ -70,6 +66,11 @@ impl From<io::Error> for TraceError {
 }
 
 impl Trace {
+    /// Most rows: a day of 1024 shards, every five seconds, takes 18 million.
+    pub const ROWS_MAX: usize = 32 << 20;
+    /// The latest second: a week.
+    pub const SECOND_MAX: u64 = 604_800;
+
     /// Reads a trace.
     ///
     /// # Errors
@@ -94,7 +95,7 @@ impl Trace {
             if rows.last().is_some_and(|last| last.second > row.second) {
                 return Err(malformed("is earlier than the line before"));
             }
-            if rows.len() == ROWS_MAX {
+            if rows.len() == Self::ROWS_MAX {
                 return Err(malformed("is one too many"));
             }
             rows.push(row);
@@ -125,7 +126,7 @@ impl Trace {
 fn parse(text: &str) -> Result<Row, &'static str> {
     let value: Value = serde_json::from_str(text).map_err(|_| "is not JSON")?;
     let number = |field: &str| value[field].as_f64().filter(|number| *number >= 0.0);
-    let second = number("second").filter(|second| *second <= SECOND_MAX);
+    let second = number("second").filter(|second| *second <= Trace::SECOND_MAX as f64);
     let second = second.ok_or("`second` must be a number: since the trace began, up to a week")?;
     let shard = value["shard"].as_u64().filter(|shard| *shard < SHARDS_MAX as u64);
     let shard = shard.ok_or("`shard` must be a whole number below 1024")? as usize;

@@ -8,9 +8,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use placement::{Follower, Generation, HeldShard, Percentiles, Report, Resources};
+use placement::{
+    Follower, Generation, HeldShard, Origin, Percentiles, Report, Resources, RoundTrip,
+};
 use types::{Incarnation, LeaseEpoch, NodeId, ShardId, SlotRange};
 
+use crate::clients::{self, RoundTrips, Shares, ZONES};
 use crate::demand::{CAPACITY, Demand, FOLLOW_COST, Source};
 use crate::scenario::Scenario;
 
@@ -93,6 +96,7 @@ pub(crate) struct Happened {
     pub(crate) reports: Vec<Report>,
     pub(crate) moves: u32,
     pub(crate) flips: u32,
+    pub(crate) returns: u32,
     pub(crate) failovers: u32,
 }
 
@@ -106,6 +110,8 @@ pub(crate) struct World {
 
 /// A return within this time is a flip.
 const FLIP: Duration = Duration::from_secs(60);
+/// Within this time it is a return.
+const RETURN: Duration = Duration::from_secs(600);
 
 impl World {
     pub(crate) fn new(scenario: &Scenario) -> Self {
@@ -121,10 +127,11 @@ impl World {
             let mut replicas = vec![NodeId(home + 1)];
             for place in 0..scenario.replicas.min(count) - 1 {
                 let mut step = (turn * (place + 1) + place + turn / others.max(1)) % others.max(1);
-                while replicas.contains(&NodeId((home + 1 + step) % count + 1)) {
+                let node = |step| NodeId((home + 1 + step) % count + 1);
+                while !world.is_fresh(&replicas, node(step), scenario.zones) {
                     step += 1;
                 }
-                replicas.push(NodeId((home + 1 + step) % count + 1));
+                replicas.push(node(step));
             }
             world.shards.push(Shard {
                 holder: Some(replicas[0]),
@@ -141,6 +148,14 @@ impl World {
             });
         }
         world
+    }
+
+    /// Whether a node can be one more replica: in a zone of its own, as long as there are some.
+    fn is_fresh(&self, replicas: &[NodeId], node: NodeId, zones: u32) -> bool {
+        let zone = |node: &NodeId| self.nodes.get(node).map(|node| node.zone);
+        let spread = replicas.len() < zones as usize;
+        !replicas.contains(&node)
+            && !(spread && replicas.iter().any(|other| zone(other) == zone(&node)))
     }
 
     pub(crate) fn add_node(&mut self, node: NodeId, zone: u32) {
@@ -238,7 +253,7 @@ impl World {
         self.serve(source);
         self.move_leases(&mut happened);
         self.move_replicas(&mut happened);
-        self.report(&mut happened);
+        self.report(source, &mut happened);
         happened
     }
 
@@ -283,6 +298,19 @@ impl World {
         }
     }
 
+    /// Counts the round trips of a second's requests.
+    pub(crate) fn count_round_trips(&self, source: &Source, into: &mut RoundTrips) {
+        let zone = |node: &NodeId| self.nodes.get(node).map(|node| node.zone as usize);
+        for ((shard, places), demand) in
+            self.shards.iter().zip(&source.places).zip(&source.expected)
+        {
+            if let Some(holder) = shard.holder.as_ref().and_then(zone) {
+                let requests = demand.reads + demand.writes;
+                into.count(requests, places, holder, shard.replicas.iter().filter_map(zone));
+            }
+        }
+    }
+
     fn move_leases(&mut self, happened: &mut Happened) {
         let alive: Vec<NodeId> =
             self.nodes.iter().filter(|(_, node)| node.alive).map(|(node, _)| *node).collect();
@@ -294,14 +322,13 @@ impl World {
                     continue;
                 }
                 let left = shard.holder;
-                let flip = transfer.free
-                    && shard
-                        .before
-                        .is_some_and(|(node, at)| node == transfer.to && self.now - at < FLIP);
+                let back = shard.before.filter(|(node, _)| *node == transfer.to && transfer.free);
+                let back_within = |time: Duration| back.is_some_and(|(_, at)| self.now - at < time);
+                happened.flips += u32::from(back_within(FLIP));
+                happened.returns += u32::from(back_within(RETURN));
                 shard.take(transfer.to);
                 shard.before = left.map(|left| (left, self.now));
                 happened.moves += 1;
-                happened.flips += u32::from(flip);
                 let epoch = LeaseEpoch(shard.epoch);
                 happened.done.extend(transfer.order.map(|(by, order)| (by, order, epoch)));
             } else if shard.holder.is_none() && self.now >= shard.vacant_since + FAILOVER {
@@ -335,7 +362,7 @@ impl World {
         }
     }
 
-    fn report(&mut self, happened: &mut Happened) {
+    fn report(&mut self, source: &Source, happened: &mut Happened) {
         let now = self.now;
         for (id, node) in &mut self.nodes {
             if !node.alive || now < node.report_at {
@@ -347,7 +374,7 @@ impl World {
             let mut held = Vec::new();
             for (number, shard) in self.shards.iter_mut().enumerate() {
                 if shard.holder == Some(*id) {
-                    held.push(shard.report(number, rate, queue));
+                    held.push(shard.report(number, rate, queue, source.places.get(number)));
                 }
             }
             happened.reports.push(Report {
@@ -360,7 +387,7 @@ impl World {
                 memory_capacity: 8e9,
                 memory_used: 2e9,
                 fsync: Duration::from_millis(2),
-                round_trips: Vec::new(),
+                round_trips: round_trips_from(node.zone, source),
                 origins: Vec::new(),
                 held,
             });
@@ -380,7 +407,13 @@ impl Shard {
         self.measured_load = Resources::NONE;
     }
 
-    fn report(&mut self, number: usize, rate: f64, queue: Percentiles) -> HeldShard {
+    fn report(
+        &mut self,
+        number: usize,
+        rate: f64,
+        queue: Percentiles,
+        places: Option<&Shares>,
+    ) -> HeldShard {
         let measured = std::mem::take(&mut self.measured);
         let load = std::mem::take(&mut self.measured_load);
         let followers = self.replicas.iter().filter(|node| Some(**node) != self.holder);
@@ -391,6 +424,7 @@ impl Shard {
             writes: measured.writes * rate,
             load: load * rate,
             stored: 1e7,
+            origins: origins(places, (measured.reads + measured.writes) * rate),
             queue,
             followers: followers
                 .map(|node| Follower { node: *node, lag_entries: 0, lag_time: Duration::ZERO })
@@ -398,6 +432,22 @@ impl Shard {
             ..HeldShard::idle(shard_id(number), LeaseEpoch(self.epoch), SlotRange::ALL)
         }
     }
+}
+
+/// Each zone's part of a shard's requests.
+fn origins(places: Option<&Shares>, requests: f64) -> Vec<(Origin, f64)> {
+    let shares = places.into_iter().flatten().enumerate();
+    shares.map(|(zone, share)| (clients::origin(zone), share * requests)).collect()
+}
+
+/// Clients of a cluster know all its nodes, so each node measures how far each zone is.
+fn round_trips_from(zone: u32, source: &Source) -> Vec<RoundTrip> {
+    let zones = if source.places.is_empty() { 0..0 } else { 0..ZONES };
+    let trip = |to| RoundTrip {
+        origin: clients::origin(to),
+        time: clients::round_trip(zone as usize, to),
+    };
+    zones.map(trip).collect()
 }
 
 /// The shard with this number, counted from 0.

@@ -6,15 +6,19 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use laboratory::{PolicyKind, Report, Scenario, run};
+use laboratory::{Clients, PolicyKind, Report, Scenario, run};
 
 /// One scenario under all policies: a table, then the report and curves of the manager at its
 /// usual pace.
 fn play(scenario: &Scenario) -> String {
-    let mut table = format!("{}\n{}\n", scenario.name, Report::heading());
+    play_under(scenario, PolicyKind::all())
+}
+
+fn play_under(scenario: &Scenario, kinds: Vec<PolicyKind>) -> String {
+    let mut table = format!("{}\n{}\n", scenario.name, Report::heading(scenario));
     let mut detail = String::new();
     let usual = PolicyKind::reactive(Duration::from_secs(1));
-    for kind in PolicyKind::all() {
+    for kind in kinds {
         let report = run(scenario, kind.clone()).expect("the defaults are valid");
         table.push_str(&format!("{}\n", report.line()));
         if kind == usual {
@@ -25,8 +29,10 @@ fn play(scenario: &Scenario) -> String {
 }
 
 fn check(file: &str, scenarios: &[Scenario]) {
-    let shown: Vec<String> = scenarios.iter().map(play).collect();
-    let shown = shown.join("\n");
+    compare(file, &scenarios.iter().map(play).collect::<Vec<_>>().join("\n"));
+}
+
+fn compare(file: &str, shown: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(file);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&path, shown).expect("the file can be written");
@@ -64,6 +70,17 @@ fn s6_rolling_restart() {
 #[test]
 fn s7_move_storm() {
     check("s07_move_storm.txt", &[Scenario::move_storm()]);
+}
+
+#[test]
+fn s9_follow_the_sun() {
+    let all = [Clients::Untagged, Clients::Tagged, Clients::HandedOn];
+    // An hour under each of the others would take most of this file's time and show nothing more.
+    let usual = Duration::from_secs(1);
+    let kinds =
+        [PolicyKind::Static, PolicyKind::reactive(usual), PolicyKind::without_proximity(usual)];
+    let shown = all.map(|clients| play_under(&Scenario::follow_the_sun(clients), kinds.to_vec()));
+    compare("s09_follow_the_sun.txt", &shown.join("\n"));
 }
 
 #[test]

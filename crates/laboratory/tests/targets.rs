@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use laboratory::{PolicyKind, Report, Scenario, Trace, run};
+use laboratory::{Clients, PolicyKind, Report, Scenario, Trace, run};
 use placement::Policy;
 
 fn reactive() -> PolicyKind {
@@ -11,6 +11,11 @@ fn reactive() -> PolicyKind {
 
 fn play(scenario: &Scenario) -> Report {
     run(scenario, reactive()).expect("the defaults are valid")
+}
+
+fn without_proximity(scenario: &Scenario) -> Report {
+    let kind = PolicyKind::without_proximity(Duration::from_secs(1));
+    run(scenario, kind).expect("the defaults are valid")
 }
 
 /// Six nodes, zipf 1.2, 95 % reads, after a hot-spot shift: the fullest node is within 1.25 times
@@ -55,6 +60,34 @@ fn noisy_load_flips_nothing() {
         assert_eq!(report.totals.flips, 0, "alpha {alpha}");
         assert!(report.moves_between(300, 3900) <= 30, "alpha {alpha}:\n{report}");
     }
+}
+
+/// Clients in zones, two of them near to each other, and a sun that goes round: with keys tagged
+/// by place the median round trip falls to that within a zone, and no lease goes to and fro.
+#[test]
+fn tagged_leases_follow_the_sun() {
+    for clients in [Clients::Tagged, Clients::HandedOn] {
+        let scenario = Scenario::follow_the_sun(clients);
+        let (with, without) = (play(&scenario), without_proximity(&scenario));
+        let trips = |report: &Report| report.round_trips.expect("clients are in zones");
+        assert_eq!(trips(&with).median(), 1.0, "{with}");
+        assert_eq!(trips(&without).median(), 10.0, "{without}");
+        assert!(trips(&with).mean() < 0.5 * trips(&without).mean(), "{with}{without}");
+        assert_eq!(with.totals.flips, 0, "{with}");
+        assert!(with.totals.returns * 20 <= with.totals.moves, "{with}");
+        assert!(with.totals.overload_seconds < 1.0, "{with}");
+    }
+}
+
+/// Without tags each shard has clients everywhere: nearness gains next to nothing and moves next
+/// to nothing.
+#[test]
+fn untagged_leases_stay_where_they_are() {
+    let scenario = Scenario::follow_the_sun(Clients::Untagged);
+    let (with, without) = (play(&scenario), without_proximity(&scenario));
+    let mean = |report: &Report| report.round_trips.expect("clients are in zones").mean();
+    assert!((mean(&with) / mean(&without) - 1.0).abs() < 0.02, "{with}{without}");
+    assert!(with.totals.moves <= without.totals.moves + 5, "{with}{without}");
 }
 
 /// Without band, confirmation and rest, noise moves leases for ever: the rules earn their place.

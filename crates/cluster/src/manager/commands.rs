@@ -4,8 +4,9 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
-use placement::{Command as Wish, DecisionId, Duty, Pin};
+use placement::{Command as Wish, DecisionId, Duty, Pin, Policy};
 use resp::{CommandId, number};
 use types::limits::NODES_MAX;
 use types::{NodeId, Now, ShardId};
@@ -28,10 +29,8 @@ const DECISIONS_MAX: usize = 4096;
 enum Answer {
     /// A document.
     Text(String),
-    /// A new state, to be written down.
+    /// A new state, to be written down; or the same again, and then there is nothing to write.
     Change(Box<Control>),
-    /// Nothing is to be changed.
-    Done,
 }
 
 impl Node {
@@ -48,7 +47,6 @@ impl Node {
             Ok(Answer::Text(text)) => {
                 self.world.sessions.answer(waiter, |reply| reply.bulk(text.as_bytes()));
             }
-            Ok(Answer::Done) => self.world.sessions.answer(waiter, |reply| reply.ok()),
             Ok(Answer::Change(control)) => self.propose_control(now, *control, waiter),
             Err(text) => self.world.sessions.answer_error(waiter, &format!("ERR {text}")),
         }
@@ -77,8 +75,8 @@ impl LeaseManager {
             Some(CommandId::LeaseholdUnpin) => {
                 let shard = self.shard(arg(args, 0))?;
                 let mut control = self.control.clone();
-                let removed = control.pins.remove(&shard).is_some();
-                Ok(if removed { Answer::Change(Box::new(control)) } else { Answer::Done })
+                control.pins.remove(&shard);
+                Ok(Answer::Change(Box::new(control)))
             }
             Some(CommandId::LeaseholdFreeze) => {
                 let frozen = on_or_off(arg(args, 0))?;
@@ -113,19 +111,12 @@ impl LeaseManager {
     fn policy_command(&self, args: &[&[u8]]) -> Result<Answer, String> {
         match args {
             [] => Ok(Answer::Text(self.list_policy())),
-            [set, name, value] if set.eq_ignore_ascii_case(b"set") => {
-                let name = String::from_utf8_lossy(name);
-                let number = core::str::from_utf8(value).ok().and_then(|it| it.parse().ok());
-                let number: f64 = number.ok_or_else(|| {
-                    format!("'{}' is no number; durations are given in seconds", quoted(value))
-                })?;
+            [set, pairs @ ..] if set.eq_ignore_ascii_case(b"set") && !pairs.is_empty() => {
                 let mut control = self.control.clone();
-                let policy = &mut control.policy;
-                policy.set(&name, number).map_err(|error| error.to_string())?;
-                policy.validate().map_err(|error| error.to_string())?;
+                change_policy(&mut control.policy, pairs)?;
                 Ok(Answer::Change(Box::new(control)))
             }
-            _ => Err("LEASEHOLD POLICY takes nothing, or SET name value".into()),
+            _ => Err("LEASEHOLD POLICY takes nothing, or SET name value [name value ...]".into()),
         }
     }
 
@@ -160,7 +151,7 @@ impl LeaseManager {
     /// Expects something of a node from now on.
     fn expect(&self, now: Now, node: NodeId, duty: Duty) -> Result<Answer, String> {
         if self.control.duty(node) == duty {
-            return Ok(Answer::Done);
+            return Ok(Answer::Change(Box::new(self.control.clone())));
         }
         let is_data = self.control.membership.get(node).is_some_and(|it| it.role == Role::Data);
         if is_data {
@@ -181,7 +172,7 @@ impl LeaseManager {
         let members = &self.control.membership;
         let node = member.node;
         if members.get(node) == Some(&member) {
-            return Ok(Answer::Done);
+            return Ok(Answer::Change(Box::new(self.control.clone())));
         }
         if self.control.removed.contains(&node) {
             let free = (1..).find(|free| {
@@ -300,6 +291,28 @@ impl LeaseManager {
             format!("there is no shard '{}'; LEASEHOLD SHARDS lists all", quoted(text))
         })
     }
+}
+
+/// Makes all changes, which must fit each other when all are made. After an error the policy is of
+/// no use any more: some may have been made.
+fn change_policy(policy: &mut Policy, pairs: &[&[u8]]) -> Result<(), String> {
+    let mut named: Vec<&[u8]> = Vec::new();
+    for pair in pairs.chunks(2) {
+        let [name, value] = pair else {
+            return Err(format!("'{}' is given no value", quoted(pair[0])));
+        };
+        if named.contains(name) {
+            return Err(format!("'{}' is given twice", quoted(name)));
+        }
+        named.push(name);
+        let number = core::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+        let number: f64 = number.ok_or_else(|| {
+            format!("'{}' is no number; durations are given in seconds", quoted(value))
+        })?;
+        let name = String::from_utf8_lossy(name);
+        policy.set(&name, number).map_err(|error| error.to_string())?;
+    }
+    policy.validate().map_err(|error| error.to_string())
 }
 
 fn no_shard(shard: ShardId) -> String {

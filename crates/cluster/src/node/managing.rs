@@ -206,12 +206,21 @@ impl Node {
     }
 
     /// Proposes a new control state, from which the manager goes on. `waiter` is answered when the
-    /// system shard has it.
+    /// system shard has it. A state that says the same as the last one is not written again; it may
+    /// be the last one that is still on its way, and then that is waited for.
     pub(crate) fn propose_control(&mut self, now: Now, mut control: Control, waiter: Waiter) {
         let Some(manager) = &mut self.managing.manager else { return };
-        control.revision = manager.control().revision + 1;
-        manager.set_control(now, control.clone());
         let deadline = now.monotonic + self.world.settings.request_time;
+        control.revision = manager.control().revision;
+        if control == *manager.control() {
+            let committed = self.managing.control.as_ref().map(|known| known.revision);
+            if committed >= Some(control.revision) {
+                return self.world.sessions.answer(waiter, |reply| reply.ok());
+            }
+            return self.managing.waiters.push((control.revision, waiter, deadline));
+        }
+        control.revision += 1;
+        manager.set_control(now, control.clone());
         self.managing.waiters.push((control.revision, waiter, deadline));
         self.put_control(&control);
     }

@@ -9,6 +9,7 @@ mod documents;
 mod inspect;
 mod nodes;
 mod orders;
+mod record;
 mod shards;
 mod simulate;
 mod start;
@@ -67,6 +68,7 @@ Steer it:
 
 Try it:
   bench      load a cluster, and judge its answers
+  record     record a cluster's load, for simulate
   simulate   play a policy against generated or recorded load
 
 Options:
@@ -103,6 +105,7 @@ enum Command {
     Join(nodes::JoinArguments),
     Remove(nodes::RemoveArguments),
     Bench(bench::BenchArguments),
+    Record(record::RecordArguments),
     Simulate(simulate::SimulateArguments),
 }
 
@@ -165,6 +168,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Join(arguments) => nodes::join(&arguments),
         Command::Remove(arguments) => nodes::remove(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Record(arguments) => record::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Settings(arguments) => settings(&arguments),

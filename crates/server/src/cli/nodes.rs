@@ -152,7 +152,9 @@ enum Goal {
 /// What is left to do at a node; `None` if the goal is reached.
 fn left(status: &Status, node: &str, goal: Goal) -> Option<String> {
     let node = status.nodes.iter().find(|it| it.node.to_string() == node)?;
-    match (goal, node.leases) {
+    // A lease that has been told to leave counts there already, and is held here until it has left.
+    let held = status.shards.iter().filter(|shard| shard.holder == Some(node.node)).count() as u64;
+    match (goal, node.leases.max(held)) {
         (Goal::NoLeases, 0) => None,
         (Goal::NoLeases, leases) => Some(format!("leases left: {leases}")),
         (Goal::Gone, leases) => {
@@ -316,6 +318,10 @@ mod tests {
         let status = recorded();
         assert_eq!(left(&status, "3", Goal::NoLeases).as_deref(), Some("leases left: 2"));
         assert_eq!(left(&status, "4", Goal::NoLeases), None);
+        let mut told = status.clone();
+        told.nodes[2].leases = 0;
+        let text = left(&told, "3", Goal::NoLeases);
+        assert!(text.is_some_and(|text| text.starts_with("leases left: ")));
         let gone = left(&status, "3", Goal::Gone);
         assert_eq!(gone.as_deref(), Some("leases left: 2, replicas left: 16"));
         assert_eq!(left(&status, "9", Goal::Gone), None);

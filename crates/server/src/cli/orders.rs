@@ -62,19 +62,21 @@ pub(super) struct FreezeArguments {
 /// Show or change the Lease Manager's thresholds, weights and budgets, at once and for all nodes.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
-  leasehold policy                  all settings; * marks those that differ from the default
-  leasehold policy cool_down        one of them, explained
-  leasehold policy cool_down 60     changed; times are in seconds
+  leasehold policy                          all settings; * marks those that differ from the default
+  leasehold policy cool_down                one of them, explained
+  leasehold policy cool_down 60             changed; times are in seconds
+  leasehold policy set fast=60 slow=120     several at once: all of them are changed, or none is
 
 `leasehold simulate SCENARIO --set NAME=VALUE` shows what a change does before it is made.")]
 pub(super) struct PolicyArguments {
-    /// The setting's name.
+    /// A setting's name, or `set` and changes.
+    #[arg(value_name = "NAME|set")]
     name: Option<String>,
-    /// Its new value.
-    #[arg(requires = "name", allow_negative_numbers = true)]
-    value: Option<f64>,
+    /// The setting's new value; after `set`, changes as NAME=VALUE.
+    #[arg(value_name = "VALUE|NAME=VALUE", requires = "name", allow_negative_numbers = true)]
+    values: Vec<String>,
     /// Write the manager's JSON.
-    #[arg(long, conflicts_with = "value")]
+    #[arg(long, conflicts_with = "values")]
     json: bool,
     #[command(flatten)]
     node: NodeArguments,
@@ -109,10 +111,14 @@ pub(super) fn freeze(arguments: &FreezeArguments) -> Result<(), CommandError> {
 }
 
 pub(super) fn policy(arguments: &PolicyArguments) -> Result<(), CommandError> {
+    let changes = changes(arguments)?;
     let mut connection = Connection::open(&arguments.node)?;
-    if let (Some(name), Some(value)) = (&arguments.name, arguments.value) {
-        connection.ask(&["LEASEHOLD", "POLICY", "SET", name, &value.to_string()])?;
-        return print(format_args!("{name} is {value} now.\n"));
+    if !changes.is_empty() {
+        let mut args = vec!["LEASEHOLD", "POLICY", "SET"];
+        args.extend(changes.iter().flat_map(|(name, value)| [name, value.as_str()]));
+        connection.ask(&args)?;
+        let lines = changes.iter().map(|(name, value)| format!("{name} is {value} now.\n"));
+        return print(lines.collect::<String>());
     }
     let text = connection.ask_text(&["LEASEHOLD", "POLICY"])?;
     let settings: Value = serde_json::from_str(&text).map_err(|_| {
@@ -133,6 +139,38 @@ pub(super) fn policy(arguments: &PolicyArguments) -> Result<(), CommandError> {
         return print(format_args!("{}\n", Value::Array(settings)));
     }
     print(if arguments.name.is_some() { explained(&settings) } else { table(&settings) })
+}
+
+/// What is to be changed: names and values.
+fn changes(arguments: &PolicyArguments) -> Result<Vec<(&str, String)>, CommandError> {
+    match (arguments.name.as_deref(), arguments.values.as_slice()) {
+        (Some("set"), []) => {
+            Err(CommandError::new("set what? Write NAME=VALUE, or several of them"))
+        }
+        (Some("set"), changes) => changes.iter().map(|text| change(text)).collect(),
+        (Some(name), [value]) => Ok(vec![(name, figure_given(value)?)]),
+        (None, _) | (Some(_), []) => Ok(Vec::new()),
+        (Some(name), _) => Err(CommandError::new(format!(
+            "one setting has one value; several are changed by `leasehold policy set \
+             {name}=VALUE NAME=VALUE`"
+        ))),
+    }
+}
+
+fn change(text: &str) -> Result<(&str, String), CommandError> {
+    let (name, value) = text.split_once('=').ok_or_else(|| {
+        CommandError::new(format!("`{}` is no change; write NAME=VALUE", plain(text, 64)))
+    })?;
+    Ok((name, figure_given(value)?))
+}
+
+fn figure_given(text: &str) -> Result<String, CommandError> {
+    text.parse::<f64>().map(|value| value.to_string()).map_err(|_| {
+        CommandError::new(format!(
+            "`{}` is no number; write it without a unit, times in seconds",
+            plain(text, 64)
+        ))
+    })
 }
 
 fn checked_zone(zone: &str) -> Result<String, CommandError> {
@@ -186,6 +224,38 @@ fn explained(settings: &[Value]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(clap::Parser, Debug)]
+    struct CommandLine {
+        #[command(flatten)]
+        policy: PolicyArguments,
+    }
+
+    #[test]
+    fn changes_are_names_and_values() {
+        let read = |words: &str| {
+            let words = ["policy"].into_iter().chain(words.split_whitespace());
+            let line = <CommandLine as clap::Parser>::try_parse_from(words).map_err(|_| "usage")?;
+            let changes = changes(&line.policy).map_err(|_| "refused")?;
+            let text = changes.iter().map(|(name, value)| format!("{name}:{value}"));
+            Ok::<_, &str>(text.collect::<Vec<_>>().join(" "))
+        };
+        for (words, expected) in [
+            ("", Ok("")),
+            ("band", Ok("")),
+            ("band 0.10", Ok("band:0.1")),
+            ("band -1", Ok("band:-1")),
+            ("set band=0.1 cool_down=60", Ok("band:0.1 cool_down:60")),
+            ("set", Err("refused")),
+            ("set band", Err("refused")),
+            ("set band=", Err("refused")),
+            ("set band=1s", Err("refused")),
+            ("band 1 2", Err("refused")),
+            ("band 0.1 --json", Err("usage")),
+        ] {
+            assert_eq!(read(words), expected.map(String::from), "{words}");
+        }
+    }
 
     #[test]
     fn the_policy_is_a_table_that_marks_what_was_changed() {

@@ -36,7 +36,7 @@ pub(super) struct SimulateArguments {
     #[arg(long, exclusive = true)]
     settings: bool,
     /// Who decides: `static`, `random`, `reactive-1s`, `reactive-5s` (or any `reactive-Ns`),
-    /// `oracle`, or `all`. Separated by commas.
+    /// `no-proximity-1s`, `oracle`, or `all`. Separated by commas.
     #[arg(long, value_name = "POLICY", value_delimiter = ',', default_value = "all")]
     policy: Vec<String>,
     /// Change a setting of the reactive policies, e.g. `band=0.1`; durations in seconds. May be
@@ -69,6 +69,7 @@ Examples:
   leasehold simulate one-hot-spot                          all policies, and curves
   leasehold simulate s5 --policy reactive-1s --seed 7
   leasehold simulate s2 --policy reactive-1s --set band=0.1 --set confirmations=5
+  leasehold record > load.jsonl                            a running cluster's load, until Ctrl-C
   leasehold simulate --trace load.jsonl --nodes 9
   leasehold simulate all --json > reports.jsonl
 
@@ -86,6 +87,7 @@ Policies:
   random       every five seconds four leases go to a random replica
   reactive-1s  the manager, deciding every second: the usual pace
   reactive-5s  the manager, deciding every five seconds
+  no-proximity-1s  the same as reactive-1s, wherever clients are: only where it makes a difference
   oracle       knows the load of the moment and moves leases at once; replicas stay
 
 Columns:
@@ -95,6 +97,7 @@ Columns:
   moves        leases that moved by order; flips: back again within a minute
   failovers    leases that heirs of a dead node took over
   vacant       sum over shards of the time without a holder
+  rtt          the clients' round trips, where these are in zones that are apart
 
 Curves: # is the fullest node (1.00 is all it has), - the best placement there is; the line below
 counts the moves. They are shown for the reactive policies, or for the only one that is played,
@@ -112,11 +115,11 @@ pub(super) fn run(arguments: &SimulateArguments) -> Result<(), CommandError> {
     if arguments.settings {
         return print(settings());
     }
-    let kinds = policies(&arguments.policy, &arguments.set)?;
     let mut scenarios = scenarios(arguments)?;
     let curves = arguments.scenario.as_deref() != Some("all");
     for scenario in &mut scenarios {
         scenario.seed = arguments.seed;
+        let kinds = policies(&arguments.policy, &arguments.set, scenario)?;
         if arguments.json {
             compare_for_programs(scenario, &kinds)?;
         } else {
@@ -139,7 +142,7 @@ fn compare_for_people(
     kinds: &[PolicyKind],
     curves: bool,
 ) -> Result<(), CommandError> {
-    print(format_args!("{}: {}\n{}\n", scenario.id(), scenario.about, Report::heading()))?;
+    print(format_args!("{}: {}\n{}\n", scenario.id(), scenario.about, Report::heading(scenario)))?;
     let mut details = Vec::new();
     for kind in kinds {
         let report = report(scenario, kind)?;
@@ -197,18 +200,22 @@ fn trace(path: &Path) -> Result<Trace, CommandError> {
 }
 
 /// The policies of these names, the manager with these settings.
-fn policies(names: &[String], settings: &[String]) -> Result<Vec<PolicyKind>, CommandError> {
+fn policies(
+    names: &[String],
+    settings: &[String],
+    scenario: &Scenario,
+) -> Result<Vec<PolicyKind>, CommandError> {
     let mut kinds = Vec::new();
     for name in names {
         let named = match name.as_str() {
-            "all" => PolicyKind::all(),
+            "all" => PolicyKind::all_for(scenario),
             name => PolicyKind::named(name).into_iter().collect(),
         };
         if named.is_empty() {
             let known: Vec<String> = PolicyKind::all().iter().map(PolicyKind::name).collect();
             return Err(CommandError::new(format!(
                 "there is no policy `{name}`; there are {} and `all` (reactive-Ns for any N from \
-                 1 to 60)",
+                 1 to 60, and no-proximity-Ns)",
                 known.join(", ")
             )));
         }
@@ -218,7 +225,11 @@ fn policies(names: &[String], settings: &[String]) -> Result<Vec<PolicyKind>, Co
     let mut used = settings.is_empty();
     for kind in &mut kinds {
         if let PolicyKind::Reactive { policy, .. } = kind {
+            let proximity = policy.proximity_weight > 0.0;
             policy.clone_from(&changed);
+            if !proximity {
+                policy.proximity_weight = 0.0;
+            }
             used = true;
         }
     }
@@ -296,7 +307,8 @@ mod tests {
 
     fn names(words: &[&str]) -> Result<Vec<String>, String> {
         let arguments = parse(words).expect("well formed");
-        let kinds = policies(&arguments.policy, &arguments.set).map_err(|error| error.text)?;
+        let kinds = policies(&arguments.policy, &arguments.set, &Scenario::skewed(1.0))
+            .map_err(|error| error.text)?;
         Ok(kinds.iter().map(PolicyKind::name).collect())
     }
 
@@ -306,6 +318,8 @@ mod tests {
         assert_eq!(names(&[]), Ok(all.to_vec()));
         let some = names(&["--policy", "static,reactive-30s", "--policy", "oracle"]);
         assert_eq!(some, Ok(["static", "reactive-30s", "oracle"].map(String::from).to_vec()));
+        let far = names(&["--policy", "no-proximity-1s", "--set", "band=0.1"]);
+        assert_eq!(far, Ok(vec![String::from("no-proximity-1s")]));
         for bad in ["adaptive", "reactive-0s", "reactive-61s", "reactive-s", "reactive--1s", ""] {
             let error = names(&["--policy", bad]).expect_err("must be refused");
             assert!(error.contains(bad) && error.contains("reactive-1s"), "{error}");
@@ -316,7 +330,8 @@ mod tests {
     fn settings_change_the_reactive_policies() {
         let arguments = parse(&["--set", "band=0.1", "--set", "cool_down = 7.5"]);
         let arguments = arguments.expect("well formed");
-        let kinds = policies(&arguments.policy, &arguments.set).expect("good settings");
+        let kinds = policies(&arguments.policy, &arguments.set, &Scenario::skewed(1.0))
+            .expect("good settings");
         let changed = kinds.iter().filter_map(|kind| match kind {
             PolicyKind::Reactive { policy, .. } => Some(policy),
             PolicyKind::Static | PolicyKind::Random | PolicyKind::Oracle => None,

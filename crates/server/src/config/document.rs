@@ -70,8 +70,9 @@ const POLICY_INTRODUCTION: &str = "
 
 These are the cluster's, not a node's: they stand in no file and in no variable. `leasehold policy
 NAME VALUE` (or `LEASEHOLD POLICY SET`, or the HTTP API) changes one for all nodes at once, and the
-cluster remembers it. Times are in seconds. `leasehold simulate SCENARIO --set NAME=VALUE` shows
-what a change does before it is made.
+cluster remembers it; `leasehold policy set NAME=VALUE NAME=VALUE` changes several, all of them or
+none. Times are in seconds. `leasehold simulate SCENARIO --set NAME=VALUE` shows what a change does
+before it is made.
 ";
 
 /// The Lease Manager's settings with their defaults.

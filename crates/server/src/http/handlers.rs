@@ -138,26 +138,18 @@ pub(super) fn policy(mut call: Call<'_>) -> Answer {
 }
 
 pub(super) fn set_policy(mut call: Call<'_>) -> Answer {
-    // What is wrong by itself is told before anything is changed; what contradicts another
-    // setting, the manager knows.
+    // What is wrong by itself needs no manager; what contradicts another setting, it knows.
     let mut rehearsal = Policy::default();
     let changes = std::mem::take(&mut call.body);
     for (name, value) in &changes {
         let value = value.as_f64().unwrap_or(f64::NAN);
         rehearsal.set(name, value).map_err(|error| Problem::new(400, error.to_string()))?;
     }
-    let mut done: Vec<&str> = Vec::new();
-    for (name, value) in &changes {
-        let set = call.order(&["LEASEHOLD", "POLICY", "SET", name, &value.to_string()], 200);
-        set.map_err(|problem| match done.as_slice() {
-            [] => problem,
-            done => {
-                let text = format!("{}; changed before that: {}", problem.text, done.join(", "));
-                Problem::new(problem.status, text)
-            }
-        })?;
-        done.push(name);
-    }
+    let pairs = changes.iter().map(|(name, value)| [name.clone(), value.to_string()]);
+    let pairs: Vec<String> = pairs.flatten().collect();
+    let mut args = vec!["LEASEHOLD", "POLICY", "SET"];
+    args.extend(pairs.iter().map(String::as_str));
+    call.order(&args, 200)?;
     policy(call)
 }
 

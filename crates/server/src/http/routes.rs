@@ -223,7 +223,7 @@ pub(super) const ROUTES: &[Route] = &[
         ..order(
             "PATCH",
             "/v1/policy",
-            "Changes settings of the policy for all nodes, one after the other, and answers with \
+            "Changes settings of the policy for all nodes, all of them or none, and answers with \
              the whole policy. Times are in seconds.",
             handlers::set_policy,
         )

@@ -219,6 +219,11 @@ fn orders_reach_the_node_in_its_words() {
         ("DELETE /v1/nodes/3", "", "LEASEHOLD REMOVE 3"),
         ("POST /v1/nodes", "{\"member\":\"4=h:7001\"}", "LEASEHOLD JOIN 4=h:7001:17001"),
         ("PATCH /v1/policy", "{\"cool_down\":60}", "LEASEHOLD POLICY SET cool_down 60"),
+        (
+            "PATCH /v1/policy",
+            "{\"cool_down\":60,\"cool_down_max\":90.5}",
+            "LEASEHOLD POLICY SET cool_down 60 cool_down_max 90.5",
+        ),
         ("GET /v1/decisions", "", "LEASEHOLD DECISIONS COUNT 100"),
         ("GET /v1/decisions?since=4&count=2", "", "LEASEHOLD DECISIONS SINCE 4 COUNT 2"),
     ] {

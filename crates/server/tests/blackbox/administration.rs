@@ -1,9 +1,14 @@
 //! The Lease Manager as an operator sees it: commands and HTTP API against real clusters.
 
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value as Json;
 
 use crate::http_api::http;
-use crate::support::{Cluster, Plan, Program, leasehold, wait_until};
+use crate::support::{Cluster, Plan, Program, bulk, leasehold, ok, wait_until};
 
 /// Runs a command against a node.
 fn run(cluster: &Cluster, node: u32, words: &str) -> String {
@@ -125,9 +130,66 @@ fn the_policy_and_the_freeze_are_the_clusters_and_survive_restarts() {
     assert_eq!(get(&cluster, 1, "/v1/status")["frozen"], false);
     assert!(refused(&cluster, 1, "policy band 7").contains("0.4"));
     assert!(refused(&cluster, 1, "policy bnad 0.1").contains("bnad"));
+    // All of them or none: these two need each other.
+    run(&cluster, 3, "policy set fast=50 slow=60");
+    let text = refused(&cluster, 3, "policy set band=0.08 slow=40");
+    assert!(text.contains("`fast` must not be longer"), "{text}");
+    assert!(run(&cluster, 1, "policy band").contains("band = 0.07"));
     // Alone it is fine, beside the others it isn't: the manager says so.
-    let (status, text) = http(cluster[1].http, "PATCH /v1/policy", "", "{\"fast\":600}");
-    assert!(status == 400 || status == 409, "{status} {text}");
+    let (status, text) =
+        http(cluster[1].http, "PATCH /v1/policy", "", "{\"band\":0.08,\"slow\":40}");
+    assert_eq!(status, 409, "{text}");
+    assert!(run(&cluster, 2, "policy band").contains("band = 0.07"));
+}
+
+/// What a cluster serves is recorded and played by the laboratory; the recording ends with its time
+/// or with Ctrl-C.
+#[test]
+fn a_recorded_load_is_played() {
+    let cluster = managed(3, "5");
+    let url = cluster[2].address.to_string();
+    let mut client = cluster.client(1);
+    let record = |more: &[&str]| {
+        let mut command = leasehold();
+        command.args(["record", "--url", &url]).args(more);
+        Program::start(&mut command, "")
+    };
+    let (program, over) = (record(&[]), AtomicBool::new(false));
+    let timed = thread::scope(|scope| {
+        scope.spawn(|| {
+            // One hash tag is one shard: the load is all its own.
+            while !over.load(Ordering::Relaxed) {
+                assert_eq!(client.ask("SET {tag}key value"), ok());
+                assert_eq!(client.ask("GET {tag}key"), bulk("value"));
+            }
+        });
+        wait_until("the manager has heard of the load", || {
+            let shards = get(&cluster, 1, "/v1/shards");
+            let writes = |shard: &Json| shard["writes"].as_f64() > Some(0.0);
+            shards.as_array().is_some_and(|shards| shards.iter().any(writes))
+        });
+        let timed = record(&["--seconds", "2"]).wait();
+        over.store(true, Ordering::Relaxed);
+        timed
+    });
+    assert!(timed.status.success(), "{timed:#?}");
+    assert!(timed.errors.contains("recorded 2 s of 5 shards"), "{timed:#?}");
+    let pid = Pid::from_raw(i32::try_from(program.pid()).expect("it is small"));
+    kill_process(pid.expect("it is a number"), Signal::INT).expect("our own child");
+    let finished = program.wait();
+    assert!(finished.status.success(), "{finished:#?}");
+    for (name, lines) in [("long", finished.output), ("timed", timed.output)] {
+        let rows: Vec<Json> =
+            lines.lines().map(|line| serde_json::from_str(line).expect("a row")).collect();
+        assert!((0..5).all(|shard| rows.iter().any(|row| row["shard"] == shard)), "{lines}");
+        assert!(rows.iter().any(|row| row["writes"].as_f64() > Some(0.0)), "{lines}");
+        let trace = cluster.directory().join(name);
+        fs::write(&trace, &lines).expect("it can be written");
+        let mut simulate = leasehold();
+        simulate.args(["simulate", "--nodes", "3", "--policy", "reactive-1s", "--trace"]);
+        let report = Program::run(simulate.arg(&trace)).success();
+        assert!(report.contains("3 nodes, 5 shards"), "{report}");
+    }
 }
 
 #[test]
@@ -142,5 +204,6 @@ fn without_a_manager_everything_but_its_answers_goes_on() {
     });
     assert_eq!(http(cluster[1].http, "GET /healthz", "", "").0, 200);
     assert!(refused(&cluster, 1, "nodes").contains("CLUSTERDOWN"));
+    assert!(refused(&cluster, 1, "record").contains("CLUSTERDOWN"));
     assert!(!run(&cluster, 1, "shards").contains("reads/s"));
 }
