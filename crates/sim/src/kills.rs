@@ -1,9 +1,10 @@
 //! A short story, told again and again: each time one of its nodes dies at another step.
 //!
-//! A story begins with a cluster at rest and an order, and is over when that is carried out. Told once without a death, it shows its steps. Then it is told once for every step,
-//! every node and both ways to die (the process, or the power of its machine); the node starts
-//! again a moment later. Whatever the step, no rule may be broken, clients must have seen what a
-//! correct store shows, and in the end every shard has one holder and its replicas agree.
+//! A story begins with a cluster at rest and an order, and is over when that is carried out. Told
+//! once without a death, it shows its steps. Then it is told once for every step, every node and
+//! both ways to die (the process, or the power of its machine); the node starts again a moment
+//! later. Whatever the step, no rule may be broken, clients must have seen what a correct store
+//! shows, and in the end every shard has one holder and its replicas agree.
 
 use std::time::Duration;
 
@@ -44,8 +45,8 @@ const GOAL: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(4)];
 pub enum Story {
     /// The lease goes from one node to another, by order of the manager on a third one.
     HandOver,
-    /// A replica goes from one node to another: a learner is fed and gets its vote, then the old one
-    /// leaves. The holder is told so as by the manager.
+    /// A replica goes from one node to another: a learner is fed and gets its vote, then the old
+    /// one leaves. The holder is told so as by the manager.
     Move,
 }
 
@@ -55,9 +56,9 @@ pub const STORIES: [Story; 2] = [Story::HandOver, Story::Move];
 /// At which steps nodes die.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Extent {
-    /// Each node before its first own step after each change of what the replicas show: logs, terms,
-    /// leases, who is a replica. A node's own steps are its turns, the ends of its commits, and the
-    /// arrivals of its messages, other than beats.
+    /// Each node before its first own step after each change of what the replicas show: logs,
+    /// terms, leases, who is a replica. A node's own steps are its turns, the ends of its commits,
+    /// and the arrivals of its messages, other than beats.
     Changes,
     /// The same, and one of so many of its other own steps besides. With 1, any moment that is left
     /// out is like one that is not.

@@ -3,7 +3,8 @@
 //! `sim --seed N [--trace]` does one run; `sim --seeds A..B` does many and ends with a summary.
 //! `sim --planted-report` breaks each rule that can be broken on purpose and says how many runs it
 //! takes to notice. `sim --kill-everywhere` lets each node die at each event of a hand-over, and
-//! at steps of its own of a replica's move. The exit code is 1 if a rule was broken, or if a broken one went unnoticed.
+//! at steps of its own of a replica's move. The exit code is 1 if a rule was broken, or if a broken
+//! one went unnoticed.
 
 use std::process::ExitCode;
 use std::time::Instant;

@@ -220,8 +220,8 @@ impl World {
     }
 
     /// The node whose death just before the next thing differs from its death just after: one that
-    /// has a turn, whose commit ends, or whose message arrives. What arrives at a node means nothing
-    /// before its turn; what others do, its death does not undo. Beats are left out.
+    /// has a turn, whose commit ends, or whose message arrives. What arrives at a node means
+    /// nothing before its turn; what others do, its death does not undo. Beats are left out.
     pub(crate) fn next_actor(&self) -> Option<usize> {
         match &self.queue.peek()?.0.event {
             Event::Message { from, urgent: false, .. } => Some(*from),
