@@ -96,17 +96,17 @@ pub fn kill_everywhere(story: Story, extent: Extent) -> Tally {
     tally.broken.extend(first.end().map(|text| format!("without a death: {text}")));
     let (mut told_at, mut seen) = (vec![usize::MAX; story.nodes()], 0usize);
     for (event, step) in steps.iter().enumerate() {
-        for node in 0..story.nodes() {
+        for (node, told_at) in told_at.iter_mut().enumerate() {
             let acts = step.actor == Some(node);
             seen += usize::from(acts);
-            let is_new = acts && told_at[node] != step.changes;
+            let is_new = acts && *told_at != step.changes;
             let dies = match extent {
                 Extent::Changes => is_new,
                 Extent::Steps(share) => is_new || acts && seen % share == 0,
                 Extent::Everything => true,
             };
             if is_new {
-                told_at[node] = step.changes;
+                *told_at = step.changes;
             }
             for power in [false, true].into_iter().filter(|_| dies) {
                 let death = Death { event, node, power };

@@ -85,7 +85,7 @@ fn leave(round: &mut Round<'_>, copies: &mut Copies) {
         for (shard, state) in &cluster.shards {
             if state.replicas.contains(node) && round.seats.get(shard) != Some(node) {
                 let (from, reason) = (Some(*node), Reason::Leaving);
-                // Where enough others stay there is nothing to copy, and perhaps nowhere to copy it.
+                // Where enough others stay nothing is copied: there may be no place for it.
                 let only = spare_replica(round, state);
                 copy(round, copies, *shard, state, from, only, reason);
             }
