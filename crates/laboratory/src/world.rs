@@ -153,9 +153,10 @@ impl World {
     /// Whether a node can be one more replica: in a zone of its own, as long as there are some.
     fn is_fresh(&self, replicas: &[NodeId], node: NodeId, zones: u32) -> bool {
         let zone = |node: &NodeId| self.nodes.get(node).map(|node| node.zone);
-        let spread = replicas.len() < zones as usize;
-        !replicas.contains(&node)
-            && !(spread && replicas.iter().any(|other| zone(other) == zone(&node)))
+        let spread = replicas.len() < self.nodes.len().min(zones as usize);
+        let beside = replicas.iter().any(|other| zone(other) == zone(&node));
+        let doubled = replicas.contains(&node) || spread && beside;
+        !doubled
     }
 
     pub(crate) fn add_node(&mut self, node: NodeId, zone: u32) {

@@ -19,7 +19,7 @@ fn without_proximity(scenario: &Scenario) -> Report {
 }
 
 /// Six nodes, zipf 1.2, 95 % reads, after a hot-spot shift: the fullest node is within 1.25 times
-/// the bound in 30 s.
+/// the bound in 15 s, and within 1.10 times in 10 s for most of them.
 #[test]
 fn a_hot_spot_shift_is_answered_in_time() {
     for utilisation in [0.5, 0.7] {
@@ -31,11 +31,11 @@ fn a_hot_spot_shift_is_answered_in_time() {
             assert_eq!(report.totals.flips, 0, "seed {seed}");
             let recovery = report.recoveries[0];
             let within = recovery.within_125.expect("it recovers");
-            assert!(within <= 30, "seed {seed} at {utilisation}: {within} s");
+            assert!(within <= 15, "seed {seed} at {utilisation}: {within} s");
             recovered.push(recovery.within_110.unwrap_or(u64::MAX));
         }
         recovered.sort_unstable();
-        assert!(recovered[recovered.len() / 2] <= 30, "{recovered:?}");
+        assert!(recovered[recovered.len() / 2] <= 10, "{recovered:?}");
     }
 }
 

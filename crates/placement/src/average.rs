@@ -43,10 +43,16 @@ impl Average {
         // new level, and waiting for the slow average to learn of it would cost half a minute.
         let difference = self.fast - self.level;
         let noise = (by.change * self.deviation).max(CHANGE_SHARE_MIN * self.level);
-        if self.age > since && difference.abs() > noise {
-            let both =
-                (before - self.level) * difference > 0.0 && (before - self.level).abs() > noise;
-            self.fast = if both { (before + sample) / 2.0 } else { self.fast };
+        let (first, second) = (before - self.level, sample - self.level);
+        // The fast average needs three seconds and more to learn of a load that has halved. Two
+        // samples that agree are proof before that. Noise of loads has its long tail upwards, so
+        // twice the distance is asked for there.
+        let needed = if second < 0.0 { noise } else { 2.0 * noise };
+        let twice = first * second > 0.0 && first.abs().min(second.abs()) > needed;
+        if self.age > since && (difference.abs() > noise || twice) {
+            let both = first * difference > 0.0 && first.abs() > noise;
+            // The first of two may be from a time in which the load changed.
+            self.fast = if both { (before + 3.0 * sample) / 4.0 } else { self.fast };
             self.level = self.fast;
             self.age = since;
             return;
@@ -123,6 +129,23 @@ mod tests {
         feed(&mut average, 306..312, |_| 50.0);
         let level = average.level().cpu;
         assert!(level < 250.0, "{level}");
+    }
+
+    #[test]
+    fn two_samples_are_enough_for_a_load_that_falls_or_multiplies() {
+        let noisy = |number: u64| [80.0, 120.0, 100.0, 90.0, 110.0][(number * 7 % 5) as usize];
+        for (after, least, most) in [(40.0, 30.0, 50.0), (400.0, 350.0, 450.0)] {
+            let mut average = LoadAverage::default();
+            feed(&mut average, 1..300, noisy);
+            feed(&mut average, 300..302, |_| after);
+            let level = average.level().cpu;
+            assert!((least..most).contains(&level), "{after}: {level}");
+        }
+        // One alone is none.
+        let mut average = LoadAverage::default();
+        feed(&mut average, 1..300, noisy);
+        feed(&mut average, 300..301, |_| 40.0);
+        assert!(average.level().cpu > 90.0);
     }
 
     #[test]

@@ -193,7 +193,7 @@ policy! {
 
     /// Least number of moves that one round may begin for nodes that aren't urgent (CockroachDB:
     /// 8 in each pass).
-    round_moves_floor: u32 = 8, "moves", 1.0 to 1024.0;
+    round_moves_floor: u32 = 16, "moves", 1.0 to 1024.0;
     /// Moves that one round may begin for nodes that aren't urgent, as a part of all shards.
     round_moves_share: f64 = 0.01, "share of the shards", 0.0 to 1.0;
     /// Moves that may be made up for after a quiet time. A move of a lease stalls one shard for
@@ -202,10 +202,10 @@ policy! {
     /// Moves in the long run.
     move_rate: f64 = 4.0, "moves per s", 0.001 to 1000.0;
     /// Moves towards one node at a time.
-    inbound_max: u32 = 4, "moves", 1.0 to 1024.0;
+    inbound_max: u32 = 16, "moves", 1.0 to 1024.0;
     /// An overfull node waits for what is under way when it gives away so much of its load. An
     /// urgent node doesn't.
-    pending_share_max: f64 = 0.1, "share of the node's load", 0.0 to 1.0;
+    pending_share_max: f64 = 0.3, "share of the node's load", 0.0 to 1.0;
     /// A move that has not happened after this time is given up.
     move_timeout: Duration = seconds(5), "s", 0.5 to 600.0;
     /// A shard whose move failed rests for so long (CockroachDB: 60 s).

@@ -7,17 +7,19 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::{Args, value_parser};
 use laboratory::Trace;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use types::Monotonic;
 use types::limits::SHARDS_MAX;
 
 use super::connection::{Connection, NodeArguments};
 use super::documents::{ShardStatus, Status};
 use super::{CommandError, print};
+use crate::clock;
 
 /// How soon a signal is noticed.
 const STEP: Duration = Duration::from_millis(50);
@@ -51,13 +53,13 @@ pub(super) fn run(arguments: &RecordArguments) -> Result<(), CommandError> {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
     let length = arguments.seconds.unwrap_or(Trace::SECOND_MAX);
-    let begin = Instant::now();
+    let begin = clock::monotonic();
     let mut connection = Some(Connection::open(&arguments.node)?);
     let mut recorder = Recorder::default();
     let (mut next, mut failures) = (0, 0);
     while next < length && wait_until(begin + Duration::from_secs(next), &stop) {
         // Later than `next` if the last answer took long.
-        let second = begin.elapsed().as_secs();
+        let second = clock::monotonic().since(begin).as_secs();
         next = second + 1;
         match ask(&mut connection, &arguments.node) {
             Ok(status) => {
@@ -99,10 +101,10 @@ fn ask(connection: &mut Option<Connection>, node: &NodeArguments) -> Result<Stat
 }
 
 /// Waits until then, and answers whether to go on: nobody has ended it, and somebody reads.
-fn wait_until(then: Instant, stop: &AtomicBool) -> bool {
+fn wait_until(then: Monotonic, stop: &AtomicBool) -> bool {
     let out = io::stdout();
     loop {
-        let left = then.saturating_duration_since(Instant::now());
+        let left = then.since(clock::monotonic());
         // An idle cluster has no lines, so a reader that is gone would not show by writing.
         let mut reader = [PollFd::new(&out, PollFlags::empty())];
         let step = Timespec::try_from(left.min(STEP)).ok();
@@ -191,8 +193,8 @@ mod tests {
 
     #[test]
     fn a_signal_ends_the_wait() {
-        let later = Instant::now() + Duration::from_secs(3600);
+        let later = clock::monotonic() + Duration::from_secs(3600);
         assert!(!wait_until(later, &AtomicBool::new(true)));
-        assert!(wait_until(Instant::now(), &AtomicBool::new(false)));
+        assert!(wait_until(clock::monotonic(), &AtomicBool::new(false)));
     }
 }
