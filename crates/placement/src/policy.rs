@@ -228,7 +228,8 @@ policy! {
     /// Successions that one round may write anew.
     succession_round_max: u32 = 64, "shards", 1.0 to 1024.0;
 
-    /// Replicas that a shard should have at least: where there are more, they stay.
+    /// Replicas that a shard should have at least: where there are more, they stay as long as
+    /// their nodes do.
     replicas: u32 = 3, "replicas", 1.0 to 7.0;
     /// The replicas of a node that has been silent for so long are rebuilt elsewhere.
     repair_after: Duration = seconds(300), "s", 5.0 to 86400.0;

@@ -11,8 +11,8 @@ use resp::{CommandId, number};
 use types::limits::NODES_MAX;
 use types::{NodeId, Now, ShardId};
 
+use super::LeaseManager;
 use super::control::{Control, REMOVED_MAX};
-use super::{LeaseManager, ReplicaMove};
 use crate::entry::{self, Command, Operation};
 use crate::frontend::{labelled, quoted};
 use crate::member::{Member, Role};
@@ -231,13 +231,12 @@ impl LeaseManager {
         let stays_then = |other: NodeId| other != node && stays(other);
         let is_data = |member: &&Member| member.role == Role::Data;
         let left = members.iter().filter(is_data).filter(|it| stays_then(it.node)).count();
-        // Replicas don't become fewer: those of a node that goes need another place.
-        let most = self.most_replicas().max(self.control.policy.replicas as usize);
+        let replicas = self.control.policy.replicas as usize;
         let known = members.iter().find(|member| member.node == node);
-        if known.as_ref().is_some_and(is_data) && left < most {
+        if known.as_ref().is_some_and(is_data) && left < replicas {
             return Err(format!(
-                "without node {node} there would be {left} data nodes for {most} replicas of a \
-                 shard; join another node first"
+                "without node {node} there would be {left} data nodes for {replicas} replicas of \
+                 each shard; join another node first, or lower the policy's `replicas`"
             ));
         }
         let system = system_replicas(members, stays).len().min(SYSTEM_REPLICAS_MIN);
@@ -253,19 +252,6 @@ impl LeaseManager {
             return Err(format!("{REMOVED_MAX} nodes have been removed, and no more can be"));
         }
         self.expect(now, node, Duty::Leaving)
-    }
-
-    /// The replicas of the shard that has most of them; one that is just being replaced is none.
-    fn most_replicas(&self) -> usize {
-        let count = |shard: ShardId| {
-            let nodes = self.placement.replicas(shard).unwrap_or_default();
-            let goes = |node: &&NodeId| {
-                let is_it = |it: &ReplicaMove| it.shard == shard && it.from == Some(**node);
-                self.moves.values().any(|it| is_it(it) && nodes.contains(&it.to))
-            };
-            nodes.iter().filter(|node| !goes(node)).count()
-        };
-        self.placement.shards().map(count).max().unwrap_or(0)
     }
 
     /// Asks the policy whether a wish makes sense, without telling it.

@@ -6,6 +6,10 @@
 //! 3. Only then does it tell the target to campaign. The target's requests for votes carry a mark
 //!    by which fortified followers let that one election pass.
 //! 4. When the new holder is known, parked requests go there.
+//!
+//! A target that does not take over in time: the old holder stands for election itself. A node
+//! that stops asks the next heir instead, in the same term. Two targets may then campaign in the
+//! next term; each voter has one vote there, and the old lease is over for either.
 
 use alloc::string::String;
 use alloc::vec::Vec;
