@@ -145,6 +145,8 @@ fn clippy() -> Result<Tally, Failure> {
 }
 
 fn test() -> Result<Tally, Failure> {
+    // Before all tests: some would install these while others look for them.
+    tools::ensure(&[Tool::REDIS_CLI, Tool::VENV])?;
     let mut tally = Tally::default();
     let mut command = cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
     let success = process::lines(&mut command, &mut |line| {

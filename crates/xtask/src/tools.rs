@@ -56,7 +56,7 @@ impl Tool {
         probe: &["redis-cli", "--version"],
         from: Source::Package("redis-tools"),
     };
-    const VENV: Self = Self {
+    pub(crate) const VENV: Self = Self {
         name: "python3 -m venv",
         probe: &["python3", "-c", "import ensurepip, venv"],
         from: Source::Package("python3-venv"),
