@@ -15,7 +15,7 @@ use crate::manager::control::{self, Control};
 use crate::manager::{Known, LeaseManager, REPORT_INTERVAL, ROUND_INTERVAL};
 use crate::session::Waiter;
 use crate::settings::{SYSTEM_RANGE, SYSTEM_REPLICAS_MIN, system_replicas};
-use crate::shard::{Request, Standing};
+use crate::shard::{Request, Shard, Standing};
 
 /// The slot of the system shard in which the control state lies.
 fn control_slot() -> Slot {
@@ -147,6 +147,12 @@ impl Node {
             self.end_managing();
         }
         if !holds || self.managing.manager.is_some() {
+            return;
+        }
+        // A lease that lapses and comes back in the same term may have a state on its way that a
+        // former manager proposed. To begin from the one before would write over it.
+        let found = self.local(ShardId::SYSTEM).and_then(|at| self.shards.get(at));
+        if !found.is_some_and(Shard::has_applied_all) {
             return;
         }
         let Some(control) = self.managing.control.clone() else {

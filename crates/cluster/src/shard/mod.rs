@@ -317,6 +317,11 @@ impl Shard {
         self.group.applied_index()
     }
 
+    /// Whether all that was ever proposed here is applied, or lost for good.
+    pub(crate) fn has_applied_all(&self) -> bool {
+        self.batch.is_empty() && self.group.applied_index() >= self.group.last_index()
+    }
+
     /// Whether a replica that has been part of the shard is so no longer.
     pub(crate) fn is_removed(&self, me: NodeId) -> bool {
         self.group.applied_index() > LogIndex(0) && !self.has_replica_on(me)

@@ -48,9 +48,12 @@ fn count(round: &Round<'_>) -> Copies {
             *counts.entry(*node).or_default() += 1;
         }
         if let Some(pending) = state.replica_pending {
-            *counts.entry(pending.to).or_default() += 1;
-            targets.insert(pending.to);
             shards.insert(*shard);
+            // One that is there already is not copied.
+            if !state.replicas.contains(&pending.to) {
+                *counts.entry(pending.to).or_default() += 1;
+                targets.insert(pending.to);
+            }
         }
     }
     let left = (round.policy.replica_moves_max as usize).saturating_sub(shards.len());
@@ -192,7 +195,8 @@ fn copy(
     let locality = |bid: &Bid| bid.terms.map_or(f64::NEG_INFINITY, |terms| terms.locality);
     let farthest = bids.iter().map(locality).fold(f64::NEG_INFINITY, f64::max);
     for bid in &mut bids {
-        if copies.targets.contains(&bid.node) && bid.terms.is_ok() {
+        let copies_data = !state.replicas.contains(&bid.node);
+        if copies_data && copies.targets.contains(&bid.node) && bid.terms.is_ok() {
             bid.terms = Err(Unfit::Inbound);
         }
     }
@@ -205,9 +209,11 @@ fn copy(
     }
     let to = best.node;
     copies.left -= 1;
-    copies.targets.insert(to);
     copies.shards.insert(shard);
-    *copies.counts.entry(to).or_default() += 1;
+    if copies_data {
+        copies.targets.insert(to);
+        *copies.counts.entry(to).or_default() += 1;
+    }
     let inputs = round.inputs(state, from, to);
     let action = Action::Replica { from, to, generation: state.generation };
     round.chosen.push(Choice { shard, action, reason, inputs, bids, gain: 0.0 });
