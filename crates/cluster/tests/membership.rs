@@ -16,6 +16,16 @@ fn voters(world: &mut World, node: NodeId) -> Vec<NodeId> {
     replicas.into_iter().find(|replica| replica.shard == SHARD).expect("a replica").voters
 }
 
+fn holder(world: &mut World, shard: ShardId) -> Option<NodeId> {
+    let now = world.now;
+    let holds = |node: &mut cluster::Node| {
+        let replicas = node.replicas(now);
+        replicas.iter().any(|replica| replica.shard == shard && replica.holds)
+    };
+    let at = world.nodes.iter_mut().position(holds)?;
+    Some(NodeId(at as u32 + 1))
+}
+
 fn place(world: &mut World, holder: NodeId, goal: &[u32]) -> OrderOutcome {
     let now = world.now;
     let goal: Vec<NodeId> = goal.iter().copied().map(NodeId).collect();
@@ -126,19 +136,11 @@ fn a_shard_on_its_way_to_fewer_replicas_elsewhere_keeps_three_votes() {
 fn the_managers_own_node_is_drained_and_whoever_asked_is_answered_first() {
     let mut world = World::new(3, 4);
     world.advance(2000);
-    let manager = |world: &mut World| {
-        let now = world.now;
-        let holds = |node: &u32| {
-            let replicas = world.node(NodeId(*node)).replicas(now);
-            replicas.iter().any(|replica| replica.shard == ShardId::SYSTEM && replica.holds)
-        };
-        (1..=3).find(holds).map(NodeId)
-    };
-    let first = manager(&mut world).expect("a manager");
+    let first = holder(&mut world, ShardId::SYSTEM).expect("a manager");
     let client = world.connect(first);
     assert_eq!(world.ask(first, client, &format!("LEASEHOLD DRAIN {first}")), "+OK\r\n");
     world.advance(1000);
-    let next = manager(&mut world).expect("another manager");
+    let next = holder(&mut world, ShardId::SYSTEM).expect("another manager");
     assert_ne!(next, first);
     let now = world.now;
     assert!(world.node(first).replicas(now).iter().all(|replica| !replica.holds));
@@ -148,19 +150,12 @@ fn the_managers_own_node_is_drained_and_whoever_asked_is_answered_first() {
 fn a_node_that_stops_offers_its_leases_to_nodes_that_it_can_reach() {
     let mut world = World::new(3, 1);
     world.advance(2000);
-    let holder = |world: &mut World| {
-        let now = world.now;
-        (1..=3).map(NodeId).find(|node| {
-            let replicas = world.node(*node).replicas(now);
-            replicas.iter().any(|replica| replica.shard == SHARD && replica.holds)
-        })
-    };
-    assert_eq!(holder(&mut world), Some(NodeId(1)));
+    assert_eq!(holder(&mut world, SHARD), Some(NodeId(1)));
     // The first heir's process has ended a moment ago: its promises still count, and so it does.
     let now = world.now;
     world.node(NodeId(1)).step(now, Input::PeerDown { peer: NodeId(2) });
     world.node(NodeId(1)).step(now, Input::PeerUp { peer: NodeId(2) });
     world.node(NodeId(1)).step(now, Input::Stop);
     world.run();
-    assert_eq!(holder(&mut world), Some(NodeId(3)));
+    assert_eq!(holder(&mut world, SHARD), Some(NodeId(3)));
 }

@@ -89,6 +89,11 @@ impl Node {
         }
     }
 
+    /// The system shard's replica on this node.
+    fn system_shard(&self) -> Option<&Shard> {
+        self.shards.get(self.local(ShardId::SYSTEM)?)
+    }
+
     fn system_standing(&mut self, now: Now) -> Option<Standing> {
         let at = self.local(ShardId::SYSTEM)?;
         let found = self.shards.get_mut(at)?;
@@ -97,18 +102,17 @@ impl Node {
 
     /// Takes in what the system shard's log has decided.
     fn read_control(&mut self, now: Now) {
-        let Some(found) = self.local(ShardId::SYSTEM).and_then(|at| self.shards.get(at)) else {
-            return;
-        };
+        let Some(found) = self.system_shard() else { return };
         let applied = found.applied_index();
         if applied == self.managing.read_at {
             return;
         }
+        let read = found.data().value(control_slot(), control::KEY).map(Control::decode);
         self.managing.read_at = applied;
-        let Some(bytes) = found.data().value(control_slot(), control::KEY) else { return };
+        let Some(read) = read else { return };
         // Written by a newer version of the program: that one must manage. To take it for absent
         // and begin anew would wipe out what the cluster is.
-        let Ok(control) = Control::decode(bytes) else {
+        let Ok(control) = read else {
             self.managing.unreadable = true;
             return;
         };
@@ -135,10 +139,8 @@ impl Node {
     fn begin_or_end_managing(&mut self, now: Now) {
         let standing = self.system_standing(now);
         let holds = standing == Some(Standing::Holder) && !self.managing.unreadable;
-        let epoch = self
-            .local(ShardId::SYSTEM)
-            .and_then(|at| self.shards.get(at))
-            .map_or(LeaseEpoch(0), |found| found.lease().epoch);
+        let found = self.system_shard();
+        let epoch = found.map_or(LeaseEpoch(0), |found| found.lease().epoch);
         let current = self.managing.manager.as_ref().map(|manager| manager.epoch);
         let over = current.is_some_and(|current| !holds || current != epoch);
         // A hand-over waits for all that was proposed before it; so do clients who wait for that.
@@ -151,8 +153,7 @@ impl Node {
         }
         // A lease that lapses and comes back in the same term may have a state on its way that a
         // former manager proposed. To begin from the one before would write over it.
-        let found = self.local(ShardId::SYSTEM).and_then(|at| self.shards.get(at));
-        if !found.is_some_and(Shard::has_applied_all) {
+        if !self.system_shard().is_some_and(Shard::has_applied_all) {
             return;
         }
         let Some(control) = self.managing.control.clone() else {
@@ -353,17 +354,14 @@ impl Node {
         let drained = control.duty(me) != Duty::Full;
         let fit: Vec<NodeId> =
             control.membership.nodes().filter(|node| control.duty(*node) == Duty::Full).collect();
-        let Some(found) = self.local(ShardId::SYSTEM).and_then(|at| self.shards.get(at)) else {
-            return;
-        };
+        let Some(found) = self.system_shard() else { return };
         let goal = next_system_goal(found.goal(), &best, &control.membership, stays);
         let voters = found.voters();
         if let Some(goal) = goal {
             // Refused while its nodes don't take part yet: tried again in the next round.
             let _: OrderOutcome = self.order_replicas(now, ShardId::SYSTEM, &goal);
         }
-        // Whoever waits for an answer gets it before the manager goes.
-        if drained && self.managing.waiters.is_empty() {
+        if drained {
             self.with_shard(now, ShardId::SYSTEM, |found, env| {
                 let heirs = voters.into_iter().filter(|heir| fit.contains(heir)).collect();
                 found.hand_over_to_any(env, heirs);
@@ -373,9 +371,7 @@ impl Node {
 
     /// Members that were to leave and have nothing left are members no longer.
     fn let_the_emptied_go(&mut self, now: Now) {
-        let Some(found) = self.local(ShardId::SYSTEM).and_then(|at| self.shards.get(at)) else {
-            return;
-        };
+        let Some(found) = self.system_shard() else { return };
         let mut system = found.voters();
         system.extend_from_slice(found.goal());
         let Some(manager) = &self.managing.manager else { return };

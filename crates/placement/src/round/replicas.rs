@@ -194,23 +194,22 @@ fn copy(
     bids.retain(|bid| only.is_none_or(|only| only == bid.node));
     let locality = |bid: &Bid| bid.terms.map_or(f64::NEG_INFINITY, |terms| terms.locality);
     let farthest = bids.iter().map(locality).fold(f64::NEG_INFINITY, f64::max);
+    let copies_data = |node: NodeId| !state.replicas.contains(&node);
     for bid in &mut bids {
-        let copies_data = !state.replicas.contains(&bid.node);
-        if copies_data && copies.targets.contains(&bid.node) && bid.terms.is_ok() {
+        if copies_data(bid.node) && copies.targets.contains(&bid.node) && bid.terms.is_ok() {
             bid.terms = Err(Unfit::Inbound);
         }
     }
     round.rank(shard, &mut bids);
     let Some(best) = bids.first().filter(|bid| bid.terms.is_ok()) else { return };
     // A place of which less would fail together is worth waiting for.
-    let copies_data = !state.replicas.contains(&best.node);
-    if copies_data && locality(best) < farthest {
+    if copies_data(best.node) && locality(best) < farthest {
         return;
     }
     let to = best.node;
     copies.left -= 1;
     copies.shards.insert(shard);
-    if copies_data {
+    if copies_data(to) {
         copies.targets.insert(to);
         *copies.counts.entry(to).or_default() += 1;
     }
