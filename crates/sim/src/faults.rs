@@ -430,11 +430,7 @@ impl Injector {
 
     fn transfer_cut_off(&mut self, world: &mut World) {
         let shard = self.random.between(1, self.shards);
-        let holds = |world: &mut World, node: usize| {
-            let views = world.replicas(node).unwrap_or_default();
-            views.iter().any(|view| u64::from(view.shard.0) == shard && view.holds)
-        };
-        let Some(holder) = (0..world.len()).find(|node| holds(world, *node)) else { return };
+        let Some(holder) = holder_of(world, ShardId(shard as u32)) else { return };
         let target = self.random.index(world.len());
         if target != holder {
             self.block(world, vec![(target, holder)]);

@@ -177,7 +177,8 @@ struct Telling {
 impl Telling {
     fn begin(story: Story, death: Option<Death>) -> Self {
         let nodes = story.nodes();
-        let mut world = World::new(7, machines(story), network(), TraceMode::Hash);
+        let mut world =
+            World::new(7, machines(story), NetworkProfile::without_chance(), TraceMode::Hash);
         for node in 0..nodes {
             world.schedule(0, Event::Start { node });
         }
@@ -343,18 +344,7 @@ fn machines(story: Story) -> Vec<MachineProfile> {
         settings: Settings { node: node_id(at), ..base.clone() },
         clock_offset: (at as u64 + 1) * 1000 * SECOND,
         clock_rate: 0,
-        disk: DiskProfile { delay: MILLISECOND, jitter: 0, slow_permille: 0 },
+        disk: DiskProfile::without_chance(),
     };
     (0..nodes).map(machine).collect()
-}
-
-fn network() -> NetworkProfile {
-    NetworkProfile {
-        delay: 200_000,
-        jitter: 0,
-        slow_permille: 0,
-        loss_permille: 0,
-        duplicate_permille: 0,
-        ordered: true,
-    }
 }

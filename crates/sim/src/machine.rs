@@ -12,6 +12,7 @@ use wal::{Fault, Log, MemoryDisk, MetaFile, Options, Preparation, VisitError};
 
 use crate::clock::Clock;
 use crate::random::Random;
+use crate::world::MILLISECOND;
 
 /// Bytes of a segment to come that are written between two commits.
 const PREPARE_STEP_BYTES: u64 = 512 << 10;
@@ -27,6 +28,13 @@ pub struct DiskProfile {
     pub jitter: u64,
     /// Commits in a thousand that take fifty times as long.
     pub slow_permille: u64,
+}
+
+impl DiskProfile {
+    /// A disk without chance, for runs that are told step by step.
+    pub(crate) fn without_chance() -> Self {
+        Self { delay: MILLISECOND, jitter: 0, slow_permille: 0 }
+    }
 }
 
 /// A client's connection as the process sees it.

@@ -27,7 +27,7 @@ pub(crate) fn change_replicas(
 }
 
 /// The node that holds a shard, and what it knows of it.
-fn find_holder(world: &mut World, shard: ShardId) -> Option<(usize, ReplicaView)> {
+pub(crate) fn find_holder(world: &mut World, shard: ShardId) -> Option<(usize, ReplicaView)> {
     (0..world.len()).find_map(|node| {
         let views = world.replicas(node)?;
         let held = views.into_iter().find(|view| view.shard == shard && view.holds)?;

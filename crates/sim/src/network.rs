@@ -26,6 +26,20 @@ pub struct NetworkProfile {
     pub ordered: bool,
 }
 
+impl NetworkProfile {
+    /// A network without chance, for runs that are told step by step.
+    pub(crate) fn without_chance() -> Self {
+        Self {
+            delay: 200_000,
+            jitter: 0,
+            slow_permille: 0,
+            loss_permille: 0,
+            duplicate_permille: 0,
+            ordered: true,
+        }
+    }
+}
+
 /// What becomes of a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Fate {

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use types::{NodeId, ShardId};
 
+use crate::membership::find_holder;
 use crate::plan::{Plan, members};
 use crate::random::Random;
 use crate::world::{ConnectionId, Event, SECOND, World, node_id};
@@ -322,8 +323,5 @@ fn label(letter: char, number: u64) -> String {
 
 /// The machine that holds a shard.
 pub(crate) fn holder_of(world: &mut World, shard: ShardId) -> Option<usize> {
-    (0..world.len()).find(|node| {
-        let views = world.replicas(*node).unwrap_or_default();
-        views.iter().any(|view| view.shard == shard && view.holds)
-    })
+    find_holder(world, shard).map(|(node, _)| node)
 }

@@ -300,18 +300,11 @@ impl Stage {
             for (name, value) in self.apart.get(&at).into_iter().flatten() {
                 setting(&mut settings, name, value)?;
             }
-            let disk = DiskProfile { delay: MILLISECOND, jitter: 0, slow_permille: 0 };
+            let disk = DiskProfile::without_chance();
             let clock_offset = (at as u64 + 1) * 1000 * SECOND;
             profiles.push(MachineProfile { settings, clock_offset, clock_rate: 0, disk });
         }
-        let network = NetworkProfile {
-            delay: 200_000,
-            jitter: 0,
-            slow_permille: 0,
-            loss_permille: 0,
-            duplicate_permille: 0,
-            ordered: true,
-        };
+        let network = NetworkProfile::without_chance();
         let mut world = World::new(1, profiles, network, TraceMode::Last(1_000_000));
         for node in 0..founders {
             world.schedule(0, Event::Start { node });
