@@ -3,7 +3,6 @@
 use std::fmt::Write;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use types::limits::{NODES_MAX, SHARDS_MAX};
 
 use super::connection::NodeArguments;
 use super::dev_cluster::{DevCluster, DevNode, HTTP_PORT_STEP};
-use super::{CommandError, print, shards};
+use super::{CommandError, flag_of, print, shards};
 use crate::clock;
 
 const NODES: RangeInclusive<i64> = 1..=NODES_MAX as i64;
@@ -74,10 +73,7 @@ pub(super) struct DevArguments {
 }
 
 pub(super) fn run(arguments: &DevArguments) -> Result<(), CommandError> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        signal_hook::flag::register(signal, Arc::clone(&stop))?;
-    }
+    let stop = flag_of(&[SIGINT, SIGTERM, SIGHUP])?;
     let mut cluster = DevCluster::prepare(arguments)?;
     cluster.start_all()?;
     let result = watch(arguments, &mut cluster, &stop);

@@ -20,6 +20,8 @@ mod why;
 use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -215,6 +217,15 @@ fn numbered(text: &str, prefix: char, what: &str, list: &str) -> Result<String, 
             "`{text}` is not a number of a {what}; write 2 or {prefix}2, `{list}` lists them"
         ))
     })
+}
+
+/// A flag that rises when one of these signals comes, instead of the end of the process.
+fn flag_of(signals: &[i32]) -> io::Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in signals {
+        signal_hook::flag::register(*signal, Arc::clone(&flag))?;
+    }
+    Ok(flag)
 }
 
 /// Writes to standard output. That nobody reads on is the end of the command, not an error.

@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use types::limits::SHARDS_MAX;
 
 use super::connection::{Connection, NodeArguments};
 use super::documents::{ShardStatus, Status};
-use super::{CommandError, print};
+use super::{CommandError, flag_of, print};
 use crate::clock;
 
 /// How soon a signal is noticed.
@@ -48,10 +47,7 @@ pub(super) struct RecordArguments {
 }
 
 pub(super) fn run(arguments: &RecordArguments) -> Result<(), CommandError> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        signal_hook::flag::register(signal, Arc::clone(&stop))?;
-    }
+    let stop = flag_of(&[SIGINT, SIGTERM, SIGHUP])?;
     let length = arguments.seconds.unwrap_or(Trace::SECOND_MAX);
     let begin = clock::monotonic();
     let mut connection = Some(Connection::open(&arguments.node)?);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::driver::{Driver, Load, read};
-use super::leasehold::{self, Shard};
+use super::leasehold;
 use super::process::{Client, Folder};
 use super::report::{Finding, Goal, Kind, short};
 use super::rows::Row;
@@ -52,9 +52,7 @@ pub(super) fn failover(
     driver: &Driver,
     stores: &mut Stores,
 ) -> Result<Vec<Finding>, Trouble> {
-    stores.clear();
-    let mut store = Store::start(Target::OURS, settings)?;
-    driver.prepare(&store, settings)?;
+    let mut store = stores.alone(Target::OURS, settings, driver)?;
     let mut kills = Vec::new();
     for number in 1..=settings.kills {
         let victim = (number as usize - 1) % store.ports.len() + 1;
@@ -129,6 +127,12 @@ pub(super) fn figure(
     }
 }
 
+/// Requests that came to nothing while something was done that should cost none.
+pub(super) fn failed_requests(row: &Row, errors: u64, remark: String, rounds: usize) -> Finding {
+    let what = format!("{}: failed requests", row.what);
+    figure(row, what, errors as f64, "", remark, Goal::AtMost(0.0), rounds)
+}
+
 fn one_kill(
     store: &Store,
     victim: usize,
@@ -151,15 +155,10 @@ fn one_kill(
     let mut check = driver.own(&["check", "--json"]);
     let checked = Client::start(check.arg(&history))?.finish(CHECK_TIME)?;
     let number = |name: &str| checked[name].as_u64().unwrap_or(0);
-    let held_by_victim = |slot: u64| {
-        let holds = |shard: &&Shard| (shard.slots.0..=shard.slots.1).contains(&slot);
-        shards.iter().find(holds).is_some_and(|shard| shard.holder == victim as u64)
-    };
     let mut gaps = [0.0_f64; 2];
-    for gap in said["range_gaps"].as_array().into_iter().flatten() {
-        let (slot, millis) = (gap["first_slot"].as_u64(), gap["ms"].as_f64());
-        let place = usize::from(!held_by_victim(slot.unwrap_or(0)));
-        gaps[place] = gaps[place].max(millis.unwrap_or(0.0));
+    for (shard, millis) in leasehold::gaps(&shards, &said) {
+        let place = usize::from(shard.holder != victim as u64);
+        gaps[place] = gaps[place].max(millis);
     }
     let [victim, elsewhere] = gaps;
     let lost = number("lost") + number("violations");
@@ -177,9 +176,7 @@ pub(super) fn transfer(
     driver: &Driver,
     stores: &mut Stores,
 ) -> Result<Vec<Finding>, Trouble> {
-    stores.clear();
-    let store = Store::start(Target::OURS, settings)?;
-    driver.prepare(&store, settings)?;
+    let store = stores.alone(Target::OURS, settings, driver)?;
     let (mut stalls, mut still, mut errors, mut moves) = (Vec::new(), Vec::new(), 0, 0);
     for number in 1..=settings.rounds {
         leasehold::spread(&store, settings)?;
@@ -208,20 +205,11 @@ pub(super) fn transfer(
         short(median(&stalls).unwrap_or(0.0)),
         short(median(&still).unwrap_or(0.0))
     );
-    let what = "moves of leases under load: longest stall of any request";
-    let failed = "moves of leases under load: failed requests";
+    let what = format!("{}: longest stall of any request", row.what);
     let rounds = stalls.len();
     Ok(vec![
-        figure(row, what.into(), largest(&stalls), "ms", remark, STALL_GOAL, rounds),
-        figure(
-            row,
-            failed.into(),
-            errors as f64,
-            "",
-            format!("{moves} moves"),
-            Goal::AtMost(0.0),
-            rounds,
-        ),
+        figure(row, what, largest(&stalls), "ms", remark, STALL_GOAL, rounds),
+        failed_requests(row, errors, format!("{moves} moves"), rounds),
     ])
 }
 

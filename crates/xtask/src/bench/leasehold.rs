@@ -89,6 +89,18 @@ pub(super) fn shards(
     shards.ok_or_else(|| format!("`leasehold shards` said something odd: {rows:?}"))
 }
 
+/// The longest time without an acknowledged write of each shard, in milliseconds, by what a load
+/// said whose clients kept to one slot range each.
+pub(super) fn gaps<'a>(shards: &'a [Shard], said: &Value) -> Vec<(&'a Shard, f64)> {
+    let gaps = said["range_gaps"].as_array().into_iter().flatten();
+    let gap = |gap: &Value| {
+        let slot = gap["first_slot"].as_u64()?;
+        let within = |shard: &&Shard| (shard.slots.0..=shard.slots.1).contains(&slot);
+        Some((shards.iter().find(within)?, gap["ms"].as_f64().unwrap_or(f64::INFINITY)))
+    };
+    gaps.filter_map(gap).collect()
+}
+
 /// What `leasehold shards` says at a node.
 fn rows(store: &Store, settings: &Settings, node: usize) -> Result<Vec<Value>, Failure> {
     let url = format!("127.0.0.1:{}", store.ports[node - 1]);

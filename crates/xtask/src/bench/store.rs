@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use super::driver::Driver;
 use super::process::{Folder, Server};
 use super::{Settings, Trouble, etcd, leasehold, redis};
 
@@ -129,6 +130,19 @@ impl Stores {
             }
         }
         Ok(started)
+    }
+
+    /// A store for one row alone, filled if it is one that can be: ends all others first.
+    pub(super) fn alone(
+        &mut self,
+        target: Target,
+        settings: &Settings,
+        driver: &Driver,
+    ) -> Result<Store, Trouble> {
+        self.clear();
+        let store = Store::start(target, settings)?;
+        driver.prepare(&store, settings)?;
+        Ok(store)
     }
 
     /// One that runs.

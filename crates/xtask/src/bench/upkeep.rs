@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::driver::{Driver, Load, read};
-use super::faults::figure;
+use super::faults::{failed_requests, figure};
 use super::leasehold::{self, Shard};
 use super::process::Client;
 use super::report::{Finding, Goal, Kind, short};
@@ -20,8 +20,8 @@ use crate::Failure;
 /// 900 shards on three nodes: each holds 300.
 const DRAINED: Target = Target::cut(900);
 const FIVE: Target = Target::Leasehold { nodes: 5, shards: 16, managed: true };
-/// How many drains, restarts of all nodes and double deaths there are for each default round.
-const PER_ROUND: u32 = 3;
+/// A drain, or a restart of all nodes, takes as long as so many rounds of other rows.
+const ROUNDS_EACH: u32 = 3;
 /// Requests a second of the load beside a restart: far below what the machine can do, since with
 /// one node of three away the others have its work.
 const RATE: u32 = 2_000;
@@ -37,7 +37,7 @@ const RESTART_GOAL: Goal = Goal::AtMost(3.0);
 const OUTAGE_GOAL: Goal = Goal::AtMost(1_500.0);
 
 fn repetitions(settings: &Settings) -> u32 {
-    settings.rounds.div_ceil(PER_ROUND)
+    settings.rounds.div_ceil(ROUNDS_EACH)
 }
 
 /// The load that goes on meanwhile: reads and writes, by clients that come back when a connection
@@ -56,9 +56,7 @@ pub(super) fn drain(
     driver: &Driver,
     stores: &mut Stores,
 ) -> Result<Vec<Finding>, Trouble> {
-    stores.clear();
-    let store = Store::start(DRAINED, settings)?;
-    driver.prepare(&store, settings)?;
+    let store = stores.alone(DRAINED, settings, driver)?;
     let (mut times, mut errors, mut leases) = (Vec::new(), 0, 0);
     for number in 1..=repetitions(settings) {
         leasehold::spread(&store, settings)?;
@@ -98,15 +96,7 @@ pub(super) fn drain(
     let rounds = times.len();
     Ok(vec![
         figure(row, row.what.into(), largest(&times), "s", remark, DRAIN_GOAL, rounds),
-        figure(
-            row,
-            format!("{}: failed requests", row.what),
-            errors as f64,
-            "",
-            String::new(),
-            Goal::AtMost(0.0),
-            rounds,
-        ),
+        failed_requests(row, errors, String::new(), rounds),
     ])
 }
 
@@ -129,9 +119,7 @@ pub(super) fn restart(
     driver: &Driver,
     stores: &mut Stores,
 ) -> Result<Vec<Finding>, Trouble> {
-    stores.clear();
-    let mut store = Store::start(Target::OURS, settings)?;
-    driver.prepare(&store, settings)?;
+    let mut store = stores.alone(Target::OURS, settings, driver)?;
     let (mut rounds, mut errors) = (Vec::new(), 0);
     for number in 1..=repetitions(settings) {
         leasehold::spread(&store, settings)?;
@@ -190,6 +178,9 @@ fn restarted(row: &Row, rounds: &[[f64; 2]], errors: u64) -> Vec<Finding> {
         median(&side).unwrap_or(0.0)
     };
     let Some(estimate) = Estimate::of(&ratios) else { return Vec::new() };
+    let remark = format!(
+        "at {RATE} requests/s; their connections closed under them, and clients send them again"
+    );
     let rounds = ratios.len();
     vec![
         Finding {
@@ -206,18 +197,7 @@ fn restarted(row: &Row, rounds: &[[f64; 2]], errors: u64) -> Vec<Finding> {
             },
             rounds,
         },
-        figure(
-            row,
-            format!("{}: failed requests", row.what),
-            errors as f64,
-            "",
-            format!(
-                "at {RATE} requests/s; their connections closed under them, and clients send them \
-                 again"
-            ),
-            Goal::AtMost(0.0),
-            rounds,
-        ),
+        failed_requests(row, errors, remark, rounds),
     ]
 }
 
@@ -228,9 +208,7 @@ pub(super) fn two_deaths(
     driver: &Driver,
     stores: &mut Stores,
 ) -> Result<Vec<Finding>, Trouble> {
-    stores.clear();
-    let mut store = Store::start(FIVE, settings)?;
-    driver.prepare(&store, settings)?;
+    let mut store = stores.alone(FIVE, settings, driver)?;
     let nodes = store.ports.len();
     let (mut held, mut all) = (Vec::new(), Vec::new());
     for number in 1..=settings.kills {
@@ -286,15 +264,10 @@ pub(super) fn two_deaths(
 /// milliseconds, and whether its holder is one of those that died.
 fn outages(shards: &[Shard], victims: &[usize], said: &Value) -> Vec<(bool, f64)> {
     let died = |node: u64| victims.contains(&(node as usize));
-    let mut outages = Vec::new();
-    for gap in said["range_gaps"].as_array().into_iter().flatten() {
-        let slot = gap["first_slot"].as_u64().unwrap_or(u64::MAX);
-        let within = |shard: &&Shard| (shard.slots.0..=shard.slots.1).contains(&slot);
-        let Some(shard) = shards.iter().find(within) else { continue };
+    let gaps = leasehold::gaps(shards, said).into_iter();
+    let kept = gaps.filter(|(shard, _)| {
         let dead = shard.voters.iter().filter(|node| died(**node)).count();
-        if 2 * dead < shard.voters.len() {
-            outages.push((died(shard.holder), gap["ms"].as_f64().unwrap_or(f64::INFINITY)));
-        }
-    }
-    outages
+        2 * dead < shard.voters.len()
+    });
+    kept.map(|(shard, millis)| (died(shard.holder), millis)).collect()
 }

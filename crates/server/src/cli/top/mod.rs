@@ -8,7 +8,6 @@ mod feed;
 mod view;
 
 use std::io::{self, IsTerminal};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, Ke
 use signal_hook::consts::{SIGHUP, SIGTERM};
 
 use super::connection::NodeArguments;
-use super::{CommandError, print};
+use super::{CommandError, flag_of, print};
 use feed::Feed;
 use view::View;
 
@@ -63,10 +62,7 @@ pub(super) fn run(arguments: &TopArguments) -> Result<(), CommandError> {
     }
     // A first answer before the screen is taken: most mistakes are shown as any other error.
     let first = feed::ask_once(&arguments.node)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGTERM, SIGHUP] {
-        signal_hook::flag::register(signal, Arc::clone(&stop))?;
-    }
+    let stop = flag_of(&[SIGTERM, SIGHUP])?;
     let feed = Feed::start(&arguments.node)?;
     let mut view = View::new(arguments.node.address());
     view.take(first);
