@@ -138,7 +138,8 @@ policy! {
     enough: f64 = 1.05, "times the mean", 1.0 to 10.0;
     /// A node below so many times the mean is filled.
     hungry: f64 = 0.75, "times the mean", 0.0 to 1.0;
-    /// Above this, a node is urgent: one round of proof is enough, budgets are wider.
+    /// Above this, a node that is `overfull` is urgent: one round of proof is enough, budgets are
+    /// wider.
     urgent: f64 = 0.85, "share of a node", 0.1 to 1.0;
     /// A shard that queues longer than this in the 99th percentile makes its node urgent, if the
     /// node is above the mean: half of a latency goal.
