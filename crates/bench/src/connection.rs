@@ -26,7 +26,8 @@ pub(crate) enum InFlight {
     Authentication {
         since: u64,
     },
-    Asking {
+    /// A command whose answer doesn't matter.
+    Aside {
         since: u64,
     },
     /// A write whose `WAIT` follows. What it answers is kept, since the request ends with the
@@ -40,7 +41,7 @@ pub(crate) enum InFlight {
 impl InFlight {
     fn since(&self) -> u64 {
         match self {
-            Self::Authentication { since } | Self::Asking { since } | Self::Write { since } => {
+            Self::Authentication { since } | Self::Aside { since } | Self::Write { since } => {
                 *since
             }
             Self::Request(request) => request.start,

@@ -124,6 +124,10 @@ impl Server {
                 out.extend_from_slice(&behaviour.slots);
                 return true;
             }
+            [b"CLIENT", ..] => {
+                out.extend_from_slice(b"-ERR unknown subcommand 'SETINFO'\r\n");
+                return true;
+            }
             [b"WAIT", ..] => {
                 out.extend_from_slice(format!(":{}\r\n", behaviour.replicas).as_bytes());
                 return true;

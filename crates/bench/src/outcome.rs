@@ -106,7 +106,7 @@ impl Worker {
         connection.proved_alive();
         match (connection.in_flight.pop_front(), reply) {
             (None, _) => self.lose(id, "PROTOCOL error: an answer without a question", now),
-            (Some(InFlight::Asking { .. }), _) => {}
+            (Some(InFlight::Aside { .. }), _) => {}
             (Some(InFlight::Authentication { .. }), Reply::Error(text)) => {
                 let text = String::from_utf8_lossy(text).into_owned();
                 self.fatal = Some(Error::Server(text));
@@ -200,7 +200,7 @@ impl Worker {
             if asking {
                 let connection = &mut self.connections[id];
                 encode_request(&["ASKING"], &mut connection.out);
-                connection.in_flight.push_back(InFlight::Asking { since: now });
+                connection.in_flight.push_back(InFlight::Aside { since: now });
             }
             self.send(id, request);
             return;

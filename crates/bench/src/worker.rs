@@ -11,7 +11,7 @@ use crate::options::{Error, Limit};
 use crate::outcome::Readable;
 use crate::recorder::Recorder;
 use crate::run::Shared;
-use crate::topology::{NOBODY, allowed};
+use crate::topology::{NOBODY, allowed, introduce};
 use crate::workload::{Function, Request, Workload};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
@@ -421,7 +421,7 @@ impl Worker {
         }
     }
 
-    /// Gives the password and sends what waits.
+    /// Gives the password, says who this is, and sends what waits.
     pub(crate) fn greet(&mut self, id: usize, now: u64) {
         let reconnected = self.connections[id].opened();
         if reconnected && self.recorder.is_measuring() {
@@ -431,6 +431,12 @@ impl Worker {
             let connection = &mut self.connections[id];
             encode_request(&["AUTH".as_bytes(), password.as_bytes()], &mut connection.out);
             connection.in_flight.push_back(InFlight::Authentication { since: now });
+            self.mark_dirty(id);
+        }
+        if self.shared.options.cluster {
+            let connection = &mut self.connections[id];
+            introduce(&mut connection.out);
+            connection.in_flight.push_back(InFlight::Aside { since: now });
             self.mark_dirty(id);
         }
         for request in std::mem::take(&mut self.connections[id].waiting) {

@@ -41,8 +41,8 @@ const EVENTS_MAX: usize = 1024;
 const READ_BYTES: usize = 64 << 10;
 /// How often the rare things are done: idle connections, process figures.
 const HOUSEKEEPING_TIME: Duration = Duration::from_secs(1);
-/// How long a node without leases still passes on what others send it, before they have heard who
-/// holds its shards now. What it left unread, they would have to report as of unknown outcome.
+/// How long a node without leases still passes on what is sent to it, before the other nodes and the
+/// clients have heard who holds its shards now. Of what it left unread, nobody would know the outcome.
 const FAREWELL_TIME: Duration = Duration::from_millis(200);
 /// How long clients that are owed something may hold the end of the process up.
 const PART_TIME: Duration = Duration::from_secs(2);
@@ -56,11 +56,12 @@ enum Stage {
     Stopping {
         until: Monotonic,
     },
-    /// There are no leases left; what still arrives is passed on, and clients are parted with.
+    /// There are no leases left; what still arrives is passed on, and clients that know the other
+    /// nodes are sent there.
     Leaving {
         until: Monotonic,
     },
-    /// The other nodes need this one no more; the last clients get their replies.
+    /// The other nodes need this one no more; clients get their replies and are parted with.
     Parting {
         until: Monotonic,
     },
@@ -318,7 +319,6 @@ impl EventLoop {
                 }
             }
             Stage::Leaving { until } => {
-                self.clients.part(&mut self.core);
                 if now >= until {
                     self.stage = Stage::Parting { until: now + PART_TIME };
                 }

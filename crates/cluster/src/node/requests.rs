@@ -245,6 +245,12 @@ impl Node {
         let wanted = match settings.redirect {
             Redirect::Never => false,
             Redirect::Always => true,
+            // The connection is about to end: a client that knows its way is asked to leave it
+            // before that, so that nothing of it is under way when it does.
+            Redirect::Rationed if self.stopped => {
+                session.follows_redirects
+                    || self.frontend.is_topology_client(now.monotonic, session)
+            }
             Redirect::Rationed => {
                 let last = session.last_redirect.unwrap_or(Monotonic(0));
                 let rested = session.last_redirect.is_none()
