@@ -21,16 +21,17 @@ use crate::raft_group::RaftMessage;
 use crate::report_codec;
 
 /// Version of the language between nodes. Nodes of different versions refuse each other.
-pub const PEER_PROTOCOL_VERSION: u16 = 2;
+pub const PEER_PROTOCOL_VERSION: u16 = 3;
 
 /// Appends the message to a buffer.
 pub fn encode(message: &Message, into: &mut Vec<u8>) {
     match message {
-        Message::Beat { epoch, incarnation, sequence, introduction } => {
+        Message::Beat { epoch, incarnation, sequence, stopping, introduction } => {
             into.put_u8(1);
             into.put_u64(epoch.0);
             into.put_u64(incarnation.0);
             into.put_u64(*sequence);
+            into.put_u8(u8::from(*stopping));
             introduction.encode(into);
         }
         Message::Promise { sequence, epoch, incarnation, duration_micros } => {
@@ -251,6 +252,7 @@ fn decode_fields(from: &mut Take<'_>) -> Result<Message, CodecError> {
             epoch: SupportEpoch(from.u64()?),
             incarnation: Incarnation(from.u64()?),
             sequence: from.u64()?,
+            stopping: from.u8()? & 1 != 0,
             introduction: Introduction::decode(from)?,
         },
         2 => Message::Promise {

@@ -153,6 +153,8 @@ pub enum Message {
         incarnation: Incarnation,
         /// Numbers the beats to this receiver.
         sequence: u64,
+        /// Whether the sender has been asked to stop: it wants no leases.
+        stopping: bool,
         /// Who the sender is, for a receiver that may be new or have lost its memory.
         introduction: Introduction,
     },

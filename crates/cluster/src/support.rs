@@ -45,6 +45,8 @@ pub(crate) struct Support {
     may_vote_at: Monotonic,
     next_beat: Monotonic,
     peers: BTreeMap<NodeId, Pair>,
+    /// Whether this node has been asked to stop.
+    stopping: bool,
     /// Grows whenever something changed that shards derive lease ends from in a way that is not
     /// a mere extension.
     changes: Vec<SupportChange>,
@@ -69,6 +71,8 @@ struct Pair {
     round_trip: Option<Duration>,
     last_heard: Option<Monotonic>,
     link: Link,
+    /// Whether it has been asked to stop, in the life that is known here.
+    stopping: bool,
 }
 
 /// What is known of the connection to a peer.
@@ -126,6 +130,7 @@ impl Support {
                 + drift_of(longest_promise, settings.clock_drift_permille),
             next_beat: now,
             peers: BTreeMap::new(),
+            stopping: false,
             changes: Vec::new(),
         }
     }
@@ -172,6 +177,7 @@ impl Support {
                 epoch: pair.own_epoch,
                 incarnation: self.incarnation,
                 sequence: pair.sequence,
+                stopping: self.stopping,
                 introduction: founding.introduction(node),
             };
             out.push((node, message));
@@ -371,6 +377,25 @@ impl Support {
         self.peers.get(&peer).is_some_and(|pair| pair.link == Link::Up)
     }
 
+    /// This node has been asked to stop: the others are told at once, lest they hand leases to it.
+    pub(crate) fn begin_stopping(&mut self, now: Monotonic) {
+        self.stopping = true;
+        self.next_beat = self.next_beat.min(now);
+    }
+
+    /// What a beat said of its sender's end.
+    pub(crate) fn note_stopping(&mut self, peer: NodeId, incarnation: Incarnation, stopping: bool) {
+        let pair = self.peers.get_mut(&peer);
+        if let Some(pair) = pair.filter(|pair| pair.incarnation == incarnation) {
+            pair.stopping |= stopping;
+        }
+    }
+
+    /// Whether `peer` has been asked to stop.
+    pub(crate) fn is_stopping(&self, peer: NodeId) -> bool {
+        self.peers.get(&peer).is_some_and(|pair| pair.stopping)
+    }
+
     /// Whether `peer` has been restarted so lately that it may have to wait still before it votes
     /// or campaigns (rule R12). If its promises are longer than ours, it may wait even longer.
     pub(crate) fn has_just_started(&self, now: Monotonic, peer: NodeId) -> bool {
@@ -417,6 +442,7 @@ impl Pair {
             round_trip: None,
             last_heard: None,
             link: Link::Up,
+            stopping: false,
         }
     }
 
@@ -427,6 +453,7 @@ impl Pair {
                 self.reborn_at = Some(now);
             }
             self.incarnation = incarnation;
+            self.stopping = false;
         }
     }
 

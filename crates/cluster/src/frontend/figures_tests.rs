@@ -233,6 +233,7 @@ impl Driver {
                     epoch: SupportEpoch(1),
                     incarnation: Incarnation(1),
                     sequence: 1,
+                    stopping: false,
                     introduction: Introduction::default(),
                 },
             },
@@ -303,6 +304,7 @@ fn requests_on_their_way_to_one_node_are_bounded() {
             epoch: SupportEpoch(1),
             incarnation: Incarnation(1),
             sequence: 1,
+            stopping: false,
             introduction: Introduction::default(),
         },
         Message::Route {

@@ -70,7 +70,7 @@ impl LeaseManager {
             }
             Some(CommandId::LeaseholdDecisions) => self.decisions(now, args),
             Some(CommandId::LeaseholdPlan) => Ok(Answer::Text(self.plan(now))),
-            Some(CommandId::LeaseholdPolicy) => self.policy_command(args),
+            Some(CommandId::LeaseholdPolicy) => self.policy_command(now, args),
             Some(CommandId::LeaseholdPin) => self.pin(now, args),
             Some(CommandId::LeaseholdUnpin) => {
                 let shard = self.shard(arg(args, 0))?;
@@ -108,16 +108,46 @@ impl LeaseManager {
         Ok(Answer::Text(self.list_decisions(now, since, count)))
     }
 
-    fn policy_command(&self, args: &[&[u8]]) -> Result<Answer, String> {
+    fn policy_command(&self, now: Now, args: &[&[u8]]) -> Result<Answer, String> {
         match args {
             [] => Ok(Answer::Text(self.list_policy())),
             [set, pairs @ ..] if set.eq_ignore_ascii_case(b"set") && !pairs.is_empty() => {
                 let mut control = self.control.clone();
                 change_policy(&mut control.policy, pairs)?;
+                self.judge_replicas(now, control.policy.replicas)?;
                 Ok(Answer::Change(Box::new(control)))
             }
             _ => Err("LEASEHOLD POLICY takes nothing, or SET name value [name value ...]".into()),
         }
+    }
+
+    /// Whether removals that are under way can end with so many replicas of each shard.
+    fn judge_replicas(&self, now: Now, replicas: u32) -> Result<(), String> {
+        let leaves = |duty: &Duty| *duty == Duty::Leaving;
+        let leaving = self.control.duties.iter().find(|(_, duty)| leaves(duty));
+        let Some((node, _)) = leaving.filter(|_| replicas > self.control.policy.replicas) else {
+            return Ok(());
+        };
+        let left = self.places(|other| self.stays(now, other));
+        if left >= replicas as usize {
+            return Ok(());
+        }
+        Err(format!(
+            "node {node} is being removed, and without it {left} data nodes are there for \
+             {replicas} replicas of each shard; join another node first"
+        ))
+    }
+
+    /// Whether a node can be counted on: it is not to leave, and answers.
+    fn stays(&self, now: Now, node: NodeId) -> bool {
+        self.control.duty(node) != Duty::Leaving
+            && self.silence(now.monotonic, node) < self.control.policy.repair_after
+    }
+
+    /// How many data nodes there are of those.
+    fn places(&self, of: impl Fn(NodeId) -> bool) -> usize {
+        let members = self.control.membership.members.iter();
+        members.filter(|member| member.role == Role::Data && of(member.node)).count()
     }
 
     fn pin(&self, now: Now, args: &[&[u8]]) -> Result<Answer, String> {
@@ -227,16 +257,16 @@ impl LeaseManager {
     fn remove(&self, now: Now, args: &[&[u8]]) -> Result<Answer, String> {
         let node = self.node(arg(args, 0))?;
         let members = &self.control.membership.members;
-        let stays = |other: NodeId| self.control.duty(other) != Duty::Leaving;
+        let stays = |other: NodeId| self.stays(now, other);
         let stays_then = |other: NodeId| other != node && stays(other);
-        let is_data = |member: &&Member| member.role == Role::Data;
-        let left = members.iter().filter(is_data).filter(|it| stays_then(it.node)).count();
+        let left = self.places(stays_then);
         let replicas = self.control.policy.replicas as usize;
-        let known = members.iter().find(|member| member.node == node);
-        if known.as_ref().is_some_and(is_data) && left < replicas {
+        let known = self.control.membership.get(node);
+        if known.is_some_and(|known| known.role == Role::Data) && left < replicas {
             return Err(format!(
-                "without node {node} there would be {left} data nodes for {replicas} replicas of \
-                 each shard; join another node first, or lower the policy's `replicas`"
+                "without node {node} only {left} data nodes would be left that answer, for \
+                 {replicas} replicas of each shard; join another node first, or lower the policy's \
+                 `replicas`"
             ));
         }
         let system = system_replicas(members, stays).len().min(SYSTEM_REPLICAS_MIN);

@@ -52,6 +52,9 @@ pub use views::ReplicaView;
 const SWEEP_INTERVAL: Duration = Duration::from_millis(10);
 /// How long a stopping node waits for its leases to be taken over.
 const STOP_TIME: Duration = Duration::from_secs(5);
+/// How long it waits before it hands them over: others that stop at the same moment say so meanwhile,
+/// and get none.
+const STOP_NOTICE: Duration = Duration::from_millis(20);
 
 /// Room that is kept for the next write to the log, in bytes.
 const PAYLOAD_ROOM: usize = 1 << 20;
@@ -79,6 +82,7 @@ pub struct Node {
     members_news: bool,
     dirty: Vec<usize>,
     timers: BinaryHeap<Reverse<(Monotonic, usize)>>,
+    /// Since when the node has been asked to stop.
     stopping: Option<Monotonic>,
     stopped: bool,
     pub(crate) disk_full: bool,
@@ -247,7 +251,8 @@ impl Node {
             Input::Disconnected { session } => self.on_disconnected(now, session),
             Input::DiskFull(full) => self.disk_full = full,
             Input::Stop => {
-                self.stopping.get_or_insert(now.monotonic + STOP_TIME);
+                self.stopping.get_or_insert(now.monotonic);
+                self.world.support.begin_stopping(now.monotonic);
             }
             Input::Tick => {}
         }
@@ -364,10 +369,11 @@ impl Node {
             return;
         }
         match message {
-            Message::Beat { epoch, incarnation, sequence, introduction } => {
+            Message::Beat { epoch, incarnation, sequence, stopping, introduction } => {
                 if self.on_introduction(now, from, incarnation, introduction) {
                     let support = &mut self.world.support;
                     let answer = support.on_beat(now.monotonic, from, epoch, incarnation, sequence);
+                    support.note_stopping(from, incarnation, stopping);
                     let answer = answer.map(|answer| (from, answer));
                     self.world.effects.messages.extend(answer);
                 }
@@ -469,8 +475,12 @@ impl Node {
 
     /// Hands the leases over and says when that is done.
     fn continue_stopping(&mut self, now: Now, out: &mut Vec<Output>) {
-        let Some(deadline) = self.stopping else { return };
+        let Some(since) = self.stopping else { return };
         if self.stopped {
+            return;
+        }
+        self.next_sweep = self.next_sweep.min(now.monotonic + SWEEP_INTERVAL);
+        if now.monotonic < since + STOP_NOTICE {
             return;
         }
         let mut waiting = false;
@@ -481,8 +491,7 @@ impl Node {
                 self.touch(at);
             }
         }
-        self.next_sweep = self.next_sweep.min(now.monotonic + SWEEP_INTERVAL);
-        if !waiting || deadline <= now.monotonic {
+        if !waiting || since + STOP_TIME <= now.monotonic {
             self.stopped = true;
             out.push(Output::Stopped);
         }

@@ -88,8 +88,7 @@ impl Shard {
                 self.id,
                 self.queue_bytes
             );
-            env.sessions.answer_error(request.waiter, &text);
-            return;
+            return self.refuse(env, &request, &text);
         }
         self.queue_bytes += request.operation.len();
         let later = |other: &Request| request.ordered && request.is_before(other);

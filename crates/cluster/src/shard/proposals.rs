@@ -378,12 +378,17 @@ impl Shard {
         while self.held_expires(env.settings) <= env.now.monotonic {
             let Some(request) = self.held.pop_front() else { return };
             self.queue_bytes -= request.operation.len();
-            let kind = entry::only_operation(&request.operation).map(|op| op.kind());
-            if kind == Ok(OperationKind::Unwatch) {
-                self.watches.forget(request.watcher);
-            }
-            env.sessions.answer_error(request.waiter, HELD_TOO_LONG);
+            self.refuse(env, &request, HELD_TOO_LONG);
         }
+    }
+
+    /// Refuses a request. A watch that was to end with it ends.
+    pub(super) fn refuse(&mut self, env: &mut Env<'_>, request: &Request, text: &str) {
+        let kind = entry::only_operation(&request.operation).map(|op| op.kind());
+        if matches!(kind, Ok(OperationKind::Unwatch | OperationKind::WatchedGroup)) {
+            self.watches.forget(request.watcher);
+        }
+        env.sessions.answer_error(request.waiter, text);
     }
 
     /// When the first held request has waited too long.

@@ -28,6 +28,9 @@ pub(super) const LAG_MAX: u64 = 256;
 /// For so long after a hand-over to a replica has failed, others are preferred.
 const HEIR_BACK_OFF: Duration = Duration::from_secs(60);
 
+/// For so long it isn't tried again even if there is no other: clients wait during each attempt.
+const HEIR_REST: Duration = Duration::from_secs(1);
+
 /// A lease on its way.
 pub(super) struct Transfer {
     pub(super) target: NodeId,
@@ -185,6 +188,9 @@ impl Shard {
         if !answers || !env.support.is_reachable(target) {
             return Err(alloc::format!("node {target} does not answer its peers"));
         }
+        if env.support.is_stopping(target) {
+            return Err(alloc::format!("node {target} is being stopped"));
+        }
         if env.support.has_just_started(env.now.monotonic, target) {
             return Err(alloc::format!(
                 "node {target} has just started, and may not lead before promises of its \
@@ -254,15 +260,16 @@ impl Shard {
         heirs.into_iter().any(|heir| self.begin_transfer(env, heir).is_ok())
     }
 
-    /// These heirs, those to which a hand-over failed a while ago last, the newest failure at the
-    /// very end: whatever it is that such a replica lacks, nothing here shows it.
+    /// These heirs, those to which a hand-over failed a while ago last, without those to which one
+    /// failed just now: whatever it is that such a replica lacks, nothing here shows it.
     fn by_hope(&self, env: &Env<'_>, mut heirs: Vec<NodeId>) -> Vec<NodeId> {
         let now = env.now.monotonic;
         let failure = |heir: &NodeId| {
             let failed = self.failed_heirs.iter().find(|(node, _)| node == heir);
             failed.map(|(_, at)| *at).filter(|at| now.since(*at) < HEIR_BACK_OFF)
         };
-        heirs.retain(|heir| *heir != self.me);
+        let rests = |heir: &NodeId| failure(heir).is_some_and(|at| now.since(at) < HEIR_REST);
+        heirs.retain(|heir| *heir != self.me && !rests(heir));
         heirs.sort_by_key(failure);
         heirs
     }
@@ -281,7 +288,9 @@ impl Shard {
             return true;
         }
         let heirs = self.heirs();
-        self.hand_over_to_any(env, heirs) || self.voters().len() > 1 && self.is_serving(env)
+        let stays = |heir: &NodeId| *heir != self.me && !env.support.is_stopping(*heir);
+        let has_hope = heirs.iter().any(stays) && self.is_serving(env);
+        self.hand_over_to_any(env, heirs) || has_hope
     }
 
     /// All that could take the lease over, the preferred first.
@@ -300,7 +309,7 @@ impl Shard {
         self.note_failure(env, late.target);
         let heirs = self.by_hope(env, self.heirs());
         let next = heirs.into_iter().find(|heir| self.judge_heir(env, *heir).is_ok());
-        if let Some(target) = next.filter(|next| *next != late.target) {
+        if let Some(target) = next {
             let deadline = now + env.settings.transfer_time;
             self.transfer = Some(Transfer { target, deadline, given_up: true });
             env.effects.events.push(Event::TransferBegun { shard: self.id, target });
