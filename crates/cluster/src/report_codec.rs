@@ -19,7 +19,7 @@ use types::{Incarnation, LeaseEpoch, NodeId, ShardId, Slot, SlotRange};
 use crate::bytes_codec::{CodecError, Put, Take};
 
 /// The first byte: raised with every change of what follows.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Appends a report to a buffer.
 pub fn encode(report: &Report, into: &mut Vec<u8>) {
@@ -30,6 +30,7 @@ pub fn encode(report: &Report, into: &mut Vec<u8>) {
     put_time(report.covers, into);
     put_resources(report.capacity, into);
     put_resources(report.used, into);
+    put_resources(report.late, into);
     put_number(report.memory_capacity, into);
     put_number(report.memory_used, into);
     put_time(report.fsync, into);
@@ -127,6 +128,7 @@ fn take_report(from: &mut Take<'_>) -> Result<Report, CodecError> {
         covers: time(from)?,
         capacity: resources(from)?,
         used: resources(from)?,
+        late: resources(from)?,
         memory_capacity: number(from)?,
         memory_used: number(from)?,
         fsync: time(from)?,
@@ -294,6 +296,7 @@ mod tests {
                 covers: self.time(),
                 capacity: self.resources(),
                 used: self.resources(),
+                late: self.resources(),
                 memory_capacity: self.number(),
                 memory_used: self.number(),
                 fsync: self.time(),

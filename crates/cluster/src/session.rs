@@ -78,6 +78,7 @@ pub(crate) struct Session {
     /// It has shown that it follows redirections: it asked for the topology.
     pub(crate) follows_redirects: bool,
     pub(crate) last_redirect: Option<Monotonic>,
+    pub(crate) at_home: AtHome,
     pub(crate) no_evict: bool,
     pub(crate) no_touch: bool,
     pub(crate) closing: bool,
@@ -91,6 +92,41 @@ pub(crate) struct Session {
     /// One bit for each shard (by its number modulo 64) with outstanding requests. A collision
     /// only makes a read wait that need not.
     outstanding_shards: u64,
+}
+
+/// What a connection's requests say about its client: one that knows the topology asks each node for
+/// what that node holds, and nothing else.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct AtHome {
+    requests: u32,
+    /// One bit for each shard (by its number modulo 64) that was asked for and held here.
+    shards: u64,
+    strayed: bool,
+}
+
+impl AtHome {
+    /// So many requests, of so many shards, are no chance: with three nodes, a client that knows
+    /// nothing finds one key in three at the node that it is connected to.
+    const REQUESTS_MIN: u32 = 64;
+    const SHARDS_MIN: u32 = 4;
+
+    /// A request found its shard here.
+    #[inline]
+    pub(crate) fn note(&mut self, shard: ShardId) {
+        self.requests = self.requests.saturating_add(1);
+        self.shards |= 1 << (shard.0 % 64);
+    }
+
+    /// A request was for a shard that has been elsewhere for long.
+    pub(crate) fn stray(&mut self) {
+        self.strayed = true;
+    }
+
+    /// Whether the client cannot but know the topology.
+    pub(crate) fn is_proof(self) -> bool {
+        let shards = self.shards.count_ones();
+        !self.strayed && self.requests >= Self::REQUESTS_MIN && shards >= Self::SHARDS_MIN
+    }
 }
 
 /// What CLIENT REPLY has set.
@@ -160,6 +196,7 @@ impl Session {
             reply_mode: ReplyMode::default(),
             follows_redirects: false,
             last_redirect: None,
+            at_home: AtHome::default(),
             no_evict: false,
             no_touch: false,
             closing: false,

@@ -151,11 +151,13 @@ fn a_node_that_stops_offers_its_leases_to_nodes_that_it_can_reach() {
     let mut world = World::new(3, 1);
     world.advance(2000);
     assert_eq!(holder(&mut world, SHARD), Some(NodeId(1)));
+    let now = world.now;
+    world.node(NodeId(1)).step(now, Input::Stop);
+    world.advance(10);
     // The first heir's process has ended a moment ago: its promises still count, and so it does.
     let now = world.now;
     world.node(NodeId(1)).step(now, Input::PeerDown { peer: NodeId(2) });
     world.node(NodeId(1)).step(now, Input::PeerUp { peer: NodeId(2) });
-    world.node(NodeId(1)).step(now, Input::Stop);
-    world.run();
+    world.advance(10);
     assert_eq!(holder(&mut world, SHARD), Some(NodeId(3)));
 }

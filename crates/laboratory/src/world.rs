@@ -385,6 +385,7 @@ impl World {
                 covers,
                 capacity: CAPACITY,
                 used: node.used * rate,
+                late: Resources::NONE,
                 memory_capacity: 8e9,
                 memory_used: 2e9,
                 fsync: Duration::from_millis(2),

@@ -65,6 +65,8 @@ pub(crate) struct NodeState {
     pub(crate) capacity: Resources,
     /// What the node uses for anything but the shards it holds: followers' work, other programs.
     pub(crate) background: LoadAverage,
+    /// What it uses beside that for requests of clients that have yet to hear of a move.
+    pub(crate) late: Resources,
     pub(crate) memory_capacity: f64,
     pub(crate) memory_used: f64,
     pub(crate) fsync: Duration,
@@ -89,6 +91,7 @@ impl NodeState {
             moved_at: None,
             capacity: Resources::NONE,
             background: LoadAverage::default(),
+            late: Resources::NONE,
             memory_capacity: 0.0,
             memory_used: 0.0,
             fsync: Duration::ZERO,

@@ -49,6 +49,9 @@ pub struct Report {
     pub capacity: Resources,
     /// What the whole process used, per second: shards held, followers' work, all else.
     pub used: Resources,
+    /// Of that, what it took to pass requests on whose clients have yet to hear that a lease has left
+    /// this node a short time ago: it ends by itself, and to move more leases does not end it.
+    pub late: Resources,
     /// Memory that the node may fill, in bytes.
     pub memory_capacity: f64,
     /// Memory that is filled, in bytes.
@@ -240,6 +243,9 @@ impl Report {
         }
         if !self.used.is_sane(AMOUNT_MAX) {
             return not_sane("used");
+        }
+        if !self.late.is_sane(AMOUNT_MAX) {
+            return not_sane("late");
         }
         if !is_amount(self.memory_capacity) || !is_amount(self.memory_used) {
             return not_sane("memory");

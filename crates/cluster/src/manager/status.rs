@@ -77,6 +77,8 @@ impl LeaseManager {
             json.key("cpu").real(shares.cpu, 4);
             json.key("network").real(shares.network, 4);
             json.key("log").real(shares.log, 4);
+            let late = report.map_or(0.0, |it| it.late.share_of(it.capacity));
+            json.key("late").real(late, 4);
             let memory = report.filter(|report| report.memory_capacity > 0.0);
             let memory = memory.map_or(0.0, |report| report.memory_used / report.memory_capacity);
             json.key("memory").real(memory, 4);

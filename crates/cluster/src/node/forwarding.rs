@@ -11,6 +11,7 @@ use types::limits::{FORWARD_BYTES_MAX, FORWARD_BYTES_MIN};
 use types::{Incarnation, Monotonic, NodeId, Now, ShardId};
 
 use super::Node;
+use super::requests::CLIENTS_LEARN;
 use crate::frontend::slow_log::show_operation;
 use crate::io::{ForwardOutcome, Message};
 use crate::session::{OVERTAKEN, Waiter};
@@ -174,6 +175,10 @@ impl Node {
         let deadline = now.monotonic + self.world.settings.request_time;
         let operation = request.operation.clone();
         let (ordered, session, origin) = (request.ordered, request.watcher.1, request.origin);
+        let left = self.routes.get(shard).and_then(|route| route.left);
+        if left.is_some_and(|at| now.monotonic.since(at) < CLIENTS_LEARN) {
+            self.reporting.note_late();
+        }
         let number = self.forwards.add(Forward { request, shard, to, deadline });
         let message = Message::Forward {
             request: number,

@@ -147,7 +147,7 @@ impl Node {
         }
         self.world.settings.shards = shards;
         let version = self.routes.version + 1;
-        self.routes = super::Routes::unknown(shards, now);
+        self.routes = super::Routes::unknown(self.world.settings.node, shards, now);
         self.routes.version = version;
         // Who told too early who holds what is asked again, by a greeting of all.
         for peer in self.world.others().collect::<Vec<_>>() {

@@ -39,6 +39,9 @@ pub(crate) struct Reporting {
     process: Option<ProcessStats>,
     /// What the process took between the last two measurements, per second.
     rates: Resources,
+    /// Requests that were forwarded since the last report because their clients have yet to hear
+    /// where the lease is now.
+    late: u64,
     /// Requests that had been forwarded, and bytes appended to the log, at the last report.
     forwarded: u64,
     appended: u64,
@@ -46,8 +49,13 @@ pub(crate) struct Reporting {
 
 impl Reporting {
     pub(super) fn new(now: Monotonic) -> Self {
-        let (forwarded, appended) = (0, 0);
-        Self { since: now, process: None, rates: Resources::NONE, forwarded, appended }
+        let (late, forwarded, appended) = (0, 0, 0);
+        Self { since: now, process: None, rates: Resources::NONE, late, forwarded, appended }
+    }
+
+    /// A request is forwarded whose client has yet to hear that the lease has moved from here.
+    pub(super) fn note_late(&mut self) {
+        self.late += 1;
     }
 
     /// Takes new measurements. Counters that ran backwards have begun anew: they tell nothing yet.
@@ -93,14 +101,15 @@ fn share(amount: f64, whole: f64) -> f64 {
 }
 
 /// Turns weights into what was taken: `held` have theirs in `load`, `background` is that of all
-/// else, `used` is what was measured.
-fn attribute(held: &mut [HeldShard], background: Resources, used: Resources) {
+/// else, of which `late` is a part, and `used` is what was measured.
+fn attribute(held: &mut [HeldShard], late: &mut Resources, background: Resources, used: Resources) {
     let sum = held.iter().fold(Resources::NONE, |sum, held| sum + held.load);
     let available = (used.cpu - BASE_CPU).max(0.0);
     let cpu = share(available, sum.cpu + background.cpu).min(CHARGE_MAX);
     // Bytes are counted, not weighed: they are only kept from being more than there were.
     let network = share(used.network, sum.network).min(1.0);
     let log = share(used.log, sum.log).min(1.0);
+    late.cpu *= cpu;
     for held in held {
         let load = held.load;
         held.load =
@@ -126,6 +135,8 @@ impl Node {
         let seconds = covers.as_secs_f64();
         let (mut held, mut background) = self.measure_shards(now, seconds);
         background.cpu += self.take_forwarded() as f64 * costs::PASSED_ON / seconds;
+        let late = core::mem::take(&mut self.reporting.late) as f64 * costs::PASSED_ON / seconds;
+        let mut late = Resources { cpu: late, ..Resources::NONE };
         let sum = held.iter().fold(background, |sum, held| sum + held.load);
         let appended = self.storage.appended();
         let log = appended - core::mem::replace(&mut self.reporting.appended, appended);
@@ -134,7 +145,7 @@ impl Node {
         let (mut memory_capacity, mut memory_used) = (MEMORY, stored as f64);
         if let Some(process) = self.reporting.measured() {
             used = Resources { log: used.log, ..self.reporting.rates };
-            attribute(&mut held, background, used);
+            attribute(&mut held, &mut late, background, used);
             memory_used = process.resident_bytes as f64;
             if process.capacity_memory > 0 {
                 memory_capacity = process.capacity_memory as f64;
@@ -151,6 +162,7 @@ impl Node {
             covers: covers.min(MEASURED_MAX),
             capacity: self.reporting.capacity(),
             used,
+            late,
             memory_capacity,
             memory_used,
             fsync: self.storage.take_fsync_p99().min(MEASURED_MAX),
@@ -203,8 +215,9 @@ mod tests {
                 for used in amounts {
                     let mut shards = [held(weight, weight, weight), held(7.0, 0.0, 0.0)];
                     let of = |cpu| Resources { cpu, network: cpu, log: cpu };
-                    attribute(&mut shards, of(background), of(used));
-                    let sum = shards.iter().fold(Resources::NONE, |sum, it| sum + it.load);
+                    let mut late = Resources { cpu: background / 2.0, ..Resources::NONE };
+                    attribute(&mut shards, &mut late, of(background), of(used));
+                    let sum = shards.iter().fold(late, |sum, it| sum + it.load);
                     for amount in sum.amounts() {
                         assert!((0.0..=used * (1.0 + 1e-9)).contains(&amount), "{sum:?} of {used}");
                     }
@@ -218,7 +231,9 @@ mod tests {
         let mut shards = [held(10_000.0, 100.0, 10.0), held(30_000.0, 300.0, 0.0)];
         let background = Resources { cpu: 40_000.0, network: 1e9, log: 1e9 };
         let used = Resources { cpu: 165_000.0, network: 200.0, log: 1e9 };
-        attribute(&mut shards, background, used);
+        let mut late = Resources { cpu: 4_000.0, ..Resources::NONE };
+        attribute(&mut shards, &mut late, background, used);
+        assert_eq!(late.cpu, 8_000.0);
         assert_eq!(shards[0].load, Resources { cpu: 20_000.0, network: 50.0, log: 10.0 });
         assert_eq!(shards[1].load.cpu, 60_000.0);
     }

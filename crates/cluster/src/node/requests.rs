@@ -1,13 +1,14 @@
 //! From a client's arguments to a shard, a transaction or the frontend.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use bytes::Bytes;
 use keyspace::{Changes, Outcome};
 use resp::command::{Command, Flags, Handler, Rejection};
 use resp::{CommandId, Reply, error};
 use types::limits::SESSION_PIPELINE_MAX;
-use types::{Monotonic, Now, SessionId, ShardId, Slot};
+use types::{Now, SessionId, ShardId, Slot};
 
 use super::{Node, admission};
 use crate::entry;
@@ -17,10 +18,12 @@ use crate::session::{ReplyMode, Session, Waiter};
 use crate::settings::Redirect;
 use crate::shard::{Request, Standing};
 
-/// A connection is sent MOVED at most this often, in nanoseconds: a minute.
-const REDIRECT_INTERVAL_NANOS: u64 = 60_000_000_000;
-/// Only for a shard whose holder has been the same for this long, in nanoseconds: half a minute.
-const REDIRECT_STABLE_NANOS: u64 = 30_000_000_000;
+/// A connection is sent MOVED at most this often.
+const REDIRECT_INTERVAL: Duration = Duration::from_secs(60);
+/// Only for a shard whose holder has been the same for this long.
+const REDIRECT_STABLE: Duration = Duration::from_secs(30);
+/// So long after a lease has left, clients that know the topology have been sent MOVED.
+pub(super) const CLIENTS_LEARN: Duration = Duration::from_secs(90);
 
 /// Bytes of replies after which a session's further requests wait until the driver has taken
 /// them: small requests for large values must not fill the memory within one turn.
@@ -144,6 +147,7 @@ impl Node {
             return false;
         };
         // An earlier request of the client may be on its way to a former holder.
+        session.at_home.note(shard);
         let alone = !session.has_outstanding(shard)
             || self.homeless.is_empty() && !self.forwards.goes_elsewhere(shard, me);
         if !alone || !found.admits_directly(limit) {
@@ -174,6 +178,7 @@ impl Node {
         let Some(found) = self.shards.get_mut(at) else { return false };
         let env = &mut self.world.env(now);
         let Some(session) = env.sessions.get(id) else { return false };
+        session.at_home.note(shard);
         if session.has_outstanding(shard) || !found.reads_directly() {
             return false;
         }
@@ -252,11 +257,19 @@ impl Node {
                     || self.frontend.is_topology_client(now.monotonic, session)
             }
             Redirect::Rationed => {
-                let last = session.last_redirect.unwrap_or(Monotonic(0));
-                let rested = session.last_redirect.is_none()
-                    || now.monotonic.0.saturating_sub(last.0) >= REDIRECT_INTERVAL_NANOS;
-                let stable = now.monotonic.0 - route.since.0.min(now.monotonic.0);
-                session.follows_redirects && rested && stable >= REDIRECT_STABLE_NANOS
+                let last = session.last_redirect;
+                let rested = last.is_none_or(|at| now.monotonic.since(at) >= REDIRECT_INTERVAL);
+                let stable = now.monotonic.since(route.since);
+                if !rested || stable < REDIRECT_STABLE {
+                    return false;
+                }
+                let follows = session.follows_redirects
+                    || session.at_home.is_proof()
+                        && self.frontend.is_topology_client(now.monotonic, session);
+                if !follows && stable >= REDIRECT_INTERVAL {
+                    session.at_home.stray();
+                }
+                follows
             }
         };
         if !wanted || session.outstanding() > 0 {

@@ -20,12 +20,15 @@ pub(crate) struct Route {
     pub(crate) replicas: Vec<NodeId>,
     /// Since when the holder is this one.
     pub(crate) since: Monotonic,
+    /// When this node has ceased to hold it, if it ever did.
+    pub(crate) left: Option<Monotonic>,
     /// Where the shard's replica stands in the node's list, if there is one here.
     pub(crate) local: Option<usize>,
 }
 
 /// All routes. The version grows with every change, for cached topology replies.
 pub(crate) struct Routes {
+    me: NodeId,
     /// The system shard's, which no client sees.
     system: Route,
     routes: Vec<Route>,
@@ -36,7 +39,7 @@ pub(crate) struct Routes {
 
 impl Routes {
     /// The routes of the system shard and of all others.
-    fn new(system: Route, mut routes: Vec<Route>) -> Self {
+    fn new(me: NodeId, system: Route, mut routes: Vec<Route>) -> Self {
         routes.sort_by_key(|route| route.range.first());
         let mut by_slot = alloc::vec![u16::MAX; usize::from(SLOT_COUNT)].into_boxed_slice();
         let mut by_shard = BTreeMap::new();
@@ -47,11 +50,11 @@ impl Routes {
                 by_slot[usize::from(slot.number())] = at as u16;
             }
         }
-        Self { system, routes, by_shard, by_slot, version: 0 }
+        Self { me, system, routes, by_shard, by_slot, version: 0 }
     }
 
     /// The routes of a node that has just heard into how many shards the cluster is cut.
-    pub(super) fn unknown(shards: u16, now: Now) -> Self {
+    pub(super) fn unknown(me: NodeId, shards: u16, now: Now) -> Self {
         let route = |shard, range| Route {
             shard,
             range,
@@ -59,11 +62,12 @@ impl Routes {
             epoch: LeaseEpoch(0),
             replicas: Vec::new(),
             since: now.monotonic,
+            left: None,
             local: None,
         };
         let ranges = SlotRange::even_cut(shards).into_iter().enumerate();
         let data = ranges.map(|(at, range)| route(ShardId(at as u32 + 1), range));
-        Self::new(route(ShardId::SYSTEM, SYSTEM_RANGE), data.collect())
+        Self::new(me, route(ShardId::SYSTEM, SYSTEM_RANGE), data.collect())
     }
 
     /// The routes as the configuration has them; leases are learned later, and in a cluster that
@@ -88,11 +92,12 @@ impl Routes {
                 epoch: known.map_or(LeaseEpoch(0), |shard| shard.lease().epoch),
                 replicas: known.map_or(replicas, Shard::voters),
                 since: now.monotonic,
+                left: None,
                 local,
             });
         }
         let system = routes.remove(0);
-        Self::new(system, routes)
+        Self::new(settings.node, system, routes)
     }
 
     /// The shard that a slot belongs to.
@@ -140,6 +145,7 @@ impl Routes {
         replicas: &[NodeId],
         now: Monotonic,
     ) -> bool {
+        let me = self.me;
         let Some(route) = self.get_mut(shard) else { return false };
         if epoch < route.epoch {
             return false;
@@ -150,6 +156,9 @@ impl Routes {
         }
         if route.holder != holder {
             route.since = now;
+            if route.holder == Some(me) {
+                route.left = Some(now);
+            }
         }
         route.epoch = epoch;
         route.holder = holder;

@@ -97,9 +97,10 @@ impl Manager {
         if same && node.is_settled() {
             let held = report.held.iter();
             let attributed = held.fold(Resources::NONE, |sum, held| sum + held.load);
-            let background = report.used - attributed;
+            let background = report.used - attributed - report.late;
             node.background.add(taken_at, report.covers, background, &self.policy);
         }
+        node.late = report.late;
         let restarted = node.clock.is_some_and(|known| known.incarnation < clock.incarnation);
         // A silence that was noticed has been counted already.
         let restarted = restarted && !node.silence_noted;

@@ -53,9 +53,10 @@ pub(crate) struct Choice {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NodeView {
     pub(crate) capacity: Resources,
-    /// What it carries, moves under way counted, by the level averages.
+    /// What it carries, moves under way counted, by the level averages; without what ends by itself
+    /// when clients have heard of the latest moves.
     pub(crate) level: Resources,
-    /// The same, by the larger of level and fast averages.
+    /// All that it carries, by the larger of level and fast averages.
     pub(crate) peak: Resources,
     /// Whether it reports.
     pub(crate) live: bool,
@@ -150,7 +151,7 @@ impl<'a> Round<'a> {
             let view = NodeView {
                 capacity: state.capacity,
                 level: state.background.level(),
-                peak: state.background.peak(),
+                peak: state.background.peak() + state.late,
                 live,
                 accepts: live && state.duty == Duty::Full && state.fsync <= self.policy.fsync_max,
                 settled: live && state.is_settled(),

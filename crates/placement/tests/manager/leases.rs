@@ -90,6 +90,30 @@ fn nobody_moves_when_nobody_is_near_overload() {
     assert!(matches!(why.verdict, Verdict::HolderCalm { .. }), "{why}");
 }
 
+/// Clients hear of a move late, and until then their requests come to the node that has given the
+/// lease away: passing them on takes as much as serving them did. The node must not give away more and
+/// more for that.
+#[test]
+fn clients_that_hear_late_of_a_move_cause_no_more_moves() {
+    let loads = [0.05; 30];
+    let home = |number: usize| if number < 14 { 1 } else { number as u32 % 2 + 2 };
+    let play = |heeds: bool| {
+        let mut cluster = Cluster::placed(3, &loads, home);
+        let mut moved: Vec<u64> = Vec::new();
+        for _ in 0..180 {
+            let of_late = moved.iter().filter(|at| cluster.seconds - **at < 90).count();
+            cluster.late = if heeds { of_late as f64 * 0.05 } else { 0.0 };
+            cluster.background = of_late as f64 * 0.05;
+            let all = moves(&cluster.second());
+            let leave = all.iter().filter(|(_, from, _)| *from == Some(NodeId(1)));
+            moved.extend(leave.map(|_| cluster.seconds));
+        }
+        moved.len()
+    };
+    assert_eq!(play(true), 3, "until it is within a tenth of the others");
+    assert!(play(false) > 6, "what the report doesn't say is taken for what stays");
+}
+
 /// All nodes have more to do than they can, and what each is measured to take wavers by a few per
 /// cent: to move leases from one to the other helps nobody.
 #[test]

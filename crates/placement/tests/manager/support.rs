@@ -29,6 +29,9 @@ pub(crate) struct Cluster {
     pub(crate) nodes: Vec<NodeId>,
     pub(crate) shards: BTreeMap<ShardId, Shard>,
     pub(crate) round_trips: BTreeMap<(NodeId, Origin), Duration>,
+    /// What node 1 uses beside its shards, and the part of it that it reports as late, as shares.
+    pub(crate) background: f64,
+    pub(crate) late: f64,
     /// Whether leases are moved as decided.
     pub(crate) obeys: bool,
 }
@@ -44,6 +47,8 @@ impl Cluster {
             nodes: Vec::new(),
             shards: BTreeMap::new(),
             round_trips: BTreeMap::new(),
+            background: 0.0,
+            late: 0.0,
             obeys: true,
         };
         for node in &replicas {
@@ -126,6 +131,9 @@ impl Cluster {
                 ..HeldShard::idle(*id, LeaseEpoch(shard.epoch), SlotRange::ALL)
             });
         }
+        let share = |share: f64| if node == NodeId(1) { share * CAPACITY.cpu } else { 0.0 };
+        used.cpu += share(self.background);
+        let late = Resources { cpu: share(self.late), ..Resources::NONE };
         let trips = self.round_trips.iter().filter(|((of, _), _)| *of == node);
         Report {
             node,
@@ -134,6 +142,7 @@ impl Cluster {
             covers: Duration::from_secs(1),
             capacity: CAPACITY,
             used,
+            late,
             memory_capacity: 1e9,
             memory_used: 1e8,
             fsync: Duration::from_millis(1),
