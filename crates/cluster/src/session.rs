@@ -74,10 +74,13 @@ pub(crate) struct Session {
     pub(crate) transaction: Option<Transaction>,
     /// The slot and shard of the keys it watches.
     pub(crate) watching: Option<(Slot, ShardId)>,
+    /// Where it has watched something last. A transaction that was refused on its way there leaves
+    /// its watch behind.
+    pub(crate) watched: Option<ShardId>,
     pub(crate) reply_mode: ReplyMode,
     /// It has shown that it follows redirections: it asked for the topology.
     pub(crate) follows_redirects: bool,
-    pub(crate) last_redirect: Option<Monotonic>,
+    pub(crate) redirected: Option<Redirected>,
     pub(crate) at_home: AtHome,
     pub(crate) no_evict: bool,
     pub(crate) no_touch: bool,
@@ -96,37 +99,52 @@ pub(crate) struct Session {
 
 /// What a connection's requests say about its client: one that knows the topology asks each node for
 /// what that node holds, and nothing else.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct AtHome {
-    requests: u32,
-    /// One bit for each shard (by its number modulo 64) that was asked for and held here.
+    /// How many in a row found their shard here.
+    in_a_row: u32,
+    /// One bit for each of their shards, by its number modulo 64.
     shards: u64,
-    strayed: bool,
+    needed: u32,
 }
 
 impl AtHome {
-    /// So many requests, of so many shards, are no chance: with three nodes, a client that knows
-    /// nothing finds one key in three at the node that it is connected to.
-    const REQUESTS_MIN: u32 = 64;
-    const SHARDS_MIN: u32 = 4;
+    /// So many requests in a row, for so many shards, are no chance where others hold half of all
+    /// shards at least.
+    const FIRST: u32 = 64;
+    const SHARDS: u32 = 4;
+    /// A client that was wrong once is trusted again after so many: perhaps its picture was old.
+    const AGAIN: u32 = 2048;
 
     /// A request found its shard here.
     #[inline]
     pub(crate) fn note(&mut self, shard: ShardId) {
-        self.requests = self.requests.saturating_add(1);
+        self.in_a_row = self.in_a_row.saturating_add(1);
         self.shards |= 1 << (shard.0 % 64);
     }
 
     /// A request was for a shard that has been elsewhere for long.
     pub(crate) fn stray(&mut self) {
-        self.strayed = true;
+        *self = Self { in_a_row: 0, shards: 0, needed: Self::AGAIN };
     }
 
     /// Whether the client cannot but know the topology.
     pub(crate) fn is_proof(self) -> bool {
-        let shards = self.shards.count_ones();
-        !self.strayed && self.requests >= Self::REQUESTS_MIN && shards >= Self::SHARDS_MIN
+        self.in_a_row >= self.needed && self.shards.count_ones() >= Self::SHARDS
     }
+}
+
+impl Default for AtHome {
+    fn default() -> Self {
+        Self { in_a_row: 0, shards: 0, needed: Self::FIRST }
+    }
+}
+
+/// When a connection was last sent MOVED, and for which shard.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Redirected {
+    pub(crate) at: Monotonic,
+    pub(crate) shard: ShardId,
 }
 
 /// What CLIENT REPLY has set.
@@ -193,9 +211,10 @@ impl Session {
             library: (String::new(), String::new()),
             transaction: None,
             watching: None,
+            watched: None,
             reply_mode: ReplyMode::default(),
             follows_redirects: false,
-            last_redirect: None,
+            redirected: None,
             at_home: AtHome::default(),
             no_evict: false,
             no_touch: false,

@@ -115,6 +115,8 @@ pub enum RefusedCommand {
     LastReplica(NodeId, ShardId),
     /// No replica of the shard is where the pin wants it.
     PinLeadsNowhere(ShardId),
+    /// The shard has a replica where the pin wants it, but leases are to leave that node.
+    PinnedToDrained(NodeId, ShardId),
     /// A shard is pinned to the node.
     PinnedThere(NodeId, ShardId),
 }
@@ -140,8 +142,11 @@ impl fmt::Display for RefusedCommand {
             ),
             Self::PinLeadsNowhere(shard) => write!(
                 f,
-                "no replica of {shard} that may hold its lease is where the pin wants it: move a \
-                 replica there first"
+                "no replica of {shard} is where the pin wants it: move a replica there first"
+            ),
+            Self::PinnedToDrained(node, shard) => write!(
+                f,
+                "{node} has a replica of {shard}, but it is being drained or removed: end that first"
             ),
             Self::PinnedThere(node, shard) => {
                 write!(f, "{shard} is pinned to {node}: end the pin first")

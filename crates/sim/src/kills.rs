@@ -4,7 +4,8 @@
 //! once without a death, it shows its steps. Then it is told once for every step, every node and
 //! both ways to die (the process, or the power of its machine); the node starts again a moment
 //! later. Whatever the step, no rule may be broken, clients must have seen what a correct store
-//! shows, and in the end every shard has one holder and its replicas agree.
+//! shows, in the end every shard has one holder and its replicas agree, and an order that was
+//! acknowledged, or stands in the shard's own log, is carried out.
 
 use std::time::Duration;
 
@@ -20,10 +21,15 @@ use crate::random::Random;
 use crate::run::state_of_shards;
 use crate::trace::TraceMode;
 use crate::workload::{Class, Workload};
-use crate::world::{Event, Happening, MILLISECOND, MachineProfile, SECOND, World, node_id};
+use crate::world::{
+    ConnectionId, Event, Happening, MILLISECOND, MachineProfile, SECOND, World, node_id,
+};
 
 /// How long anything may take that a story waits for.
 const PATIENCE: u64 = 20 * SECOND;
+/// How long an order may take that a death has interrupted: the shard of a move that failed rests
+/// for the policy's `failure_back_off`.
+const OBEDIENCE: u64 = 90 * SECOND;
 /// How long a dead node stays so.
 const DEAD: u64 = 150 * MILLISECOND;
 /// How often all replicas are looked at.
@@ -171,6 +177,9 @@ struct Telling {
     /// Nobody dies.
     is_first: bool,
     is_ordered: bool,
+    /// On which connection an order was given, until it is acknowledged.
+    order: Option<ConnectionId>,
+    is_acknowledged: bool,
     wrong: Option<String>,
 }
 
@@ -196,7 +205,19 @@ impl Telling {
         let clients = Clients::new(workload, Random::new(7));
         let (steps, shown, is_ordered, wrong) = (Vec::new(), (Vec::new(), 0), false, None);
         let is_first = death.is_none();
-        Self { story, death, world, clients, steps, shown, is_first, is_ordered, wrong }
+        Self {
+            story,
+            death,
+            world,
+            clients,
+            steps,
+            shown,
+            is_first,
+            is_ordered,
+            order: None,
+            is_acknowledged: false,
+            wrong,
+        }
     }
 
     fn tell(&mut self) {
@@ -215,7 +236,9 @@ impl Telling {
         self.until("clients", |it| it.world.now() >= acquainted);
         self.is_ordered = true;
         match self.story {
-            Story::HandOver => self.ask(MANAGER, &["LEASEHOLD", "PIN", "s1", "NODE", "n3"]),
+            Story::HandOver => {
+                self.order = Some(self.ask(MANAGER, &["LEASEHOLD", "PIN", "s1", "NODE", "n3"]));
+            }
             Story::Move => {
                 self.world.order_replicas(SOURCE, SHARD, &GOAL);
             }
@@ -235,6 +258,9 @@ impl Telling {
                 && shards.iter().all(|(_, state)| state.is_well());
             is_well && it.clients.are_idle()
         });
+        if self.is_acknowledged {
+            self.until_late("obedience", OBEDIENCE, |it| it.story.is_over(&mut it.world));
+        }
         self.clients.begin_audit(&mut self.world);
         self.until("the last reads", |it| it.clients.are_idle());
     }
@@ -248,9 +274,10 @@ impl Telling {
         broken.or(self.wrong).or(unclean)
     }
 
-    fn ask(&mut self, node: usize, words: &[&str]) {
+    fn ask(&mut self, node: usize, words: &[&str]) -> ConnectionId {
         let connection = self.world.connect(node);
         self.world.send(connection, words.iter().map(|word| word.as_bytes().to_vec()).collect());
+        connection
     }
 
     /// Brings a lease to a node.
@@ -265,7 +292,11 @@ impl Telling {
 
     /// Goes on until something is so.
     fn until(&mut self, what: &str, done: impl Fn(&mut Self) -> bool) {
-        let end = self.world.now() + PATIENCE;
+        self.until_late(what, PATIENCE, done);
+    }
+
+    fn until_late(&mut self, what: &str, patience: u64, done: impl Fn(&mut Self) -> bool) {
+        let end = self.world.now() + patience;
         let mut next_look = 0;
         while self.wrong.is_none() && self.world.violation().is_none() {
             // To look at every event would cost more than the events.
@@ -309,6 +340,9 @@ impl Telling {
         }
         let before = self.world.now();
         match self.world.step() {
+            Happening::Reply(connection, bytes) if Some(connection) == self.order => {
+                self.is_acknowledged = bytes.starts_with(b"+OK");
+            }
             Happening::Reply(connection, bytes) => {
                 self.clients.on_reply(&mut self.world, connection, &bytes);
             }

@@ -111,8 +111,7 @@ impl World {
             Arrival::Message { from, bytes, .. } => match codec::decode(bytes) {
                 Ok(Message::Beat { .. } | Message::Promise { .. }) | Err(_) => {}
                 Ok(message) => {
-                    let mut text = format!("{message:?}");
-                    text.truncate(400);
+                    let text: String = format!("{message:?}").chars().take(400).collect();
                     self.note(format_args!("n{at} <- {from} {text}"));
                 }
             },

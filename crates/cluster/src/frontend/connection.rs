@@ -9,7 +9,7 @@ use types::limits::NAME_BYTES_MAX;
 
 use super::{Call, Outcome, REDIS_VERSION, not_here, pair, quoted};
 use crate::node::Node;
-use crate::session::ReplyMode;
+use crate::session::{AtHome, ReplyMode};
 
 /// The one user there is.
 pub(super) const USER: &str = "default";
@@ -191,6 +191,8 @@ impl Node {
             session.name = Vec::new();
             session.reply_mode = ReplyMode::On;
             session.follows_redirects = false;
+            session.at_home = AtHome::default();
+            session.redirected = None;
             session.no_evict = false;
             session.no_touch = false;
         }

@@ -166,6 +166,11 @@ impl Frontend {
         self.topology_clients.note(now, host, library);
     }
 
+    /// Whether a session's address and library have ever been those of such clients.
+    pub(crate) fn may_be_topology_client(&self, session: &Session) -> bool {
+        self.topology_clients.has_seen(&session.address.host, &session.library.0)
+    }
+
     /// Whether a session belongs to such clients.
     pub(crate) fn is_topology_client(&self, now: Monotonic, session: &Session) -> bool {
         self.topology_clients.contains(now, &session.address.host, &session.library.0)

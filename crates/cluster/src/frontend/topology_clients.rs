@@ -4,7 +4,7 @@
 //! Such clients ask every node for its part of DBSIZE, KEYS, SCAN and RANDOMKEY, often on other
 //! connections than the one that asked for the topology; all others are shown the whole. The
 //! picture is bounded, forgets, and may be wrong without harm: it decides about MOVED only where the
-//! connection would end a moment later anyway.
+//! connection would end a moment later anyway, or together with what the connection's requests show.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -66,6 +66,11 @@ impl TopologyClients {
         due
     }
 
+    /// Whether such clients have ever been seen, as far as is remembered.
+    pub(super) fn has_seen(&self, host: &str, library: &str) -> bool {
+        !library.is_empty() && self.pairs.contains_key(&(String::from(host), String::from(library)))
+    }
+
     pub(super) fn contains(&self, now: Monotonic, host: &str, library: &str) -> bool {
         !library.is_empty()
             && self
@@ -92,6 +97,7 @@ mod tests {
         assert!(!clients.note_own(at(60), "h", ""), "a client without a library's name");
         assert!(clients.contains(at(659), "h", "redis-py"));
         assert!(!clients.contains(at(660), "h", "redis-py"));
+        assert!(clients.has_seen("h", "redis-py") && !clients.has_seen("h", "other"));
         assert!(!clients.contains(at(60), "h", "other"));
     }
 

@@ -123,9 +123,10 @@ impl LeaseManager {
 
     /// Whether removals that are under way can end with so many replicas of each shard.
     fn judge_replicas(&self, now: Now, replicas: u32) -> Result<(), String> {
-        let leaves = |duty: &Duty| *duty == Duty::Leaving;
-        let leaving = self.control.duties.iter().find(|(_, duty)| leaves(duty));
-        let Some((node, _)) = leaving.filter(|_| replicas > self.control.policy.replicas) else {
+        let members = self.control.membership.members.iter();
+        let data = members.filter(|member| member.role == Role::Data).map(|member| member.node);
+        let leaving = data.filter(|node| self.control.duty(*node) == Duty::Leaving).next();
+        let Some(node) = leaving.filter(|_| replicas > self.control.policy.replicas) else {
             return Ok(());
         };
         let left = self.places(|other| self.stays(now, other));

@@ -450,8 +450,8 @@ impl Node {
     }
 
     fn on_disconnected(&mut self, now: Now, session: SessionId) {
-        let watching = self.world.sessions.get(session).and_then(|session| session.watching);
-        if let Some((_, shard)) = watching {
+        let watched = self.world.sessions.get(session).and_then(|session| session.watched);
+        if let Some(shard) = watched {
             self.unwatch(now, session, shard);
         }
         self.world.sessions.close(session);

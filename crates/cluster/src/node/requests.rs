@@ -8,13 +8,13 @@ use keyspace::{Changes, Outcome};
 use resp::command::{Command, Flags, Handler, Rejection};
 use resp::{CommandId, Reply, error};
 use types::limits::SESSION_PIPELINE_MAX;
-use types::{Now, SessionId, ShardId, Slot};
+use types::{Monotonic, Now, SessionId, ShardId, Slot};
 
 use super::{Node, admission};
 use crate::entry;
 use crate::frontend::Asked;
 use crate::io::Admission;
-use crate::session::{ReplyMode, Session, Waiter};
+use crate::session::{Redirected, ReplyMode, Session, Waiter};
 use crate::settings::Redirect;
 use crate::shard::{Request, Standing};
 
@@ -22,6 +22,10 @@ use crate::shard::{Request, Standing};
 const REDIRECT_INTERVAL: Duration = Duration::from_secs(60);
 /// Only for a shard whose holder has been the same for this long.
 const REDIRECT_STABLE: Duration = Duration::from_secs(30);
+/// For so long a connection that was sent MOVED may still send requests that it sent before it knew.
+const REDIRECT_FLIGHT: Duration = Duration::from_millis(100);
+/// A client that goes on to ask here after that does not follow.
+const REDIRECT_IGNORED: Duration = Duration::from_secs(10);
 /// So long after a lease has left, clients that know the topology have been sent MOVED.
 pub(super) const CLIENTS_LEARN: Duration = Duration::from_secs(90);
 
@@ -147,7 +151,9 @@ impl Node {
             return false;
         };
         // An earlier request of the client may be on its way to a former holder.
-        session.at_home.note(shard);
+        if self.routes.others_hold_half() {
+            session.at_home.note(shard);
+        }
         let alone = !session.has_outstanding(shard)
             || self.homeless.is_empty() && !self.forwards.goes_elsewhere(shard, me);
         if !alone || !found.admits_directly(limit) {
@@ -178,7 +184,9 @@ impl Node {
         let Some(found) = self.shards.get_mut(at) else { return false };
         let env = &mut self.world.env(now);
         let Some(session) = env.sessions.get(id) else { return false };
-        session.at_home.note(shard);
+        if self.routes.others_hold_half() {
+            session.at_home.note(shard);
+        }
         if session.has_outstanding(shard) || !found.reads_directly() {
             return false;
         }
@@ -247,9 +255,21 @@ impl Node {
         let Some(holder) = route.holder.filter(|holder| *holder != settings.node) else {
             return false;
         };
+        let since = |at: Monotonic| now.monotonic.since(at);
+        let redirected = session.redirected;
+        let of_this = redirected.filter(|it| it.shard == shard && it.at >= route.since);
+        // What the client sends behind a request before it knows of its MOVED must not be done
+        // before that is sent again.
+        let in_flight = of_this.is_some_and(|it| since(it.at) < REDIRECT_FLIGHT);
+        let was_here = route.left.is_some_and(|at| since(at) < CLIENTS_LEARN);
+        let ignores = of_this.is_some_and(|it| since(it.at) >= REDIRECT_IGNORED);
+        if !was_here || ignores {
+            session.at_home.stray();
+        }
         let wanted = match settings.redirect {
             Redirect::Never => false,
             Redirect::Always => true,
+            Redirect::Rationed if in_flight => true,
             // The connection is about to end: a client that knows its way is asked to leave it
             // before that, so that nothing of it is under way when it does.
             Redirect::Rationed if self.stopped => {
@@ -257,28 +277,22 @@ impl Node {
                     || self.frontend.is_topology_client(now.monotonic, session)
             }
             Redirect::Rationed => {
-                let last = session.last_redirect;
-                let rested = last.is_none_or(|at| now.monotonic.since(at) >= REDIRECT_INTERVAL);
-                let stable = now.monotonic.since(route.since);
-                if !rested || stable < REDIRECT_STABLE {
-                    return false;
-                }
-                let follows = session.follows_redirects
-                    || session.at_home.is_proof()
-                        && self.frontend.is_topology_client(now.monotonic, session);
-                if !follows && stable >= REDIRECT_INTERVAL {
-                    session.at_home.stray();
-                }
-                follows
+                redirected.is_none_or(|it| since(it.at) >= REDIRECT_INTERVAL)
+                    && since(route.since) >= REDIRECT_STABLE
+                    && (session.follows_redirects
+                        || session.at_home.is_proof()
+                            && self.frontend.may_be_topology_client(session))
             }
         };
-        if !wanted || session.outstanding() > 0 {
+        if !wanted || session.outstanding() > 0 && !in_flight {
             return false;
         }
         let Some(member) = self.world.founding.members().get(holder) else {
             return false;
         };
-        session.last_redirect = Some(now.monotonic);
+        if !in_flight {
+            session.redirected = Some(Redirected { at: now.monotonic, shard });
+        }
         let text = alloc::format!("MOVED {slot} {}:{}", member.host, member.port);
         session.reply(|reply| reply.error(&text));
         true

@@ -34,6 +34,8 @@ pub(crate) struct Routes {
     routes: Vec<Route>,
     by_shard: BTreeMap<ShardId, usize>,
     by_slot: Box<[u16]>,
+    /// How many of the clients' shards this node holds.
+    held: usize,
     pub(crate) version: u64,
 }
 
@@ -50,7 +52,7 @@ impl Routes {
                 by_slot[usize::from(slot.number())] = at as u16;
             }
         }
-        Self { me, system, routes, by_shard, by_slot, version: 0 }
+        Self { me, system, routes, by_shard, by_slot, held: 0, version: 0 }
     }
 
     /// The routes of a node that has just heard into how many shards the cluster is cut.
@@ -129,6 +131,11 @@ impl Routes {
         core::iter::once(&self.system).chain(&self.routes)
     }
 
+    /// Whether other nodes hold half of the shards, or more.
+    pub(crate) fn others_hold_half(&self) -> bool {
+        self.held * 2 <= self.routes.len()
+    }
+
     /// Notes where the shard's replica on this node stands, if there is one.
     pub(crate) fn set_local(&mut self, shard: ShardId, local: Option<usize>) {
         if let Some(route) = self.get_mut(shard) {
@@ -154,15 +161,19 @@ impl Routes {
         if same {
             return false;
         }
+        let (was_here, is_here) = (route.holder == Some(me), holder == Some(me));
         if route.holder != holder {
             route.since = now;
-            if route.holder == Some(me) {
-                route.left = Some(now);
-            }
+        }
+        if was_here && !is_here {
+            route.left = Some(now);
         }
         route.epoch = epoch;
         route.holder = holder;
         route.replicas = replicas.to_vec();
+        if shard != ShardId::SYSTEM {
+            self.held = self.held + usize::from(is_here) - usize::from(was_here);
+        }
         self.version += 1;
         true
     }

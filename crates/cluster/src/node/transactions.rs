@@ -197,6 +197,7 @@ impl Node {
         let Some(shard) = self.routes.of_slot(slot).map(|route| route.shard) else { return };
         if let Some(session) = self.world.sessions.get(id) {
             session.watching = Some((slot, shard));
+            session.watched = Some(shard);
         }
         let mut operation = Vec::new();
         entry::put_watch(slot, keys, &mut operation);

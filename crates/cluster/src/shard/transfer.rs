@@ -281,16 +281,21 @@ impl Shard {
             // A node that stops does not campaign. After a transfer that failed it waits until
             // somebody leads: winning a lease only to die with it would help nobody.
             self.campaign_at = Monotonic::NEVER;
-            return self.given_up == self.group.term() && self.group.leader().is_none();
+            let is_open = self.given_up == self.group.term() && self.group.leader().is_none();
+            return is_open && self.has_other_that_stays(env);
         }
         if self.transfer.is_some() {
             self.pass_on(env);
             return true;
         }
         let heirs = self.heirs();
-        let stays = |heir: &NodeId| *heir != self.me && !env.support.is_stopping(*heir);
-        let has_hope = heirs.iter().any(stays) && self.is_serving(env);
-        self.hand_over_to_any(env, heirs) || has_hope
+        self.hand_over_to_any(env, heirs) || self.has_other_that_stays(env) && self.is_serving(env)
+    }
+
+    /// Whether another voter is not about to end.
+    fn has_other_that_stays(&self, env: &Env<'_>) -> bool {
+        let stays = |voter: &NodeId| *voter != self.me && !env.support.is_stopping(*voter);
+        self.voters().iter().any(stays)
     }
 
     /// All that could take the lease over, the preferred first.

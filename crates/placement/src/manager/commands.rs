@@ -133,14 +133,14 @@ impl Manager {
             return Err(RefusedCommand::UnknownShard(shard));
         };
         if let Some(pin) = &pin {
-            let fits = |node: &NodeId| {
-                let known = self.cluster.nodes.get(node);
-                known.is_some_and(|known| {
-                    known.duty == Duty::Full && pin.allows(*node, &known.locality)
-                })
+            let fits = |node: &&NodeId| {
+                let known = self.cluster.nodes.get(*node);
+                known.is_some_and(|known| pin.allows(**node, &known.locality))
             };
-            if !state.replicas.iter().any(fits) {
-                return Err(RefusedCommand::PinLeadsNowhere(shard));
+            let fit: Vec<NodeId> = state.replicas.iter().filter(fits).copied().collect();
+            if !fit.iter().any(|node| self.may_hold(*node)) {
+                let there = fit.first().map(|node| RefusedCommand::PinnedToDrained(*node, shard));
+                return Err(there.unwrap_or(RefusedCommand::PinLeadsNowhere(shard)));
             }
         }
         if let Some(state) = self.cluster.shards.get_mut(&shard) {

@@ -58,10 +58,12 @@ pub(super) fn classify(round: &Round<'_>, node: NodeId) -> Class {
     let policy = round.policy;
     let Some(view) = round.nodes.get(&node).filter(|view| view.live) else { return Class::Calm };
     let (used, mean) = (view.used(), round.mean);
-    // Where the mean itself is near the limits, being near them tells nothing of the node: what
-    // is more than the others' is at issue still, and noise must not pass for it.
+    // Where the mean itself is near the limits, being near them, or having requests wait, tells
+    // nothing of the node: what is more than the others' is at issue still, and noise must not
+    // pass for it.
     let at_limits = used > policy.urgent && used > policy.overfull * mean;
-    let queues = view.queues && used > policy.floor && used > policy.enough * mean;
+    let above = if mean > policy.urgent { policy.overfull } else { policy.enough };
+    let queues = view.queues && used > policy.floor && used > above * mean;
     if at_limits || queues {
         return Class::Urgent;
     }

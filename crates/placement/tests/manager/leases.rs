@@ -119,6 +119,7 @@ fn clients_that_hear_late_of_a_move_cause_no_more_moves() {
 #[test]
 fn nobody_moves_where_all_are_overloaded_alike() {
     let mut cluster = Cluster::placed(3, &[0.07; 60], |number| number as u32 % 3 + 1);
+    cluster.queue = Duration::from_millis(50);
     let mut moved = 0;
     for second in 0..600 {
         for shard in cluster.shards.values_mut() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use placement::{
     Action, Command, Decision, Follower, Generation, HeldShard, Locality, Manager, Origin, Outcome,
-    Policy, Report, Resources, RoundTrip,
+    Percentiles, Policy, Report, Resources, RoundTrip,
 };
 use types::{Incarnation, LeaseEpoch, Monotonic, NodeId, ShardId, SlotRange};
 
@@ -32,6 +32,8 @@ pub(crate) struct Cluster {
     /// What node 1 uses beside its shards, and the part of it that it reports as late, as shares.
     pub(crate) background: f64,
     pub(crate) late: f64,
+    /// For how long requests wait, in the 99th percentile.
+    pub(crate) queue: Duration,
     /// Whether leases are moved as decided.
     pub(crate) obeys: bool,
 }
@@ -49,6 +51,7 @@ impl Cluster {
             round_trips: BTreeMap::new(),
             background: 0.0,
             late: 0.0,
+            queue: Duration::ZERO,
             obeys: true,
         };
         for node in &replicas {
@@ -119,6 +122,7 @@ impl Cluster {
                 reads: 100.0,
                 writes: 10.0,
                 load,
+                queue: Percentiles { p50: Duration::ZERO, p99: self.queue },
                 stored: 1e6,
                 origins: shard.origins.clone(),
                 followers: others
