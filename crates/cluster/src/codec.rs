@@ -92,13 +92,9 @@ pub fn encode(message: &Message, into: &mut Vec<u8>) {
             into.put_bytes(host.as_bytes());
             into.put_bytes(library.as_bytes());
         }
-        Message::AskRelease { shard, term } => {
-            into.put_u8(12);
-            into.put_u32(shard.0);
-            into.put_u64(term.0);
-        }
-        Message::Release { shard, term } => {
-            into.put_u8(13);
+        Message::AskRelease { shard, term } | Message::Release { shard, term } => {
+            let asks = matches!(message, Message::AskRelease { .. });
+            into.put_u8(if asks { 12 } else { 13 });
             into.put_u32(shard.0);
             into.put_u64(term.0);
         }

@@ -21,6 +21,7 @@ use types::{Monotonic, NodeId, SessionId, ShardId, Slot};
 
 use crate::frontend::{Asked, CommandStats, Shown, address_of, slow_log};
 use crate::io::{ClientAddress, ForwardOutcome, Message};
+use crate::node::redirects::Redirects;
 use crate::origins::Origins;
 
 /// Who waits for the outcome of a request.
@@ -78,10 +79,7 @@ pub(crate) struct Session {
     /// its watch behind.
     pub(crate) watched: Option<ShardId>,
     pub(crate) reply_mode: ReplyMode,
-    /// It has shown that it follows redirections: it asked for the topology.
-    pub(crate) follows_redirects: bool,
-    pub(crate) redirected: Option<Redirected>,
-    pub(crate) at_home: AtHome,
+    pub(crate) redirects: Redirects,
     pub(crate) no_evict: bool,
     pub(crate) no_touch: bool,
     pub(crate) closing: bool,
@@ -95,56 +93,6 @@ pub(crate) struct Session {
     /// One bit for each shard (by its number modulo 64) with outstanding requests. A collision
     /// only makes a read wait that need not.
     outstanding_shards: u64,
-}
-
-/// What a connection's requests say about its client: one that knows the topology asks each node for
-/// what that node holds, and nothing else.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct AtHome {
-    /// How many in a row found their shard here.
-    in_a_row: u32,
-    /// One bit for each of their shards, by its number modulo 64.
-    shards: u64,
-    needed: u32,
-}
-
-impl AtHome {
-    /// So many requests in a row, for so many shards, are no chance where others hold half of all
-    /// shards at least.
-    const FIRST: u32 = 64;
-    const SHARDS: u32 = 4;
-    /// A client that was wrong once is trusted again after so many: perhaps its picture was old.
-    const AGAIN: u32 = 2048;
-
-    /// A request found its shard here.
-    #[inline]
-    pub(crate) fn note(&mut self, shard: ShardId) {
-        self.in_a_row = self.in_a_row.saturating_add(1);
-        self.shards |= 1 << (shard.0 % 64);
-    }
-
-    /// A request was for a shard that has been elsewhere for long.
-    pub(crate) fn stray(&mut self) {
-        *self = Self { in_a_row: 0, shards: 0, needed: Self::AGAIN };
-    }
-
-    /// Whether the client cannot but know the topology.
-    pub(crate) fn is_proof(self) -> bool {
-        self.in_a_row >= self.needed && self.shards.count_ones() >= Self::SHARDS
-    }
-}
-
-impl Default for AtHome {
-    fn default() -> Self {
-        Self { in_a_row: 0, shards: 0, needed: Self::FIRST }
-    }
-}
-
-/// When a connection was last sent MOVED, and for which shard.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Redirected {
-    pub(crate) at: Monotonic,
-    pub(crate) shard: ShardId,
 }
 
 /// What CLIENT REPLY has set.
@@ -213,9 +161,7 @@ impl Session {
             watching: None,
             watched: None,
             reply_mode: ReplyMode::default(),
-            follows_redirects: false,
-            redirected: None,
-            at_home: AtHome::default(),
+            redirects: Redirects::default(),
             no_evict: false,
             no_touch: false,
             closing: false,

@@ -1,5 +1,5 @@
-//! Who is sent MOVED, and when: clients that know the topology, seldom, so that a moving lease costs
-//! them little; and before a node ends, so that they leave it in time.
+//! Who is sent MOVED, and when: clients that know the topology, seldom, so that a moving lease
+//! costs them little; and before a node ends, so that they leave it in time.
 #![allow(missing_docs)]
 
 mod support;

@@ -146,7 +146,8 @@ impl fmt::Display for RefusedCommand {
             ),
             Self::PinnedToDrained(node, shard) => write!(
                 f,
-                "{node} has a replica of {shard}, but it is being drained or removed: end that first"
+                "{node} has a replica of {shard}, but it is being drained or removed: end that \
+                 first"
             ),
             Self::PinnedThere(node, shard) => {
                 write!(f, "{shard} is pinned to {node}: end the pin first")

@@ -49,9 +49,9 @@ pub struct Report {
     pub capacity: Resources,
     /// What the whole process used, per second: shards held, followers' work, all else.
     pub used: Resources,
-    /// Of that, what it took to pass requests on whose clients have yet to hear that a lease has left
-    /// this node a short time ago: it ends by itself, and to move more leases does not end it. Only
-    /// its CPU is told apart.
+    /// Of that, what it took to pass requests on whose clients have yet to hear that a lease has
+    /// left this node a short time ago: it ends by itself, and to move more leases does not end
+    /// it. Only its CPU is told apart.
     pub late: Resources,
     /// Memory that the node may fill, in bytes.
     pub memory_capacity: f64,

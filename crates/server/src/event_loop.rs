@@ -41,8 +41,9 @@ const EVENTS_MAX: usize = 1024;
 const READ_BYTES: usize = 64 << 10;
 /// How often the rare things are done: idle connections, process figures.
 const HOUSEKEEPING_TIME: Duration = Duration::from_secs(1);
-/// How long a node without leases still passes on what is sent to it, before the other nodes and the
-/// clients have heard who holds its shards now. Of what it left unread, nobody would know the outcome.
+/// How long a node without leases still passes on what is sent to it, before the other nodes and
+/// the clients have heard who holds its shards now. Of what it left unread, nobody would know the
+/// outcome.
 const FAREWELL_TIME: Duration = Duration::from_millis(200);
 /// How long clients that are owed something may hold the end of the process up.
 const PART_TIME: Duration = Duration::from_secs(2);

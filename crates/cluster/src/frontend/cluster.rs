@@ -92,7 +92,7 @@ impl Node {
     /// like it know all nodes.
     fn note_topology_asker(&mut self, now: Now, id: SessionId) {
         let Some(session) = self.world.sessions.get(id) else { return };
-        session.follows_redirects = true;
+        session.redirects.follows = true;
         let (host, library) = (&session.address.host, &session.library.0);
         if !self.frontend.topology_clients.note_own(now.monotonic, host, library) {
             return;

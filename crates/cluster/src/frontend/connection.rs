@@ -9,7 +9,8 @@ use types::limits::NAME_BYTES_MAX;
 
 use super::{Call, Outcome, REDIS_VERSION, not_here, pair, quoted};
 use crate::node::Node;
-use crate::session::{AtHome, ReplyMode};
+use crate::node::redirects::Redirects;
+use crate::session::ReplyMode;
 
 /// The one user there is.
 pub(super) const USER: &str = "default";
@@ -47,7 +48,7 @@ impl Node {
             // what the client has shown of itself: it knows where replicas are.
             Some(CommandId::ReadOnly | CommandId::ReadWrite | CommandId::Asking) => {
                 if let Some(session) = self.world.sessions.get(call.session) {
-                    session.follows_redirects = true;
+                    session.redirects.follows = true;
                 }
                 reply.ok();
                 Ok(())
@@ -190,9 +191,7 @@ impl Node {
             session.protocol = Protocol::Resp2;
             session.name = Vec::new();
             session.reply_mode = ReplyMode::On;
-            session.follows_redirects = false;
-            session.at_home = AtHome::default();
-            session.redirected = None;
+            session.redirects = Redirects::default();
             session.no_evict = false;
             session.no_touch = false;
         }

@@ -3,8 +3,8 @@
 //!
 //! Such clients ask every node for its part of DBSIZE, KEYS, SCAN and RANDOMKEY, often on other
 //! connections than the one that asked for the topology; all others are shown the whole. The
-//! picture is bounded, forgets, and may be wrong without harm: it decides about MOVED only where the
-//! connection would end a moment later anyway, or together with what the connection's requests show.
+//! picture is bounded, forgets, and may be wrong without harm: it decides about MOVED only where
+//! the connection would end a moment later anyway, or together with what its requests show.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;

@@ -124,8 +124,8 @@ impl LeaseManager {
     /// Whether removals that are under way can end with so many replicas of each shard.
     fn judge_replicas(&self, now: Now, replicas: u32) -> Result<(), String> {
         let members = self.control.membership.members.iter();
-        let data = members.filter(|member| member.role == Role::Data).map(|member| member.node);
-        let leaving = data.filter(|node| self.control.duty(*node) == Duty::Leaving).next();
+        let mut data = members.filter(|member| member.role == Role::Data).map(|member| member.node);
+        let leaving = data.find(|node| self.control.duty(*node) == Duty::Leaving);
         let Some(node) = leaving.filter(|_| replicas > self.control.policy.replicas) else {
             return Ok(());
         };

@@ -11,7 +11,7 @@ use types::limits::{FORWARD_BYTES_MAX, FORWARD_BYTES_MIN};
 use types::{Incarnation, Monotonic, NodeId, Now, ShardId};
 
 use super::Node;
-use super::requests::CLIENTS_LEARN;
+use super::redirects::CLIENTS_LEARN;
 use crate::frontend::slow_log::show_operation;
 use crate::io::{ForwardOutcome, Message};
 use crate::session::{OVERTAKEN, Waiter};

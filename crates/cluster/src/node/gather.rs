@@ -105,7 +105,7 @@ impl Node {
     /// Whether a client is shown the whole cluster's data by this node, or only this node's part.
     fn sees_the_whole(&mut self, now: Now, id: SessionId) -> bool {
         let Some(session) = self.world.sessions.get(id) else { return true };
-        !session.follows_redirects && !self.frontend.is_topology_client(now.monotonic, session)
+        !session.redirects.follows && !self.frontend.is_topology_client(now.monotonic, session)
     }
 
     fn gather(

@@ -12,6 +12,7 @@ mod membership;
 mod orders;
 mod peers;
 mod placing;
+pub(crate) mod redirects;
 mod reporting;
 mod requests;
 pub(crate) mod routes;
@@ -52,8 +53,8 @@ pub use views::ReplicaView;
 const SWEEP_INTERVAL: Duration = Duration::from_millis(10);
 /// How long a stopping node waits for its leases to be taken over.
 const STOP_TIME: Duration = Duration::from_secs(5);
-/// How long it waits before it hands them over: others that stop at the same moment say so meanwhile,
-/// and get none.
+/// How long it waits before it hands them over: others that stop at the same moment say so
+/// meanwhile, and get none.
 const STOP_NOTICE: Duration = Duration::from_millis(20);
 
 /// Room that is kept for the next write to the log, in bytes.
@@ -374,8 +375,7 @@ impl Node {
                     let support = &mut self.world.support;
                     let answer = support.on_beat(now.monotonic, from, epoch, incarnation, sequence);
                     support.note_stopping(from, incarnation, stopping);
-                    let answer = answer.map(|answer| (from, answer));
-                    self.world.effects.messages.extend(answer);
+                    self.world.effects.messages.extend(answer.map(|answer| (from, answer)));
                 }
             }
             Message::Promise { sequence, epoch, incarnation, duration_micros } => {

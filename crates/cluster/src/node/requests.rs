@@ -1,33 +1,20 @@
 //! From a client's arguments to a shard, a transaction or the frontend.
 
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use bytes::Bytes;
 use keyspace::{Changes, Outcome};
 use resp::command::{Command, Flags, Handler, Rejection};
 use resp::{CommandId, Reply, error};
 use types::limits::SESSION_PIPELINE_MAX;
-use types::{Monotonic, Now, SessionId, ShardId, Slot};
+use types::{Now, SessionId, ShardId, Slot};
 
 use super::{Node, admission};
 use crate::entry;
 use crate::frontend::Asked;
 use crate::io::Admission;
-use crate::session::{Redirected, ReplyMode, Session, Waiter};
-use crate::settings::Redirect;
+use crate::session::{ReplyMode, Session, Waiter};
 use crate::shard::{Request, Standing};
-
-/// A connection is sent MOVED at most this often.
-const REDIRECT_INTERVAL: Duration = Duration::from_secs(60);
-/// Only for a shard whose holder has been the same for this long.
-const REDIRECT_STABLE: Duration = Duration::from_secs(30);
-/// For so long a connection that was sent MOVED may still send requests that it sent before it knew.
-const REDIRECT_FLIGHT: Duration = Duration::from_millis(100);
-/// A client that goes on to ask here after that does not follow.
-const REDIRECT_IGNORED: Duration = Duration::from_secs(10);
-/// So long after a lease has left, clients that know the topology have been sent MOVED.
-pub(super) const CLIENTS_LEARN: Duration = Duration::from_secs(90);
 
 /// Bytes of replies after which a session's further requests wait until the driver has taken
 /// them: small requests for large values must not fill the memory within one turn.
@@ -152,7 +139,7 @@ impl Node {
         };
         // An earlier request of the client may be on its way to a former holder.
         if self.routes.others_hold_half() {
-            session.at_home.note(shard);
+            session.redirects.at_home.note(shard);
         }
         let alone = !session.has_outstanding(shard)
             || self.homeless.is_empty() && !self.forwards.goes_elsewhere(shard, me);
@@ -185,7 +172,7 @@ impl Node {
         let env = &mut self.world.env(now);
         let Some(session) = env.sessions.get(id) else { return false };
         if self.routes.others_hold_half() {
-            session.at_home.note(shard);
+            session.redirects.at_home.note(shard);
         }
         if session.has_outstanding(shard) || !found.reads_directly() {
             return false;
@@ -243,59 +230,6 @@ impl Node {
             deadline: now.monotonic + self.world.settings.park_time,
         };
         self.place(now, shard, request);
-    }
-
-    /// Sends MOVED, if the client is known to follow it and it is worth it.
-    fn redirect(&mut self, now: Now, id: SessionId, shard: ShardId, slot: Slot) -> bool {
-        let settings = &self.world.settings;
-        let (Some(session), Some(route)) = (self.world.sessions.get(id), self.routes.get(shard))
-        else {
-            return false;
-        };
-        let Some(holder) = route.holder.filter(|holder| *holder != settings.node) else {
-            return false;
-        };
-        let since = |at: Monotonic| now.monotonic.since(at);
-        let redirected = session.redirected;
-        let of_this = redirected.filter(|it| it.shard == shard && it.at >= route.since);
-        // What the client sends behind a request before it knows of its MOVED must not be done
-        // before that is sent again.
-        let in_flight = of_this.is_some_and(|it| since(it.at) < REDIRECT_FLIGHT);
-        let was_here = route.left.is_some_and(|at| since(at) < CLIENTS_LEARN);
-        let ignores = of_this.is_some_and(|it| since(it.at) >= REDIRECT_IGNORED);
-        if !was_here || ignores {
-            session.at_home.stray();
-        }
-        let wanted = match settings.redirect {
-            Redirect::Never => false,
-            Redirect::Always => true,
-            Redirect::Rationed if in_flight => true,
-            // The connection is about to end: a client that knows its way is asked to leave it
-            // before that, so that nothing of it is under way when it does.
-            Redirect::Rationed if self.stopped => {
-                session.follows_redirects
-                    || self.frontend.is_topology_client(now.monotonic, session)
-            }
-            Redirect::Rationed => {
-                redirected.is_none_or(|it| since(it.at) >= REDIRECT_INTERVAL)
-                    && since(route.since) >= REDIRECT_STABLE
-                    && (session.follows_redirects
-                        || session.at_home.is_proof()
-                            && self.frontend.may_be_topology_client(session))
-            }
-        };
-        if !wanted || session.outstanding() > 0 && !in_flight {
-            return false;
-        }
-        let Some(member) = self.world.founding.members().get(holder) else {
-            return false;
-        };
-        if !in_flight {
-            session.redirected = Some(Redirected { at: now.monotonic, shard });
-        }
-        let text = alloc::format!("MOVED {slot} {}:{}", member.host, member.port);
-        session.reply(|reply| reply.error(&text));
-        true
     }
 
     /// Replies with an error, and lets a transaction that was begun fail.

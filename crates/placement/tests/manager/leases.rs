@@ -91,8 +91,8 @@ fn nobody_moves_when_nobody_is_near_overload() {
 }
 
 /// Clients hear of a move late, and until then their requests come to the node that has given the
-/// lease away: passing them on takes as much as serving them did. The node must not give away more and
-/// more for that.
+/// lease away: passing them on takes as much as serving them did. The node must not give away more
+/// and more for that.
 #[test]
 fn clients_that_hear_late_of_a_move_cause_no_more_moves() {
     let loads = [0.05; 30];

@@ -45,6 +45,11 @@ fn read_all(cluster: &Cluster, number: u32, value: &str) {
 fn a_drained_node_gives_all_its_leases_away_and_no_client_notices() {
     let cluster = Plan::of(3).steady().with("shards", "60").start();
     let load = load(&cluster, 0, 6);
+    // A third of them, or another part if a node was late for the first elections.
+    let leases = |status: &Status| (1..=3).map(|node| status.count(node, "leases")).sum::<u32>();
+    let status = cluster.wait_for_status("all are held", |status| leases(status) == 60);
+    let held = status.count(2, "leases");
+    assert!(held > 0);
     cluster.order(3, "LEASEHOLD DRAIN 2");
     cluster.wait_for_status("node 2 is drained", |status| {
         status.duty(2) == "drained" && status.count(2, "leases") == 0
@@ -58,9 +63,9 @@ fn a_drained_node_gives_all_its_leases_away_and_no_client_notices() {
     cluster.wait_for_status("node 2 is as the others", |status| status.duty(2) == "full");
     let decisions = cluster.decisions();
     let drains = decisions.iter().filter(|it| it["from"] == 2 && it["outcome"] == "applied");
-    assert_eq!(drains.count(), 20, "a decision for each lease: {decisions:#?}");
+    assert_eq!(drains.count(), held as usize, "a decision for each lease: {decisions:#?}");
     let judged = load.finish();
-    report("drain of a node with 20 leases", &judged);
+    report("drain of a node", &judged);
     judged.assert_no_error();
 }
 
@@ -257,7 +262,7 @@ fn orders_that_make_no_sense_are_refused_with_reasons() {
         ("PIN 99 NODE 1", "there is no shard '99'"),
         ("PIN 0 NODE 1", "there is no shard '0'"),
         ("PIN 1 NODE 9", "there is no node '9'"),
-        ("PIN 1 NODE 3", "where the pin wants it"),
+        ("PIN 1 NODE 3", "is being drained or removed"),
         ("PIN 1 ZONE mars/x", "where the pin wants it"),
         ("PIN 1 ZONE mars", "is no zone"),
         ("PIN 1 RACK 1", "neither NODE nor ZONE"),
