@@ -188,5 +188,5 @@ fn the_last_replica_is_not_drained_and_pins_do_not_contradict_drains() {
     assert_eq!(refused, Err(RefusedCommand::LastReplica(NodeId(1), ShardId(0))));
     let pin = Command::Pin(ShardId(0), Some(Pin::Node(NodeId(2))));
     let refused = cluster.manager.command(cluster.now(), pin);
-    assert_eq!(refused, Err(RefusedCommand::PinLeadsNowhere(ShardId(0))));
+    assert_eq!(refused, Err(RefusedCommand::PinnedToDrained(NodeId(2), ShardId(0))));
 }
