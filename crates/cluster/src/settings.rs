@@ -1,11 +1,13 @@
 //! What an operator may choose about one node. Plain values: parsing and documentation of them is
 //! the shell's business.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 use core::time::Duration;
 
+use placement::Locality;
 use types::{NodeId, ShardId, SlotRange};
 
 use crate::member::{Member, Role};
@@ -151,9 +153,11 @@ impl Settings {
     }
 
     fn first_data_shards(&self) -> Vec<(SlotRange, Vec<NodeId>)> {
-        let members: Vec<NodeId> = nodes_for(&self.members, Role::Data).collect();
+        let members: Vec<&Member> = members_for(&self.members, Role::Data).collect();
         let nodes = members.len();
         let replicas = self.replicas.min(nodes);
+        let labelled = members.iter().any(|member| member.locality != Locality::default());
+        let mut counts: BTreeMap<NodeId, usize> = BTreeMap::new();
         let place = |(shard, range): (usize, SlotRange)| {
             let first = shard % nodes;
             // Shards with the same first holder rotate their heirs, so that the shards of a dead
@@ -161,8 +165,13 @@ impl Settings {
             let turn = (shard / nodes) % (nodes - 1).max(1);
             let heirs =
                 (0..nodes - 1).map(|step| (first + 1 + (step + turn) % (nodes - 1)) % nodes);
-            let order = core::iter::once(first).chain(heirs).take(replicas);
-            (range, order.map(|at| members[at]).collect())
+            let order = core::iter::once(first).chain(heirs);
+            let order = order.map(|at| members[at]).collect();
+            // The rotation alone makes even counts, but for where labels cut into it.
+            let count = |node| counts.get(&node).copied().filter(|_| labelled).unwrap_or(0);
+            let replicas = apart(order, replicas, count);
+            replicas.iter().for_each(|node| *counts.entry(*node).or_default() += 1);
+            (range, replicas)
         };
         SlotRange::even_cut(self.shards).into_iter().enumerate().map(place).collect()
     }
@@ -181,21 +190,37 @@ pub const MANAGERS_MAX: usize = 5;
 /// The system shard is not cut back below so many replicas.
 pub(crate) const SYSTEM_REPLICAS_MIN: usize = 3;
 
-fn nodes_for(members: &[Member], role: Role) -> impl Iterator<Item = NodeId> {
-    members.iter().filter(move |member| member.role == role).map(|member| member.node)
+fn members_for(members: &[Member], role: Role) -> impl Iterator<Item = &Member> {
+    members.iter().filter(move |member| member.role == role)
+}
+
+/// So many of the members as would not fail together, by the labels of their places: the first, and
+/// each time the next that shares least with those before, and of several such the one with the
+/// least `load`. Without labels, and at equal load, the first ones.
+fn apart(mut members: Vec<&Member>, count: usize, load: impl Fn(NodeId) -> usize) -> Vec<NodeId> {
+    let mut chosen: Vec<&Member> = Vec::new();
+    while chosen.len() < count && !members.is_empty() {
+        let cost = |at: &usize| {
+            let member = members[*at];
+            let shared = chosen.iter().map(|other| member.locality.shared(&other.locality));
+            (!chosen.is_empty()).then(|| (shared.sum::<u32>(), load(member.node)))
+        };
+        let next = (0..members.len()).min_by_key(cost).unwrap_or(0);
+        chosen.push(members.remove(next));
+    }
+    chosen.into_iter().map(|member| member.node).collect()
 }
 
 /// Where the system shard should have its replicas: on the dedicated managers if there are three
-/// at least, else on five data nodes, or three if there are fewer than five. Only nodes for which
-/// `is_fit` holds are taken.
+/// at least, else on five data nodes, or three if there are fewer than five; apart from each other,
+/// as far as their labels say. Only nodes for which `is_fit` holds are taken.
 pub(crate) fn system_replicas(members: &[Member], is_fit: impl Fn(NodeId) -> bool) -> Vec<NodeId> {
-    let managers = nodes_for(members, Role::Manager).filter(|node| is_fit(*node)).count();
-    let dedicated = managers >= MANAGERS_MIN;
+    let fit = |role| members_for(members, role).filter(|member| is_fit(member.node));
+    let dedicated = fit(Role::Manager).count() >= MANAGERS_MIN;
     let role = if dedicated { Role::Manager } else { Role::Data };
-    let mut nodes: Vec<NodeId> = nodes_for(members, role).filter(|node| is_fit(*node)).collect();
+    let nodes: Vec<&Member> = fit(role).collect();
     let most = if dedicated || nodes.len() >= MANAGERS_MAX { MANAGERS_MAX } else { 3 };
-    nodes.truncate(most);
-    nodes
+    apart(nodes, most, |_| 0)
 }
 
 #[cfg(test)]
@@ -207,6 +232,31 @@ mod tests {
         let mut settings = Settings::new(NodeId(1), (1..=nodes).map(member).collect());
         settings.shards = shards;
         settings
+    }
+
+    /// Nine nodes in three zones: whatever zone is lost, each shard keeps two of its three
+    /// replicas, and the system shard three of its five.
+    #[test]
+    fn a_zone_may_be_lost() {
+        for order in [[0, 1, 2, 0, 1, 2, 0, 1, 2], [0, 0, 0, 1, 1, 1, 2, 2, 2]] {
+            let mut settings = settings(9, 72);
+            for (member, zone) in settings.members.iter_mut().zip(order) {
+                member.locality.region = "eu".into();
+                member.locality.zone = ["a", "b", "c"][zone].into();
+            }
+            let zone = |node: &NodeId| order[node.0 as usize - 1];
+            let mut counts = [0; 9];
+            for (shard, _, replicas) in settings.first_shards() {
+                let most = if shard == ShardId::SYSTEM { 2 } else { 1 };
+                for lost in 0..3 {
+                    let gone = replicas.iter().filter(|node| zone(node) == lost).count();
+                    assert!(gone <= most, "{shard}: {replicas:?}");
+                }
+                replicas.iter().for_each(|node| counts[node.0 as usize - 1] += 1);
+            }
+            // 24 for each node, and five of the system shard.
+            assert!(counts.iter().all(|count| (20..=30).contains(count)), "{counts:?}");
+        }
     }
 
     #[test]
