@@ -109,9 +109,10 @@ pub(crate) const SETTINGS: &[Setting] = &[
               default PORT + 10000) is for the other nodes. Behind that may stand `;name=NAME` (a \
               word for people), `;role=manager` (a node that keeps the Lease Manager's memory and \
               no data; at most 5, and `;role=data` is what all others are) and \
-              `;locality=REGION/ZONE/RACK` (where the node stands; labels at the end may be left \
-              out). A node that joins a cluster later lists itself and at least one member; from \
-              then on the cluster itself knows its members.",
+              `;locality=REGION/ZONE/RACK` (where the node stands: the \
+              replicas of a shard are put where they would not fail together; labels at the end \
+              may be left out). A node that joins a cluster later lists itself and at least one \
+              member; from then on the cluster itself knows its members.",
         field: |config| Field::Members(&mut config.members),
     },
     Setting {
