@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use resp::Value;
 
-use crate::support::{Client, Cluster, Plan, bulk, ok};
+use crate::support::{Client, Cluster, Plan, bulk, ok, wait_until};
 
 /// Asks for a value that was there before: other clients are undisturbed, the node lives.
 fn assert_undisturbed(cluster: &Cluster, witness: &mut Client) {
@@ -106,9 +106,7 @@ fn strangers_without_the_password_get_little() {
     let cluster = Plan::of(1).patient().with("password", "secret").prepare();
     let mut cluster = cluster;
     cluster[1].start();
-    crate::support::wait_until("the node listens", || {
-        Client::try_connect(cluster[1].address).is_ok()
-    });
+    wait_until("the node listens", || Client::try_connect(cluster[1].address).is_ok());
     for bytes in [
         &b"*1000\r\n"[..],
         b"*2\r\n$4\r\nAUTH\r\n$1000000\r\n",
@@ -204,12 +202,18 @@ fn config_set_changes_what_a_client_may_leave_unread_at_once() {
     let args = [&b"CONFIG"[..], b"SET", b"client-output-buffer-limit", b"normal 1mb 0 0"];
     assert_eq!(witness.ask_args(&args), ok());
     let mut glutton = cluster.client(1);
+    assert_eq!(glutton.ask("PING"), Value::Simple("PONG".into()));
     let mut request = Vec::new();
     for _ in 0..20 {
         resp::encode_request(&["GET", "large"], &mut request);
     }
     // The node may close before it has everything, which is its right.
     let _ = glutton.try_send_bytes(&request);
+    // Who reads at once may leave nothing unread.
+    wait_until("the client that does not read is gone", || {
+        let Value::Bulk(list) = witness.ask("CLIENT LIST") else { panic!("no list") };
+        list.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"id=")).count() == 1
+    });
     let received = std::iter::from_fn(|| glutton.try_receive().ok().flatten()).count();
     assert!(received < 20, "all {received} replies arrived");
 }
