@@ -190,7 +190,8 @@ pub const MANAGERS_MAX: usize = 5;
 /// The system shard is not cut back below so many replicas.
 pub(crate) const SYSTEM_REPLICAS_MIN: usize = 3;
 
-fn members_for(members: &[Member], role: Role) -> impl Iterator<Item = &Member> {
+/// The members of a role.
+pub(crate) fn members_for(members: &[Member], role: Role) -> impl Iterator<Item = &Member> {
     members.iter().filter(move |member| member.role == role)
 }
 

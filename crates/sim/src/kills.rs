@@ -177,7 +177,7 @@ struct Telling {
     /// Nobody dies.
     is_first: bool,
     is_ordered: bool,
-    /// On which connection an order was given, until it is acknowledged.
+    /// On which connection the order was given, if on one.
     order: Option<ConnectionId>,
     is_acknowledged: bool,
     wrong: Option<String>,

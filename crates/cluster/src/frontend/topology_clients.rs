@@ -68,15 +68,16 @@ impl TopologyClients {
 
     /// Whether such clients have ever been seen, as far as is remembered.
     pub(super) fn has_seen(&self, host: &str, library: &str) -> bool {
-        !library.is_empty() && self.pairs.contains_key(&(String::from(host), String::from(library)))
+        self.seen(host, library).is_some()
     }
 
     pub(super) fn contains(&self, now: Monotonic, host: &str, library: &str) -> bool {
-        !library.is_empty()
-            && self
-                .pairs
-                .get(&(String::from(host), String::from(library)))
-                .is_some_and(|seen| now.since(seen.at) < REMEMBERED)
+        self.seen(host, library).is_some_and(|seen| now.since(seen.at) < REMEMBERED)
+    }
+
+    /// A pair without a library's name is never noted.
+    fn seen(&self, host: &str, library: &str) -> Option<&Seen> {
+        self.pairs.get(&(String::from(host), String::from(library)))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::entry::{self, Command, Operation};
 use crate::frontend::{labelled, quoted};
 use crate::member::{Member, Role};
 use crate::node::Node;
-use crate::settings::{MANAGERS_MAX, SYSTEM_REPLICAS_MIN, system_replicas};
+use crate::settings::{MANAGERS_MAX, SYSTEM_REPLICAS_MIN, members_for, system_replicas};
 use crate::shard::Request;
 
 /// Decisions that are listed if nobody says how many.
@@ -123,10 +123,11 @@ impl LeaseManager {
 
     /// Whether removals that are under way can end with so many replicas of each shard.
     fn judge_replicas(&self, now: Now, replicas: u32) -> Result<(), String> {
-        let members = self.control.membership.members.iter();
-        let mut data = members.filter(|member| member.role == Role::Data).map(|member| member.node);
-        let leaving = data.find(|node| self.control.duty(*node) == Duty::Leaving);
-        let Some(node) = leaving.filter(|_| replicas > self.control.policy.replicas) else {
+        let mut data = members_for(&self.control.membership.members, Role::Data);
+        let leaving = data.find(|member| self.control.duty(member.node) == Duty::Leaving);
+        let Some(node) =
+            leaving.map(|member| member.node).filter(|_| replicas > self.control.policy.replicas)
+        else {
             return Ok(());
         };
         let left = self.places(|other| self.stays(now, other));
@@ -147,8 +148,8 @@ impl LeaseManager {
 
     /// How many data nodes there are of those.
     fn places(&self, of: impl Fn(NodeId) -> bool) -> usize {
-        let members = self.control.membership.members.iter();
-        members.filter(|member| member.role == Role::Data && of(member.node)).count()
+        let members = members_for(&self.control.membership.members, Role::Data);
+        members.filter(|member| of(member.node)).count()
     }
 
     fn pin(&self, now: Now, args: &[&[u8]]) -> Result<Answer, String> {
