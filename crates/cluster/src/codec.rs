@@ -8,30 +8,31 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use types::{
     Incarnation, LeaseEpoch, LogIndex, NodeId, SessionId, ShardId, Slot, SlotRange, SupportEpoch,
-    Term,
+    Term, UnixMillis,
 };
 
 pub use crate::bytes_codec::CodecError;
 use crate::bytes_codec::{Put, Take};
 use crate::entry::{put_nodes, take_nodes};
 use crate::io::{
-    Fortification, ForwardOutcome, Introduction, Membership, Message, Order, OrderOutcome,
+    Condition, Fortification, ForwardOutcome, Introduction, Membership, Message, Order,
+    OrderOutcome,
 };
 use crate::raft_group::RaftMessage;
 use crate::report_codec;
 
 /// Version of the language between nodes. Nodes of different versions refuse each other.
-pub const PEER_PROTOCOL_VERSION: u16 = 3;
+pub const PEER_PROTOCOL_VERSION: u16 = 4;
 
 /// Appends the message to a buffer.
 pub fn encode(message: &Message, into: &mut Vec<u8>) {
     match message {
-        Message::Beat { epoch, incarnation, sequence, stopping, introduction } => {
+        Message::Beat { epoch, incarnation, sequence, condition, introduction } => {
             into.put_u8(1);
             into.put_u64(epoch.0);
             into.put_u64(incarnation.0);
             into.put_u64(*sequence);
-            into.put_u8(u8::from(*stopping));
+            put_condition(*condition, into);
             introduction.encode(into);
         }
         Message::Promise { sequence, epoch, incarnation, duration_micros } => {
@@ -242,13 +243,35 @@ pub fn decode(bytes: &[u8]) -> Result<Message, CodecError> {
     Ok(message)
 }
 
+fn put_condition(condition: Condition, into: &mut Vec<u8>) {
+    let Condition { life, stopping, heard_micros, wall, durable, memory_room, disk_room } =
+        condition;
+    into.put_u64(life);
+    into.put_u8(u8::from(stopping));
+    for number in [heard_micros, wall.0, durable, memory_room, disk_room] {
+        into.put_u64(number);
+    }
+}
+
+fn take_condition(from: &mut Take<'_>) -> Result<Condition, CodecError> {
+    Ok(Condition {
+        life: from.u64()?,
+        stopping: from.u8()? & 1 != 0,
+        heard_micros: from.u64()?,
+        wall: UnixMillis(from.u64()?),
+        durable: from.u64()?,
+        memory_room: from.u64()?,
+        disk_room: from.u64()?,
+    })
+}
+
 fn decode_fields(from: &mut Take<'_>) -> Result<Message, CodecError> {
     Ok(match from.u8()? {
         1 => Message::Beat {
             epoch: SupportEpoch(from.u64()?),
             incarnation: Incarnation(from.u64()?),
             sequence: from.u64()?,
-            stopping: from.u8()? & 1 != 0,
+            condition: take_condition(from)?,
             introduction: Introduction::decode(from)?,
         },
         2 => Message::Promise {

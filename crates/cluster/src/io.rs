@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use types::{
     ClusterId, DirectoryId, Incarnation, LeaseEpoch, LogIndex, Monotonic, NodeId, SegmentId,
-    SessionId, ShardId, Slot, SlotRange, SupportEpoch, Term,
+    SessionId, ShardId, Slot, SlotRange, SupportEpoch, Term, UnixMillis,
 };
 
 use crate::member::Member;
@@ -153,8 +153,8 @@ pub enum Message {
         incarnation: Incarnation,
         /// Numbers the beats to this receiver.
         sequence: u64,
-        /// Whether the sender has been asked to stop: it wants no leases.
-        stopping: bool,
+        /// How the sender is.
+        condition: Condition,
         /// Who the sender is, for a receiver that may be new or have lost its memory.
         introduction: Introduction,
     },
@@ -392,6 +392,27 @@ pub struct Introduction {
     pub members: u64,
     /// What its settings come to if the cluster is new: founders must agree about that.
     pub plan: u64,
+}
+
+/// How a node is, as it says with each beat.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Condition {
+    /// Tells this life of the node's process from every other, even from one with the same
+    /// incarnation.
+    pub life: u64,
+    /// Whether it has been asked to stop: it wants no leases.
+    pub stopping: bool,
+    /// How long ago it sent the beat that the receiver's newest promise answered, in microseconds;
+    /// `u64::MAX`: the receiver has not answered in its present life.
+    pub heard_micros: u64,
+    /// Its wall clock.
+    pub wall: UnixMillis,
+    /// The newest position of its log that is durable.
+    pub durable: u64,
+    /// Bytes that its data may still grow by.
+    pub memory_room: u64,
+    /// Bytes that its log may still grow by before the disk is full.
+    pub disk_room: u64,
 }
 
 impl Message {

@@ -31,6 +31,7 @@ mod member;
 mod membership;
 mod node;
 mod origins;
+mod planted;
 mod raft_group;
 pub mod record;
 mod recovery;
@@ -43,14 +44,13 @@ mod support;
 pub use frontend::ProcessStats;
 pub use histogram::Histogram;
 pub use io::{
-    Admission, ClientAddress, Event, Fortification, ForwardOutcome, Input, Introduction,
+    Admission, ClientAddress, Condition, Event, Fortification, ForwardOutcome, Input, Introduction,
     Membership, Message, Order, OrderOutcome, Origin, Output, WriteId,
 };
 pub use member::{InvalidMember, Member, PEER_PORT_STEP, Role};
 pub use node::{Node, ReplicaView};
 pub use placement::Policy;
+pub use planted::{Planting, Plantings};
 pub use raft_group::RaftMessage;
 pub use recovery::{RecordError, Recovered, Recovery};
-#[cfg(feature = "planted-bugs")]
-pub use settings::Planted;
 pub use settings::{MANAGERS_MAX, Redirect, Settings};

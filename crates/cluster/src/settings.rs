@@ -11,6 +11,7 @@ use placement::Locality;
 use types::{NodeId, ShardId, SlotRange};
 
 use crate::member::{Member, Role};
+use crate::planted::{Planting, Plantings};
 
 /// The settings of one node.
 #[derive(Clone, Debug)]
@@ -65,21 +66,7 @@ pub struct Settings {
     /// Log bytes that are always allowed to stand before segments are reclaimed.
     pub log_bytes: u64,
     /// Rules that this node breaks on purpose, so that tests can show that they are needed.
-    #[cfg(feature = "planted-bugs")]
-    pub planted: Planted,
-}
-
-/// Rule violations for tests of the checkers. Exists only with the feature `planted-bugs`.
-#[cfg(feature = "planted-bugs")]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Planted {
-    /// A leader serves reads whatever its followers have promised.
-    pub answer_without_lease: bool,
-    /// A holder keeps serving after it has told another node to campaign.
-    pub keep_lease_over_transfer: bool,
-    /// A manager decides on although it has lost the lease of the system shard: two at once. No
-    /// rule is broken by that, and nothing may come of it.
-    pub manage_without_lease: bool,
+    pub planted: Plantings,
 }
 
 /// How a node that does not hold a shard answers a client for it.
@@ -121,9 +108,14 @@ impl Settings {
             policy: placement::Policy::default(),
             segment_bytes: 64 << 20,
             log_bytes: 512 << 20,
-            #[cfg(feature = "planted-bugs")]
-            planted: Planted::default(),
+            planted: Plantings::default(),
         }
+    }
+
+    /// Whether this node breaks a rule, because a test wants it to.
+    #[must_use]
+    pub fn breaks(&self, planting: Planting) -> bool {
+        self.planted.contains(planting)
     }
 
     /// The shards of a new cluster: each one's slots and its replicas, the preferred holder first.

@@ -27,7 +27,7 @@ use core::time::Duration;
 use types::{Incarnation, Monotonic, NodeId, Now, SupportEpoch};
 
 use crate::founding::Founding;
-use crate::io::{Event, Fortification, Message};
+use crate::io::{Condition, Event, Fortification, Message};
 use crate::settings::Settings;
 
 /// Beats whose answers are still awaited; older ones no longer count.
@@ -177,7 +177,7 @@ impl Support {
                 epoch: pair.own_epoch,
                 incarnation: self.incarnation,
                 sequence: pair.sequence,
-                stopping: self.stopping,
+                condition: Condition { stopping: self.stopping, ..Condition::default() },
                 introduction: founding.introduction(node),
             };
             out.push((node, message));
@@ -383,11 +383,16 @@ impl Support {
         self.next_beat = self.next_beat.min(now);
     }
 
-    /// What a beat said of its sender's end.
-    pub(crate) fn note_stopping(&mut self, peer: NodeId, incarnation: Incarnation, stopping: bool) {
+    /// What a beat said of its sender.
+    pub(crate) fn note_condition(
+        &mut self,
+        peer: NodeId,
+        incarnation: Incarnation,
+        condition: Condition,
+    ) {
         let pair = self.peers.get_mut(&peer);
         if let Some(pair) = pair.filter(|pair| pair.incarnation == incarnation) {
-            pair.stopping |= stopping;
+            pair.stopping |= condition.stopping;
         }
     }
 

@@ -246,7 +246,7 @@ mod tests {
             epoch: SupportEpoch(3),
             incarnation: Incarnation(1),
             sequence,
-            stopping: false,
+            condition: cluster::Condition::default(),
             introduction,
         }
     }

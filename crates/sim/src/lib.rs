@@ -11,6 +11,7 @@
 //! `membership`, `operators` and `run`; `checks` and `order`; `kills` (a node's death at every step
 //! of a short story).
 
+mod aim;
 mod checks;
 mod clients;
 mod clock;
@@ -32,12 +33,13 @@ mod workload;
 mod world;
 
 pub use checks::Violation;
+pub use cluster::Planting;
 pub use faults::Fault;
 pub use kills::{Extent, STORIES, Story, Tally, kill_everywhere};
 pub use machine::DiskProfile;
 pub use network::NetworkProfile;
-pub use plan::{Plan, Planting};
-pub use planted::{Catches, PLANTINGS, runs_until_caught};
+pub use plan::Plan;
+pub use planted::{Catches, RANDOM_PLANTINGS, runs_until_caught};
 pub use random::Random;
 pub use run::{Outcome, run};
 pub use trace::{Trace, TraceMode};

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use cluster::{Member, Policy, Redirect, Settings};
+use cluster::{Member, Planting, Policy, Redirect, Settings};
 use types::NodeId;
 
 use crate::faults::{FAULTS, Fault};
@@ -18,22 +18,6 @@ use crate::world::{MILLISECOND, MachineProfile, SECOND};
 /// The most that a clock runs fast or slow, in parts per million: two of them stay within the
 /// bound that the settings name (50 thousandths).
 const DRIFT_MAX: i64 = 24_000;
-
-/// A rule that is broken on purpose, to see whether the checkers notice.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Planting {
-    /// None is.
-    #[default]
-    Nothing,
-    /// A leader serves reads whatever its followers have promised.
-    AnswerWithoutLease,
-    /// A holder keeps serving after it has told another node to campaign.
-    KeepLeaseOverTransfer,
-    /// A node that restarts votes at once, though it may have promised not to.
-    ForgetPromises,
-    /// The log thread calls a write durable before it is.
-    EarlyPersisted,
-}
 
 /// What a run is to be.
 #[derive(Clone, Debug)]
@@ -119,59 +103,7 @@ impl Plan {
     pub fn with_planting(mut self, planting: Planting) -> Self {
         self.planting = planting;
         for settings in &mut self.settings {
-            settings.planted.answer_without_lease = planting == Planting::AnswerWithoutLease;
-            settings.planted.keep_lease_over_transfer = planting == Planting::KeepLeaseOverTransfer;
-        }
-        self
-    }
-
-    /// The same run with those faults, and often, that a broken rule needs to show. The rule itself
-    /// is not broken by this.
-    #[must_use]
-    pub fn aimed_at(mut self, planting: Planting) -> Self {
-        use Fault::{Isolate, Kill, PowerLoss, Split, TotalPowerLoss};
-        let faults: &[Fault] = match planting {
-            Planting::Nothing => return self,
-            Planting::AnswerWithoutLease => &[Isolate, Split, Fault::Pause],
-            Planting::KeepLeaseOverTransfer => &[Fault::TransferCutOff],
-            Planting::ForgetPromises => &[Kill, Kill, PowerLoss, Isolate],
-            Planting::EarlyPersisted => &[PowerLoss, TotalPowerLoss],
-        };
-        self.faults = faults.to_vec();
-        self.fault_interval = match planting {
-            Planting::EarlyPersisted => 1500 * MILLISECOND,
-            Planting::KeepLeaseOverTransfer => 1000 * MILLISECOND,
-            Planting::Nothing | Planting::AnswerWithoutLease | Planting::ForgetPromises => {
-                150 * MILLISECOND
-            }
-        };
-        self.workload.think = 8 * MILLISECOND;
-        self.workload.clients = 8;
-        self.workload.keys = 2;
-        self.workload.classes = vec![Class::Register];
-        self.workload.patience = 2 * SECOND;
-        self.duration = 12 * SECOND;
-        for settings in &mut self.settings {
-            settings.redirect = Redirect::Never;
-            match planting {
-                Planting::KeepLeaseOverTransfer => {
-                    settings.transfer_time = millis(800);
-                    // The holder must not notice for a while that the target is cut off from it.
-                    settings.support_duration = millis(1500);
-                    settings.beat_interval = millis(150);
-                }
-                Planting::ForgetPromises => {
-                    settings.support_duration = millis(1500);
-                    settings.beat_interval = millis(150);
-                    settings.campaign_step = millis(20);
-                }
-                Planting::Nothing | Planting::AnswerWithoutLease | Planting::EarlyPersisted => {}
-            }
-        }
-        match planting {
-            Planting::EarlyPersisted => self.disk.jitter = 10 * MILLISECOND,
-            Planting::ForgetPromises => self.restart_max = 40 * MILLISECOND,
-            Planting::Nothing | Planting::AnswerWithoutLease | Planting::KeepLeaseOverTransfer => {}
+            settings.planted.insert(planting);
         }
         self
     }
@@ -252,7 +184,9 @@ fn draw_management(random: &mut Random, settings: &mut [Settings], faults: &[Fau
             settings.policy = policy.clone();
         }
         let doubled = faults.contains(&Fault::DoubleManager) && random.permille(600);
-        settings.planted.manage_without_lease = doubled;
+        if doubled {
+            settings.planted.insert(Planting::ManageWithoutLease);
+        }
     }
 }
 

@@ -1,15 +1,17 @@
 //! How many runs it takes until a rule that is broken on purpose shows.
 
-use crate::plan::{Plan, Planting};
+use cluster::Planting;
+
+use crate::plan::Plan;
 use crate::run::run;
 use crate::trace::TraceMode;
 
-/// All rules that can be broken, with their names on the command line.
-pub const PLANTINGS: [(&str, Planting); 4] = [
-    ("answer-without-lease", Planting::AnswerWithoutLease),
-    ("keep-lease-over-transfer", Planting::KeepLeaseOverTransfer),
-    ("forget-promises", Planting::ForgetPromises),
-    ("early-persisted", Planting::EarlyPersisted),
+/// The rules whose breach random runs must notice, not only a scenario.
+pub const RANDOM_PLANTINGS: &[Planting] = &[
+    Planting::AnswerWithoutLease,
+    Planting::KeepLeaseOverTransfer,
+    Planting::ForgetPromises,
+    Planting::EarlyPersisted,
 ];
 
 /// Breaks a rule in run after run from `first` on, and says how many runs it took until that

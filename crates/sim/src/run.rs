@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use cluster::Planting;
+
 use crate::checks::Violation;
 use crate::clients::{Clients, Phase};
 use crate::faults::Injector;
 use crate::operators::known_members;
-use crate::plan::{Plan, Planting};
+use crate::plan::Plan;
 use crate::random::Random;
 use crate::trace::TraceMode;
 use crate::world::{Counters, Event, Happening, MILLISECOND, SECOND, World};

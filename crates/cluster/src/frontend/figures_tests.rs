@@ -9,7 +9,7 @@ use types::{Incarnation, LeaseEpoch, NodeId, SessionId, ShardId, Slot, SlotRange
 
 use super::tests::{Driver, settings, words};
 use crate::entry;
-use crate::io::{ForwardOutcome, Introduction};
+use crate::io::{Condition, ForwardOutcome, Introduction};
 use crate::{Input, Membership, Message, Settings};
 
 impl Driver {
@@ -233,7 +233,7 @@ impl Driver {
                     epoch: SupportEpoch(1),
                     incarnation: Incarnation(1),
                     sequence: 1,
-                    stopping: false,
+                    condition: Condition::default(),
                     introduction: Introduction::default(),
                 },
             },
@@ -304,7 +304,7 @@ fn requests_on_their_way_to_one_node_are_bounded() {
             epoch: SupportEpoch(1),
             incarnation: Incarnation(1),
             sequence: 1,
-            stopping: false,
+            condition: Condition::default(),
             introduction: Introduction::default(),
         },
         Message::Route {

@@ -13,6 +13,7 @@ use super::orders::OrderEnd;
 use crate::io::{Event, Membership, Message, OrderOutcome};
 use crate::manager::control::{self, Control};
 use crate::manager::{Known, LeaseManager, REPORT_INTERVAL, ROUND_INTERVAL};
+use crate::planted::Planting;
 use crate::session::Waiter;
 use crate::settings::{SYSTEM_RANGE, SYSTEM_REPLICAS_MIN, system_replicas};
 use crate::shard::{Request, Shard, Standing};
@@ -145,7 +146,8 @@ impl Node {
         let over = current.is_some_and(|current| !holds || current != epoch);
         // A hand-over waits for all that was proposed before it; so do clients who wait for that.
         let awaited = standing == Some(Standing::Changing) && !self.managing.waiters.is_empty();
-        if over && !awaited && (holds || !self.manages_without_lease()) {
+        if over && !awaited && (holds || !self.world.settings.breaks(Planting::ManageWithoutLease))
+        {
             self.end_managing();
         }
         if !holds || self.managing.manager.is_some() {
@@ -285,15 +287,6 @@ impl Node {
         }
     }
 
-    /// A rule that is broken on purpose.
-    fn manages_without_lease(&self) -> bool {
-        #[cfg(feature = "planted-bugs")]
-        if self.world.settings.planted.manage_without_lease {
-            return true;
-        }
-        false
-    }
-
     /// Clients whose change is not committed in time learn that it may yet be.
     fn expire_waiters(&mut self, now: Now) {
         let sessions = &mut self.world.sessions;
@@ -308,7 +301,8 @@ impl Node {
 
     /// Whether this node's manager is the active one, at this moment.
     fn may_manage(&mut self, now: Now) -> bool {
-        self.manages_without_lease() || self.system_standing(now) == Some(Standing::Holder)
+        self.world.settings.breaks(Planting::ManageWithoutLease)
+            || self.system_standing(now) == Some(Standing::Holder)
     }
 
     /// The lease is not valid now: it is lost, or about to be renewed.

@@ -370,11 +370,11 @@ impl Node {
             return;
         }
         match message {
-            Message::Beat { epoch, incarnation, sequence, stopping, introduction } => {
+            Message::Beat { epoch, incarnation, sequence, condition, introduction } => {
                 if self.on_introduction(now, from, incarnation, introduction) {
                     let support = &mut self.world.support;
                     let answer = support.on_beat(now.monotonic, from, epoch, incarnation, sequence);
-                    support.note_stopping(from, incarnation, stopping);
+                    support.note_condition(from, incarnation, condition);
                     self.world.effects.messages.extend(answer.map(|answer| (from, answer)));
                 }
             }

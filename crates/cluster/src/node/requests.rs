@@ -98,7 +98,6 @@ impl Node {
         let standing = local
             .and_then(|at| self.shards.get_mut(at))
             .map(|found| found.standing(now.monotonic, &self.world.support));
-        #[cfg(feature = "planted-bugs")]
         let standing = match local.and_then(|at| self.shards.get(at)) {
             Some(found) if !writes && found.reads_on() => Some(Standing::Holder),
             Some(_) | None => standing,

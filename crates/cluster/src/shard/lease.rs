@@ -15,6 +15,7 @@ use types::{LeaseEpoch, Monotonic, NodeId};
 
 use super::{Env, Fortified, Promised, Shard};
 use crate::io::{Event, Fortification, Message};
+use crate::planted::Planting;
 use crate::raft_group::{Kind, RaftMessage, ReplicaId};
 use crate::settings::Settings;
 use crate::support::Support;
@@ -45,7 +46,6 @@ impl Shard {
         if now < self.lease_until && self.transfer.is_none() {
             return Standing::Holder;
         }
-        #[cfg(feature = "planted-bugs")]
         if self.breaks_rules() {
             return Standing::Holder;
         }
@@ -68,17 +68,17 @@ impl Shard {
     }
 
     /// Whether this replica serves although it must not, because a test wants it to.
-    #[cfg(feature = "planted-bugs")]
     fn breaks_rules(&self) -> bool {
-        let leads = self.group.is_leader() && self.record_applied();
-        leads && self.planted.answer_without_lease && self.transfer.is_none()
+        self.planted.contains(Planting::AnswerWithoutLease)
+            && self.group.is_leader()
+            && self.record_applied()
+            && self.transfer.is_none()
     }
 
     /// Whether this replica answers reads although it has given its lease up, because a test wants
     /// it to. Reads only: the engine takes no proposals then.
-    #[cfg(feature = "planted-bugs")]
     pub(crate) fn reads_on(&self) -> bool {
-        self.planted.keep_lease_over_transfer
+        self.planted.contains(Planting::KeepLeaseOverTransfer)
             && self.group.is_leader()
             && self.transfer.as_ref().is_some_and(super::transfer::Transfer::has_given_up)
     }

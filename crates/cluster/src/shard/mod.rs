@@ -33,6 +33,7 @@ use crate::bytes_codec::CodecError;
 use crate::founding::Founding;
 use crate::io::{Event, Fortification, Message, WriteId};
 use crate::node::ReplicaView;
+use crate::planted::Plantings;
 use crate::raft_group::{RaftGroup, ReplicaChange, ReplicaId};
 use crate::record::{Goal, Lease, ShardState};
 use crate::recovery::RecoveredShard;
@@ -160,8 +161,7 @@ pub(crate) struct Shard {
     places: checkpoint::Places,
     writes: VecDeque<(WriteId, LogIndex)>,
 
-    #[cfg(feature = "planted-bugs")]
-    planted: crate::settings::Planted,
+    planted: Plantings,
 
     /// Whether the node has it on its list for this turn.
     pub(crate) dirty: bool,
@@ -279,7 +279,6 @@ impl Shard {
             floors,
             places,
             writes: VecDeque::new(),
-            #[cfg(feature = "planted-bugs")]
             planted: settings.planted,
             dirty: false,
             scheduled: Monotonic::NEVER,

@@ -32,7 +32,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use cluster::{OrderOutcome, Role, Settings};
+use cluster::{OrderOutcome, Planting, Role, Settings};
 use resp::{Decoder, Value};
 use types::{NodeId, ShardId};
 
@@ -159,11 +159,9 @@ fn setting(settings: &mut Settings, name: &str, value: &str) -> Result<()> {
                 _ => return fail(format!("`{value}` is no way to redirect")),
             }
         }
-        "planted" => match value {
-            "manage-without-lease" => settings.planted.manage_without_lease = true,
-            "answer-without-lease" => settings.planted.answer_without_lease = true,
-            "keep-lease-over-transfer" => settings.planted.keep_lease_over_transfer = true,
-            _ => return fail(format!("there is no rule `{value}` to break")),
+        "planted" => match Planting::named(value) {
+            Some(planting) => settings.planted.insert(planting),
+            None => return fail(format!("there is no rule `{value}` to break")),
         },
         _ => {
             let Some(name) = name.strip_prefix("policy.") else {

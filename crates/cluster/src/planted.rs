@@ -1,0 +1,60 @@
+//! Rules that tests break on purpose, to show that scenarios and seeds notice.
+//!
+//! Each rule is asked for where it is enforced, with [`Settings::breaks`](crate::Settings::breaks),
+//! which is never true in a released build: that is built without the feature `planted-bugs`.
+
+/// A rule that can be broken.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+#[repr(u8)]
+pub enum Planting {
+    /// None is broken.
+    #[default]
+    Nothing,
+    /// A leader serves reads whatever its followers have promised.
+    AnswerWithoutLease,
+    /// A holder keeps serving after it has told another node to campaign.
+    KeepLeaseOverTransfer,
+    /// A node that restarts votes at once, though it may have promised not to. Broken by the driver.
+    ForgetPromises,
+    /// The log thread calls a write durable before it is. Broken by the driver.
+    EarlyPersisted,
+    /// A manager decides on although it has lost the lease of the system shard: two at once. No
+    /// rule is broken by that, and nothing may come of it.
+    ManageWithoutLease,
+}
+
+impl Planting {
+    /// All rules that can be broken, by their names in scenarios and on command lines.
+    pub const ALL: &[(&str, Self)] = &[
+        ("answer-without-lease", Self::AnswerWithoutLease),
+        ("keep-lease-over-transfer", Self::KeepLeaseOverTransfer),
+        ("forget-promises", Self::ForgetPromises),
+        ("early-persisted", Self::EarlyPersisted),
+        ("manage-without-lease", Self::ManageWithoutLease),
+    ];
+
+    /// The rule of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, planting)| *planting)
+    }
+}
+
+/// Rules that are broken together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Plantings(u128);
+
+impl Plantings {
+    /// Breaks a rule too.
+    pub fn insert(&mut self, planting: Planting) {
+        if planting != Planting::Nothing {
+            self.0 |= 1 << planting as u8;
+        }
+    }
+
+    /// Whether a rule is broken: never, but with the feature `planted-bugs`.
+    #[must_use]
+    pub fn contains(self, planting: Planting) -> bool {
+        cfg!(feature = "planted-bugs") && self.0 & 1 << planting as u8 != 0
+    }
+}
