@@ -17,6 +17,7 @@ mod clients;
 mod clock;
 mod faults;
 mod kills;
+mod losses;
 mod machine;
 mod membership;
 mod network;

@@ -3,7 +3,8 @@
 //! `sim --seed N [--trace]` does one run; `sim --seeds A..B` does many and ends with a summary.
 //! `sim --planted-report` breaks each rule that can be broken on purpose and says how many runs it
 //! takes to notice. `sim --kill-everywhere` lets each node die at each event of a hand-over, and
-//! at steps of its own of a replica's move. The exit code is 1 if a rule was broken, or if a broken
+//! at steps of its own of a replica's move. `sim --play FILE` plays a scenario and writes what it
+//! shows. The exit code is 1 if a rule was broken, or if a broken
 //! one went unnoticed.
 
 use std::process::ExitCode;
@@ -18,6 +19,7 @@ const USAGE: &str = "usage: sim --seed N | --seeds A..B  [--trace] [--no-faults]
            [--planted RULE] [--aimed-at RULE]
        sim --planted-report
        sim --kill-everywhere
+       sim --play FILE
     RULE: a name of `cluster::Planting::ALL`";
 /// Lines of the trace that are shown with a broken rule.
 const LINES_SHOWN: usize = 60;
@@ -77,6 +79,11 @@ fn main() -> ExitCode {
     }
     if words == ["--kill-everywhere"] {
         return kill_at_every_event();
+    }
+    if let [word, path] = words.as_slice()
+        && word == "--play"
+    {
+        return play(path);
     }
     let Some(arguments) = parse(&words) else {
         eprintln!("{USAGE}");
@@ -140,6 +147,23 @@ fn kill_at_every_event() -> ExitCode {
     }
     println!("{:.1} s", began.elapsed().as_secs_f64());
     if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a command-line program")]
+fn play(path: &str) -> ExitCode {
+    let shown = std::fs::read_to_string(path)
+        .map_err(|error| error.to_string())
+        .and_then(|text| sim::scenario::play(&text).map_err(|error| error.0));
+    match shown {
+        Ok(shown) => {
+            print!("{shown}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{path}: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Says for each rule how many runs it takes until its breach is noticed.

@@ -16,6 +16,8 @@ pub struct NetworkProfile {
     pub delay: u64,
     /// What is added at random, in nanoseconds.
     pub jitter: u64,
+    /// By how much longer all but beats and promises takes, in nanoseconds.
+    pub data_delay: u64,
     /// Messages in a thousand that take ten times as long.
     pub slow_permille: u64,
     /// Messages in a thousand that vanish.
@@ -32,6 +34,7 @@ impl NetworkProfile {
         Self {
             delay: 200_000,
             jitter: 0,
+            data_delay: 0,
             slow_permille: 0,
             loss_permille: 0,
             duplicate_permille: 0,
@@ -107,6 +110,8 @@ impl Network {
         if self.random.permille(profile.loss_permille) {
             return if path == Path::Stream { Fate::Broken } else { Fate::Lost };
         }
+        let behind = if path == Path::Urgent { 0 } else { profile.data_delay };
+        let now = now + behind;
         let first = now + self.delay(&profile);
         let link = &mut self.links[from * self.nodes + to];
         let last = &mut link.last[path as usize];

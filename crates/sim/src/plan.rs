@@ -229,6 +229,7 @@ fn draw_network(random: &mut Random) -> NetworkProfile {
     NetworkProfile {
         delay: if far { random.skewed(MILLISECOND, 8 * MILLISECOND) } else { 50_000 },
         jitter: if far { 2 * MILLISECOND } else { random.skewed(20_000, MILLISECOND) },
+        data_delay: 0,
         slow_permille: random.pick(&[0, 5, 50]),
         loss_permille: if lossy { random.pick(&[0, 5, 50]) } else { 0 },
         duplicate_permille: if lossy { random.pick(&[0, 10, 200]) } else { 0 },

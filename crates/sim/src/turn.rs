@@ -3,6 +3,7 @@
 use cluster::{Admission, ClientAddress, Input, Message, Output, codec};
 use types::Now;
 
+use crate::losses::Way;
 use crate::machine::{Arrival, ClientLink, Process};
 use crate::network::{Fate, Path};
 use crate::world::{ConnectionId, Event, IDLE_TURNS_MAX, World, node_id};
@@ -186,9 +187,12 @@ impl World {
     }
 
     pub(crate) fn send_message(&mut self, from: usize, to: usize, message: &Message) {
-        if self.is_dropped(message) {
-            self.note(format_args!("lost on its way to n{}: {message:?}", to + 1));
-            return;
+        match self.losses.way_of(from, to, message) {
+            Way::Free => {}
+            Way::Lost => {
+                return self.note(format_args!("lost on its way to n{}: {message:?}", to + 1));
+            }
+            Way::Held => return self.losses.hold(from, to, message.clone()),
         }
         let path = path_of(message);
         let (first, second) = match self.network.send(self.now, from, to, path) {
@@ -200,6 +204,9 @@ impl World {
         let generation = self.network.generation(from, to);
         let mut bytes = Vec::with_capacity(64);
         codec::encode(message, &mut bytes);
+        if self.losses.is_too_large(from, bytes.len()) {
+            return;
+        }
         if let Some(at) = second {
             let bytes = bytes.clone();
             self.schedule(at, Event::Message { from, to, generation, urgent, bytes });

@@ -8,11 +8,12 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use cluster::{Event as CoreEvent, Message, ReplicaView, Settings};
+use cluster::{Event as CoreEvent, ReplicaView, Settings};
 use types::{LeaseEpoch, LogIndex, NodeId, Now, ShardId, Slot};
 
 use crate::checks::{Checker, Violation};
 use crate::clock::Clock;
+use crate::losses::Losses;
 use crate::machine::{Arrival, DiskProfile, Machine};
 use crate::network::{Network, NetworkProfile};
 use crate::random::Random;
@@ -114,8 +115,8 @@ pub struct World {
     pub(crate) random: Random,
     pub(crate) trace: Trace,
     pub(crate) checker: Checker,
-    /// Kinds of messages that are lost at the moment, by the names of their kinds.
-    pub(crate) dropped: Vec<String>,
+    /// Messages that are lost or kept back on purpose.
+    pub(crate) losses: Losses,
     pub(crate) counters: Counters,
 }
 
@@ -161,7 +162,7 @@ impl World {
             next_connection: 0,
             random,
             trace: Trace::new(mode),
-            dropped: Vec::new(),
+            losses: Losses::default(),
             counters: Counters::default(),
         }
     }
@@ -511,14 +512,6 @@ impl World {
     /// All connections to a node, for when it dies.
     pub(crate) fn connections_to(&self, node: usize) -> Vec<ConnectionId> {
         self.clients.iter().filter(|(_, end)| end.node == node).map(|(id, _)| *id).collect()
-    }
-
-    /// Whether a message is among those that are lost at the moment.
-    pub(crate) fn is_dropped(&self, message: &Message) -> bool {
-        !self.dropped.is_empty() && {
-            let text = format!("{message:?}");
-            self.dropped.iter().any(|kind| text.contains(kind.as_str()))
-        }
     }
 }
 

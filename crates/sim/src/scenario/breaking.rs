@@ -1,0 +1,107 @@
+//! Commands that break something, or put it right. They show nothing.
+//!
+//! - `crash n1` (power), `kill n1`, `start n1`, `restart n1`, `stop n1`, `pause n1`, `suspend n1`
+//!   (with its clocks), `resume n1`.
+//! - `block n1 n2` (one direction), `partition n1 | n2 n3`, `heal`, `reset n1 n2`.
+//! - `drop TimeoutNow` loses messages whose text has the word, `drop nothing` ends it.
+//! - `lose n1 n2 MsgAppend_` loses such messages from one node to another; `_` stands for a space.
+//!   `lose nothing` ends all of it.
+//! - `lose-large n1 1400` loses what n1 sends in more bytes than that; 0 ends it.
+//! - `hold n1 n2 MsgSnapshot` keeps such messages back on their way, `unhold` lets them go on.
+//! - `delay 5ms`, `data-delay 1s` (what is no beat and no promise takes so much longer),
+//!   `duplicate 1000`, `reorder` (of messages that are no requests).
+//! - `stall-disk n1 2s`, `fail-disk n1`, `lose-disk n1` (and its machine), `disk-time n1 20ms`,
+//!   `clock-jump n1 +5s`, `clock-rate n1 10000` (parts per million).
+
+use super::{Result, Stage, fail, node, time};
+use crate::losses::Pattern;
+use crate::world::MILLISECOND;
+
+impl Stage {
+    /// Carries out one of these commands; `None` if it is another one.
+    pub(super) fn break_something(&mut self, verb: &str, rest: &[&str]) -> Result<Option<String>> {
+        let world = self.world()?;
+        let now = world.now();
+        match (verb, rest) {
+            ("crash", [name]) => world.kill(node(name)?, true),
+            ("kill", [name]) => world.kill(node(name)?, false),
+            ("lose-disk", [name]) => world.lose_disk(node(name)?),
+            ("start" | "restart", [name]) => world.start(node(name)?),
+            ("stop", [name]) => world.stop(node(name)?),
+            ("pause", [name]) => world.pause(node(name)?, false),
+            ("suspend", [name]) => world.pause(node(name)?, true),
+            ("resume", [name]) => world.resume(node(name)?),
+            ("stall-disk", [name, how_long]) => {
+                world.machines[node(name)?].stalled_until = now + time(how_long)?;
+            }
+            ("fail-disk", [name]) => world.machines[node(name)?].failing = true,
+            ("disk-time", [name, how_long]) => {
+                world.machines[node(name)?].disk_profile.delay = time(how_long)?;
+            }
+            ("clock-jump", [name, how_far]) => {
+                let (sign, size) = match how_far.strip_prefix('-') {
+                    Some(size) => (-1, size),
+                    None => (1, how_far.trim_start_matches('+')),
+                };
+                let nanos = sign * time(size)?.cast_signed();
+                world.machines[node(name)?].clock.jump_wall(now, nanos);
+            }
+            ("clock-rate", [name, rate]) => {
+                let at = node(name)?;
+                world.machines[at].clock.set_rate(now, rate.parse().unwrap_or(0));
+                world.set_wake(at);
+            }
+            _ => return self.break_network(verb, rest),
+        }
+        Ok(Some(String::new()))
+    }
+
+    fn break_network(&mut self, verb: &str, rest: &[&str]) -> Result<Option<String>> {
+        let world = self.world()?;
+        match (verb, rest) {
+            ("block", [from, to]) => world.block(node(from)?, node(to)?, true),
+            ("reset", [a, b]) => world.reset(node(a)?, node(b)?),
+            ("partition", names) => {
+                let mut groups = names.split(|name| *name == "|");
+                let left = groups.next().unwrap_or_default();
+                let right = groups.next().unwrap_or_default();
+                for (a, b) in left.iter().flat_map(|a| right.iter().map(move |b| (a, b))) {
+                    world.block(node(a)?, node(b)?, true);
+                    world.block(node(b)?, node(a)?, true);
+                }
+            }
+            ("heal", []) => {
+                for from in 0..world.len() {
+                    for to in (0..world.len()).filter(|to| *to != from) {
+                        world.block(from, to, false);
+                    }
+                }
+            }
+            ("drop", ["nothing"]) => world.losses.words.clear(),
+            ("drop", [word]) => world.losses.words.push((*word).to_owned()),
+            ("lose", ["nothing"]) => world.losses.lost.clear(),
+            ("lose", [from, to, word]) => {
+                world.losses.lost.push(Pattern::new(node(from)?, node(to)?, word));
+            }
+            ("lose-large", [from, most]) => {
+                let Ok(most) = most.parse() else { return fail("a size is a number of bytes") };
+                world.losses.large.insert(node(from)?, most);
+            }
+            ("hold", [from, to, word]) => {
+                world.losses.held_back.push(Pattern::new(node(from)?, node(to)?, word));
+            }
+            ("unhold", []) => world.let_go(),
+            ("data-delay", [how_long]) => world.network.profile.data_delay = time(how_long)?,
+            ("delay", [how_long]) => world.network.profile.delay = time(how_long)?,
+            ("duplicate", [permille]) => {
+                world.network.profile.duplicate_permille = permille.parse().unwrap_or(0);
+            }
+            ("reorder", []) => {
+                world.network.profile.ordered = false;
+                world.network.profile.jitter = 20 * MILLISECOND;
+            }
+            _ => return Ok(None),
+        }
+        Ok(Some(String::new()))
+    }
+}

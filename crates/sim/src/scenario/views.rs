@@ -1,0 +1,109 @@
+//! What a scenario shows.
+//!
+//! - `holder s1`, `replicas s1`, `converge s1` (waits until they are equal).
+//! - `events n1`: what it has observed since that was last asked; `count n1 CatchUpBegun`: how
+//!   often it has ever observed that.
+//! - `traffic 1s` lets time pass and counts the messages between nodes.
+
+use std::fmt::Write as _;
+
+use super::{PATIENCE, Result, Stage, node, number, time};
+
+impl Stage {
+    /// Carries out one of these commands; `None` if it is another one.
+    pub(super) fn view(&mut self, verb: &str, rest: &[&str]) -> Result<Option<String>> {
+        let shown = match (verb, rest) {
+            ("holder", [shard]) => self.holder(number(shard, 's')?)?,
+            ("replicas", [shard]) => self.replicas(number(shard, 's')?)?,
+            ("converge", [shard]) => self.converge(number(shard, 's')?)?,
+            ("events", [name]) => self.events(node(name)?)?,
+            ("count", [name, event]) => {
+                let begin = format!("n{} {event}", node(name)? + 1);
+                let lines = self.world()?.trace.lines();
+                let events = lines.filter_map(|line| line.trim_start().split_once(' '));
+                format!("{}\n", events.filter(|(_, it)| it.starts_with(&begin)).count())
+            }
+            ("traffic", [how_long]) => {
+                let before = self.world()?.counters().messages;
+                let end = self.world()?.now() + time(how_long)?;
+                self.until(end, |_| false)?;
+                let count = self.world()?.counters().messages - before;
+                format!("{count} messages between nodes\n")
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(shown))
+    }
+
+    fn holder(&mut self, shard: u32) -> Result<String> {
+        let world = self.world()?;
+        let mut text = String::new();
+        for node in 0..world.len() {
+            for view in world.replicas(node).unwrap_or_default() {
+                if view.shard.0 == shard && view.holds {
+                    let _ = writeln!(text, "n{} holds lease {}", node + 1, view.epoch);
+                }
+            }
+        }
+        Ok(if text.is_empty() { String::from("nobody\n") } else { text })
+    }
+
+    fn replicas(&mut self, shard: u32) -> Result<String> {
+        let world = self.world()?;
+        let mut text = String::new();
+        for node in 0..world.len() {
+            let Some(views) = world.replicas(node) else {
+                let _ = writeln!(text, "n{} does not run", node + 1);
+                continue;
+            };
+            for view in views.iter().filter(|view| view.shard.0 == shard) {
+                let leader = view.leader.map_or(String::from("nobody"), |node| node.to_string());
+                let _ = writeln!(
+                    text,
+                    "n{}: {} led by {leader}, lease {}, applied {} of {}",
+                    node + 1,
+                    view.term,
+                    view.epoch,
+                    view.applied_index,
+                    view.last_index
+                );
+            }
+        }
+        Ok(text)
+    }
+
+    /// Waits until all replicas of a shard have the same, and says how many they are.
+    fn converge(&mut self, shard: u32) -> Result<String> {
+        let end = self.world()?.now() + PATIENCE;
+        let equal = |stage: &mut Self| {
+            let Some(world) = &mut stage.world else { return false };
+            let nodes = 0..world.len();
+            let views: Vec<_> = nodes.filter_map(|node| world.replicas(node)).flatten().collect();
+            let mut views = views.iter().filter(|view| view.shard.0 == shard);
+            let Some(first) = views.next() else { return false };
+            let place = |view: &cluster::ReplicaView| (view.last_index, view.applied_index);
+            first.last_index == first.applied_index && views.all(|it| place(it) == place(first))
+        };
+        let done = self.until(end, equal)?;
+        let slots: Vec<types::Slot> = types::SlotRange::ALL.iter().collect();
+        self.world()?.inspect(&slots);
+        Ok(String::from(if done { "all replicas are equal\n" } else { "replicas differ\n" }))
+    }
+
+    /// What a node has observed since the last time, without what happens all the time.
+    fn events(&mut self, at: usize) -> Result<String> {
+        let seen = self.seen_events.get(&at).copied().unwrap_or(0);
+        let world = self.world()?;
+        let begin = format!("n{} ", at + 1);
+        let lines = world.trace.lines().filter_map(|line| {
+            let (_, what) = line.trim_start().split_once(' ')?;
+            let event = what.strip_prefix(begin.as_str())?;
+            let is_event = event.starts_with(|first: char| first.is_ascii_uppercase());
+            (is_event && !event.starts_with("Campaigning")).then(|| event.to_owned() + "\n")
+        });
+        let lines: Vec<String> = lines.collect();
+        let text = lines.get(seen..).unwrap_or_default().concat();
+        self.seen_events.insert(at, lines.len());
+        Ok(text)
+    }
+}
