@@ -21,6 +21,8 @@ pub enum Planting {
     /// A manager decides on although it has lost the lease of the system shard: two at once. No
     /// rule is broken by that, and nothing may come of it.
     ManageWithoutLease,
+    /// A catch-up installs the slots that came last, whichever the engine has accepted.
+    InstallNewestStaging,
 }
 
 impl Planting {
@@ -31,6 +33,7 @@ impl Planting {
         ("forget-promises", Self::ForgetPromises),
         ("early-persisted", Self::EarlyPersisted),
         ("manage-without-lease", Self::ManageWithoutLease),
+        ("install-newest-staging", Self::InstallNewestStaging),
     ];
 
     /// The rule of this name.

@@ -1,5 +1,6 @@
 //! Plays the scenarios of `testdata` and compares what they show with what stands there.
 //! `UPDATE_GOLDEN=1` writes the files anew; read the difference before you keep it.
+//! `SCENARIO=word` plays only those with the word in their name.
 
 use std::fs;
 use std::path::Path;
@@ -12,6 +13,9 @@ fn scenarios_show_what_they_showed() {
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
         .collect();
+    if let Ok(word) = std::env::var("SCENARIO") {
+        files.retain(|path| path.to_string_lossy().contains(&word));
+    }
     files.sort();
     let mut wrong = Vec::new();
     for path in files {

@@ -17,6 +17,7 @@ use types::{LogIndex, Monotonic, NodeId, Slot};
 use super::{Env, Shard};
 use crate::bytes_codec::Take;
 use crate::io::{Event, Message};
+use crate::planted::Planting;
 use crate::raft_group::{Installed, RaftMessage};
 use crate::record::{Record, ShardState};
 
@@ -203,6 +204,10 @@ impl Shard {
         if !complete && transfer > self.group.commit_index() {
             return;
         }
+        if complete && !self.planted.contains(Planting::InstallNewestStaging) {
+            // From here on these are the slots of this catch-up, whatever arrives in this turn.
+            self.accepted = self.staging.take();
+        }
         let term = message.term();
         self.group.step(message);
         self.promise(env, from, term);
@@ -214,7 +219,12 @@ impl Shard {
             .expect("the state was read when the catch-up arrived");
         state.applied = (installed.index, installed.term);
         state.replicas = installed.replicas.clone();
-        let staging = self.staging.take().expect("a catch-up is accepted only with its slots");
+        let staged = if self.planted.contains(Planting::InstallNewestStaging) {
+            self.staging.take()
+        } else {
+            self.accepted.take().filter(|staging| staging.transfer == installed.index)
+        };
+        let staging = staged.expect("a catch-up is accepted only with its own slots");
         let mut data = Keyspace::new(state.range, self.seed);
         self.floors.clear();
         for (slot, (index, image)) in &staging.slots {

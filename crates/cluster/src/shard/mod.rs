@@ -155,6 +155,8 @@ pub(crate) struct Shard {
     settle_at: Monotonic,
     catch_ups: Vec<catch_up::Sending>,
     staging: Option<catch_up::Staging>,
+    /// What the engine has accepted in this turn and will install.
+    accepted: Option<catch_up::Staging>,
 
     // Where things stand on disk.
     floors: BTreeMap<Slot, LogIndex>,
@@ -276,6 +278,7 @@ impl Shard {
             settle_at: Monotonic::NEVER,
             catch_ups: Vec::new(),
             staging: None,
+            accepted: None,
             floors,
             places,
             writes: VecDeque::new(),

@@ -45,6 +45,8 @@ impl Shard {
                 break;
             }
         }
+        // What the engine did not want after all.
+        self.accepted = None;
         self.stand_by(env);
         self.advance_catch_ups(env);
         self.place_parked(env);
