@@ -23,6 +23,33 @@ pub enum Planting {
     ManageWithoutLease,
     /// A catch-up installs the slots that came last, whichever the engine has accepted.
     InstallNewestStaging,
+    /// A lease that was given up is used again when nobody has taken it over (R21).
+    ResumeAfterTransfer,
+    /// A leader without a lease answers reads without asking a quorum (R14).
+    ReadWithoutRound,
+    /// Reads join a round whose answers may be older than they are (R15).
+    JoinRoundUnderWay,
+    /// Reads that came behind a proposed entry run where it is applied, whatever has become of the
+    /// lease.
+    LateReadsAtPlace,
+    /// A node that restarts waits for half as long as it may have promised (R12).
+    ShortBan,
+    /// A leader's word that it leads a term no more ends what it was promised in a later one.
+    ReleaseOfAnyTerm,
+    /// What a follower promised in a former term counts in this one.
+    AnswerOfAnyTerm,
+    /// A node that was suspended goes on with the promises that it held.
+    IgnoreClockGap,
+    /// A promise counts as long as it was given for, however the clocks drift (R3).
+    NoDriftMargin,
+    /// While a configuration is joint, the quorum of the incoming one is enough for a lease (R23).
+    LeaseOfOneConfiguration,
+    /// That a change of the replicas is committed need not be durable with the next one.
+    ChangeNotDurable,
+    /// A forwarded request that arrives twice is executed twice.
+    ForwardTwice,
+    /// A transaction does not count as a change of its slot when a segment is to be freed.
+    TransactionNotNoted,
 }
 
 impl Planting {
@@ -34,6 +61,19 @@ impl Planting {
         ("early-persisted", Self::EarlyPersisted),
         ("manage-without-lease", Self::ManageWithoutLease),
         ("install-newest-staging", Self::InstallNewestStaging),
+        ("resume-after-transfer", Self::ResumeAfterTransfer),
+        ("read-without-round", Self::ReadWithoutRound),
+        ("join-round-under-way", Self::JoinRoundUnderWay),
+        ("late-reads-at-place", Self::LateReadsAtPlace),
+        ("short-ban", Self::ShortBan),
+        ("release-of-any-term", Self::ReleaseOfAnyTerm),
+        ("answer-of-any-term", Self::AnswerOfAnyTerm),
+        ("ignore-clock-gap", Self::IgnoreClockGap),
+        ("no-drift-margin", Self::NoDriftMargin),
+        ("lease-of-one-configuration", Self::LeaseOfOneConfiguration),
+        ("change-not-durable", Self::ChangeNotDurable),
+        ("forward-twice", Self::ForwardTwice),
+        ("transaction-not-noted", Self::TransactionNotNoted),
     ];
 
     /// The rule of this name.

@@ -28,6 +28,7 @@ use types::{Incarnation, Monotonic, NodeId, Now, SupportEpoch};
 
 use crate::founding::Founding;
 use crate::io::{Condition, Event, Fortification, Message};
+use crate::planted::Planting;
 use crate::settings::Settings;
 
 /// Beats whose answers are still awaited; older ones no longer count.
@@ -124,9 +125,13 @@ impl Support {
             incarnation,
             beat_interval: settings.beat_interval,
             duration: settings.support_duration,
-            drift_permille: settings.clock_drift_permille,
+            drift_permille: if settings.breaks(Planting::NoDriftMargin) {
+                0
+            } else {
+                settings.clock_drift_permille
+            },
             may_vote_at: now
-                + longest_promise
+                + longest_promise / if settings.breaks(Planting::ShortBan) { 2 } else { 1 }
                 + drift_of(longest_promise, settings.clock_drift_permille),
             next_beat: now,
             peers: BTreeMap::new(),

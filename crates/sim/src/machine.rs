@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use cluster::{Node, Recovered, Recovery, Settings, WriteId};
+use cluster::{Node, Planting, Recovered, Recovery, Settings, WriteId};
 use types::{DirectoryId, Incarnation, NodeId, Now, SegmentId, SessionId};
 use wal::{Fault, Log, MemoryDisk, MetaFile, Options, Preparation, VisitError};
 
@@ -119,7 +119,6 @@ impl Machine {
         mut random: Random,
     ) -> Self {
         Self {
-            settings,
             clock,
             disk: MemoryDisk::new(random.draw()),
             disk_profile,
@@ -130,8 +129,9 @@ impl Machine {
             paused: false,
             asleep: false,
             random,
-            forget_promises: false,
-            early_persisted: false,
+            forget_promises: settings.breaks(Planting::ForgetPromises),
+            early_persisted: settings.breaks(Planting::EarlyPersisted),
+            settings,
             serves: true,
             members: Vec::new(),
         }

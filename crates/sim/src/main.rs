@@ -19,7 +19,7 @@ const USAGE: &str = "usage: sim --seed N | --seeds A..B  [--trace] [--no-faults]
            [--planted RULE] [--aimed-at RULE]
        sim --planted-report
        sim --kill-everywhere
-       sim --play FILE
+       sim --play FILE [--trace]
     RULE: a name of `cluster::Planting::ALL`";
 /// Lines of the trace that are shown with a broken rule.
 const LINES_SHOWN: usize = 60;
@@ -80,10 +80,10 @@ fn main() -> ExitCode {
     if words == ["--kill-everywhere"] {
         return kill_at_every_event();
     }
-    if let [word, path] = words.as_slice()
+    if let [word, path, rest @ ..] = words.as_slice()
         && word == "--play"
     {
-        return play(path);
+        return play(path, rest == ["--trace"]);
     }
     let Some(arguments) = parse(&words) else {
         eprintln!("{USAGE}");
@@ -150,10 +150,10 @@ fn kill_at_every_event() -> ExitCode {
 }
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a command-line program")]
-fn play(path: &str) -> ExitCode {
+fn play(path: &str, traced: bool) -> ExitCode {
     let shown = std::fs::read_to_string(path)
         .map_err(|error| error.to_string())
-        .and_then(|text| sim::scenario::play(&text).map_err(|error| error.0));
+        .and_then(|text| sim::scenario::play_traced(&text, traced).map_err(|error| error.0));
     match shown {
         Ok(shown) => {
             print!("{shown}");

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use cluster::Planting;
-
 use crate::checks::Violation;
 use crate::clients::{Clients, Phase};
 use crate::faults::Injector;
@@ -76,10 +74,6 @@ pub fn run(plan: &Plan, mode: TraceMode) -> Outcome {
     let spares = plan.settings.len() - plan.spares..;
     for machine in &mut world.machines[spares] {
         machine.serves = false;
-    }
-    for machine in &mut world.machines {
-        machine.forget_promises = plan.planting == Planting::ForgetPromises;
-        machine.early_persisted = plan.planting == Planting::EarlyPersisted;
     }
     let injector = Injector::new(plan, &world, random.split());
     let clients = Clients::new(plan.workload.clone(), random.split());

@@ -39,6 +39,11 @@ impl Trace {
         Self { hash: 0xcbf2_9ce4_8422_2325, capacity, lines: VecDeque::new(), printing }
     }
 
+    /// Prints what it keeps, too.
+    pub(crate) fn prints(&mut self, on: bool) {
+        self.printing = on;
+    }
+
     /// Whether lines are wanted.
     #[must_use]
     pub fn is_on(&self) -> bool {
@@ -73,7 +78,6 @@ impl Trace {
         let line = format!("{:>12.6} {what}", at as f64 / 1e9);
         if self.printing {
             print_line(&line);
-            return;
         }
         if self.lines.len() == self.capacity {
             self.lines.pop_front();

@@ -14,6 +14,7 @@ use super::Node;
 use super::redirects::CLIENTS_LEARN;
 use crate::frontend::slow_log::show_operation;
 use crate::io::{ForwardOutcome, Message};
+use crate::planted::Planting;
 use crate::session::{OVERTAKEN, Waiter};
 use crate::shard::{Request, Sent, Watcher};
 
@@ -210,7 +211,8 @@ impl Node {
             return;
         };
         let seen = self.forwards.seen.entry(from).or_default();
-        if !seen.is_new(incarnation, request) {
+        let is_new = seen.is_new(incarnation, request);
+        if !is_new && !self.world.settings.breaks(Planting::ForwardTwice) {
             return;
         }
         let parsed = crate::entry::only_operation(&operation);

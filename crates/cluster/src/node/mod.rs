@@ -33,6 +33,7 @@ use crate::io::{
     Admission, ClientAddress, Event, Fortification, Input, Membership, Message, Origin, Output,
     WriteId,
 };
+use crate::planted::Planting;
 use crate::recovery::{RecordError, Recovered};
 use crate::session::Sessions;
 use crate::settings::Settings;
@@ -462,6 +463,9 @@ impl Node {
     pub(crate) fn watch_clock(&mut self, now: Now) {
         let tolerance = self.world.settings.clock_gap;
         let Some(gap) = self.clock.gap(now, tolerance) else { return };
+        if self.world.settings.breaks(Planting::IgnoreClockGap) {
+            return;
+        }
         self.world.support.drop_received();
         for at in 0..self.shards.len() {
             if let Some(shard) = self.shards.get_mut(at) {

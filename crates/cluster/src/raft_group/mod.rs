@@ -342,6 +342,11 @@ impl RaftGroup {
         self.engine.transfer_leader(number);
     }
 
+    /// Takes proposals again although a target was told to campaign: a rule broken on purpose.
+    pub(crate) fn abort_transfer(&mut self) {
+        self.engine.raft.abort_leader_transfer();
+    }
+
     /// Asks a quorum whether this replica still leads. `number` must be fresh.
     pub(crate) fn read_index(&mut self, number: u64) {
         self.engine.read_index(number.to_le_bytes().to_vec());

@@ -18,6 +18,7 @@ use crate::entry::{
 };
 use crate::frontend::slow_log::show_operation;
 use crate::io::Event;
+use crate::planted::Planting;
 use crate::raft_group::Committed;
 use crate::record::Goal;
 use crate::session::Waiter;
@@ -267,7 +268,9 @@ impl Shard {
                 }
                 let group = (*slot, commands.as_slice());
                 let bytes_out = self.apply_group(env, ours, group, waiter, context, &mut changes);
-                self.places.changed(*slot, index);
+                if !self.planted.contains(Planting::TransactionNotNoted) {
+                    self.places.changed(*slot, index);
+                }
                 bytes_out
             }
             Operation::Flush => {

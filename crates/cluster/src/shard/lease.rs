@@ -109,7 +109,12 @@ impl Shard {
             return Monotonic(0);
         }
         let mut until = Monotonic::NEVER;
+        let mut sets = if self.planted.contains(Planting::LeaseOfOneConfiguration) { 1 } else { 2 };
         self.group.for_each_voter_set(|voters| {
+            if sets == 0 {
+                return;
+            }
+            sets -= 1;
             let mut ends: SmallVec<[Monotonic; 8]> =
                 voters.iter().map(|&voter| self.promise_end(voter, support)).collect();
             ends.sort_unstable_by(|a, b| b.cmp(a));
@@ -215,6 +220,8 @@ impl Shard {
         fortified: Option<Fortification>,
     ) {
         let Some(fortification) = fortified else { return };
+        let any_term = self.planted.contains(Planting::AnswerOfAnyTerm);
+        let term = if any_term { self.group.term() } else { term };
         if term != self.group.term() || !self.group.is_leader() {
             return;
         }
@@ -278,7 +285,10 @@ impl Shard {
     /// A leader says that it no longer leads a term. It can't lead it again, so the promise has
     /// nothing left to protect.
     pub(crate) fn on_release(&mut self, env: &Env<'_>, from: NodeId, term: types::Term) {
-        let ended = |promised: &mut Promised| promised.leader == from && promised.term == term;
+        let any_term = self.planted.contains(Planting::ReleaseOfAnyTerm);
+        let ended = |promised: &mut Promised| {
+            promised.leader == from && (promised.term == term || any_term)
+        };
         if self.promised.take_if(ended).is_some() && self.group.leader() == Some(from) {
             self.campaign_at = env.now.monotonic + self.campaign_delay(env.settings);
         }

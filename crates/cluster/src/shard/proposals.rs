@@ -13,6 +13,7 @@ use types::{LogIndex, Monotonic, Now, Slot, Term, UnixMillis};
 
 use super::{Env, MALFORMED, Request, Shard, Watcher};
 use crate::entry::{self, BatchHeader, OperationKind};
+use crate::planted::Planting;
 use crate::session::{OVERTAKEN, Waiter};
 use crate::settings::Settings;
 
@@ -292,8 +293,10 @@ impl Shard {
     fn attach_reads(&mut self, env: &mut Env<'_>, locals: Vec<Local>) {
         if let Some(last) = self.pending.back_mut() {
             last.locals.extend(locals.into_iter().map(|local| match local {
-                Local::Read(request) => Local::Late(request),
-                Local::Apply { .. } | Local::Late(_) => local,
+                Local::Read(request) if !self.planted.contains(Planting::LateReadsAtPlace) => {
+                    Local::Late(request)
+                }
+                Local::Read(_) | Local::Apply { .. } | Local::Late(_) => local,
             }));
             return;
         }

@@ -12,6 +12,7 @@ use types::{LogIndex, Monotonic};
 
 use super::{Env, Request, Shard, Standing};
 use crate::io::Event;
+use crate::planted::Planting;
 
 /// How long the answers to a round are awaited before it is tried anew.
 const ROUND_TIME: Duration = Duration::from_millis(200);
@@ -55,7 +56,11 @@ impl Shard {
             }
             // A watch that begins early can only abort a transaction; one that begins after a read
             // of its client misses changes.
-            Standing::Leader if request.is_watch() => self.read_applied(env, &request),
+            Standing::Leader
+                if request.is_watch() || self.planted.contains(Planting::ReadWithoutRound) =>
+            {
+                self.read_applied(env, &request);
+            }
             Standing::Leader => self.reads.waiting.push(request),
             Standing::Changing | Standing::Follower(_) | Standing::Leaderless => {
                 env.effects.displaced.push((self.id, request));
@@ -89,6 +94,11 @@ impl Shard {
             reads.append(&mut self.reads.waiting);
             self.reads.waiting = reads;
             self.reads.under_way = None;
+        }
+        if let Some(round) = &mut self.reads.under_way
+            && self.planted.contains(Planting::JoinRoundUnderWay)
+        {
+            round.reads.append(&mut self.reads.waiting);
         }
         let idle = self.reads.under_way.is_none() && !self.reads.waiting.is_empty();
         if !idle || !self.group.is_leader() {

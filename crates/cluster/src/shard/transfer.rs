@@ -20,6 +20,7 @@ use types::{LogIndex, Monotonic, NodeId, ShardId, Term};
 use super::{Env, Shard};
 use crate::entry;
 use crate::io::{Event, Message, Order, OrderOutcome};
+use crate::planted::Planting;
 use crate::raft_group::RaftGroup;
 
 /// Entries by which a target may lag when a transfer begins.
@@ -234,7 +235,10 @@ impl Shard {
     fn fail_transfer(&mut self, env: &mut Env<'_>) {
         let Some(transfer) = self.transfer.take() else { return };
         self.note_failure(env, transfer.target);
-        if transfer.given_up {
+        if env.settings.breaks(Planting::ResumeAfterTransfer) {
+            self.given_up = Term(0);
+            self.group.abort_transfer();
+        } else if transfer.given_up {
             // The lease of this term is gone for good. Whoever wins the next one holds the next
             // lease; this replica is as good a candidate as any.
             self.group.step_down();

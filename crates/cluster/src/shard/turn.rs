@@ -8,6 +8,7 @@ use types::{Monotonic, UnixMillis};
 use super::{Effects, Env, Shard};
 use crate::entry::{self, LeaseReason, LeaseRecord};
 use crate::io::Event;
+use crate::planted::Planting;
 use crate::raft_group::LogEntry;
 use crate::record::{put_entry, put_vote};
 
@@ -90,7 +91,8 @@ impl Shard {
         // replica that starts again with the next one in its log goes by the configuration that it
         // knows to be committed, and with an older one could elect a second leader (docs/model.md,
         // `ChangeForgottenAtRestart`). The engine does not ask for commit indexes to be durable.
-        let changes = collected.entries.iter().any(LogEntry::changes_replicas);
+        let changes = collected.entries.iter().any(LogEntry::changes_replicas)
+            && !self.planted.contains(Planting::ChangeNotDurable);
         let vote = if changes {
             Some(self.group.vote())
         } else {

@@ -8,12 +8,16 @@
 //!   `lose nothing` ends all of it.
 //! - `lose-large n1 1400` loses what n1 sends in more bytes than that; 0 ends it.
 //! - `hold n1 n2 MsgSnapshot` keeps such messages back on their way, `unhold` lets them go on.
+//! - `late n1 n3 s1 t2`: what n1 said long ago arrives at n3, that it leads s1 no more in term 2.
 //! - `delay 5ms`, `data-delay 1s` (what is no beat and no promise takes so much longer),
 //!   `duplicate 1000`, `reorder` (of messages that are no requests).
 //! - `stall-disk n1 2s`, `fail-disk n1`, `lose-disk n1` (and its machine), `disk-time n1 20ms`,
 //!   `clock-jump n1 +5s`, `clock-rate n1 10000` (parts per million).
 
-use super::{Result, Stage, fail, node, time};
+use cluster::Message;
+use types::{ShardId, Term};
+
+use super::{Result, Stage, fail, node, number, time};
 use crate::losses::Pattern;
 use crate::world::MILLISECOND;
 
@@ -89,6 +93,12 @@ impl Stage {
             }
             ("hold", [from, to, word]) => {
                 world.losses.held_back.push(Pattern::new(node(from)?, node(to)?, word));
+            }
+            ("late", [from, to, shard, term]) => {
+                let (from, to) = (node(from)?, node(to)?);
+                let term = Term(u64::from(number(term, 't')?));
+                let message = Message::Release { shard: ShardId(number(shard, 's')?), term };
+                world.send_message(from, to, &message);
             }
             ("unhold", []) => world.let_go(),
             ("data-delay", [how_long]) => world.network.profile.data_delay = time(how_long)?,

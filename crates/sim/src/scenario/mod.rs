@@ -51,6 +51,8 @@ struct Stage {
     seen_decisions: usize,
     /// Orders that were made by hand.
     orders: u64,
+    /// Everything that happens is printed.
+    prints: bool,
 }
 
 /// Why a scenario's text can't be followed.
@@ -64,7 +66,15 @@ type Result<T> = std::result::Result<T, ScenarioError>;
 /// # Errors
 /// If a command is unknown or malformed; says in which line.
 pub fn play(text: &str) -> Result<String> {
-    let mut stage = Stage::default();
+    play_traced(text, false)
+}
+
+/// The same; `prints`: everything that happens goes to the standard output, too.
+///
+/// # Errors
+/// As [`play`].
+pub fn play_traced(text: &str, prints: bool) -> Result<String> {
+    let mut stage = Stage { prints, ..Stage::default() };
     let mut out = String::new();
     let mut shown = String::new();
     let mut in_output = false;

@@ -107,6 +107,7 @@ impl Stage {
         }
         let network = NetworkProfile::without_chance();
         let mut world = World::new(1, profiles, network, TraceMode::Last(1_000_000));
+        world.trace.prints(self.prints);
         for node in 0..founders {
             world.schedule(0, Event::Start { node });
         }
