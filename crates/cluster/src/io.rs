@@ -11,6 +11,7 @@
 //! - [`Input::Persisted`] comes back only after the write and every write before it are fsynced.
 //!   It is the only ordering rule: outputs of one turn may be performed in any order.
 //! - A write that fails ends the process. It never becomes an input.
+//! - `now` never goes back from one call to the next.
 //! - A message may be lost, delayed, duplicated or reordered; that is the core's problem.
 
 use alloc::boxed::Box;
@@ -416,10 +417,29 @@ pub struct Condition {
 }
 
 impl Message {
-    /// Whether the message belongs on the priority path: leases depend on its punctuality.
+    /// Whether the message belongs on the priority path: leases and elections depend on its
+    /// punctuality. All such messages are small, and none bears data. They may overtake and be
+    /// overtaken by anything on the other path.
     #[must_use]
     pub fn is_urgent(&self) -> bool {
-        matches!(self, Self::Beat { .. } | Self::Promise { .. })
+        match self {
+            Self::Beat { .. }
+            | Self::Promise { .. }
+            | Self::AskRelease { .. }
+            | Self::Release { .. } => true,
+            Self::Raft { message, .. } => message.is_urgent(),
+            Self::SlotImage { .. }
+            | Self::SlotImageReceived { .. }
+            | Self::Forward { .. }
+            | Self::ForwardReply { .. }
+            | Self::Route { .. }
+            | Self::Order { .. }
+            | Self::OrderReply { .. }
+            | Self::Members(_)
+            | Self::Report(_)
+            | Self::AskRoutes
+            | Self::TopologyClient { .. } => false,
+        }
     }
 }
 
@@ -470,6 +490,17 @@ pub enum Event {
         peer: NodeId,
         /// The epoch that is over.
         epoch: SupportEpoch,
+    },
+    /// A peer beats but says that nothing of this node reaches it: what was promised to it is not
+    /// renewed.
+    Unheard {
+        /// The peer.
+        peer: NodeId,
+    },
+    /// It hears this node again.
+    Heard {
+        /// The peer.
+        peer: NodeId,
     },
     /// The node stopped beating because its disk does not answer.
     DiskStalled,

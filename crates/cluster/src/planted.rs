@@ -50,6 +50,10 @@ pub enum Planting {
     ForwardTwice,
     /// A transaction does not count as a change of its slot when a segment is to be freed.
     TransactionNotNoted,
+    /// A promise that has lapsed is renewed by a beat that comes before the turn's end.
+    RenewLapsed,
+    /// A node renews its promise to one that does not hear it.
+    SupportTheDeaf,
 }
 
 impl Planting {
@@ -74,6 +78,8 @@ impl Planting {
         ("change-not-durable", Self::ChangeNotDurable),
         ("forward-twice", Self::ForwardTwice),
         ("transaction-not-noted", Self::TransactionNotNoted),
+        ("renew-lapsed", Self::RenewLapsed),
+        ("support-the-deaf", Self::SupportTheDeaf),
     ];
 
     /// The rule of this name.

@@ -9,7 +9,13 @@
 //!   counts it from the moment it *sent* that beat, less a margin for drift (R2, R3), so B is
 //!   always the first to consider it over.
 //! - A promise that runs out unrenewed is withdrawn for good: A will support B only at a later
-//!   epoch (R10). B raises its epoch when it learns that.
+//!   epoch (R10). B raises its epoch when it learns that. To lapse and to be withdrawn are one: a
+//!   promise that has lapsed is no promise to whoever reads it, and a beat that comes later, be it
+//!   in the same turn, finds it withdrawn. In between A may have voted.
+//! - A beat proves that B can be heard. What B leads depends on whether B hears as well, so a beat
+//!   says how long ago B sent the one that A's newest answer answered. When that is too long ago A
+//!   renews nothing (it keeps what it has promised until that runs out), but it answers: as soon as
+//!   an answer reaches B, B's next beat says so.
 //! - Epochs are kept per direction and pair: when one peer withdraws, what the others have
 //!   promised stands.
 //! - A restarted B has a later incarnation, so later epochs: what was promised to its former life
@@ -24,11 +30,12 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use smallvec::SmallVec;
 use types::{Incarnation, Monotonic, NodeId, Now, SupportEpoch};
 
 use crate::founding::Founding;
 use crate::io::{Condition, Event, Fortification, Message};
-use crate::planted::Planting;
+use crate::planted::{Planting, Plantings};
 use crate::settings::Settings;
 
 /// Beats whose answers are still awaited; older ones no longer count.
@@ -51,6 +58,9 @@ pub(crate) struct Support {
     /// Grows whenever something changed that shards derive lease ends from in a way that is not
     /// a mere extension.
     changes: Vec<SupportChange>,
+    /// What happened since [`Support::expire`] told it last.
+    events: Vec<Event>,
+    planted: Plantings,
 }
 
 /// What a node and one of its peers have promised each other.
@@ -71,6 +81,12 @@ struct Pair {
     reborn_at: Option<Monotonic>,
     round_trip: Option<Duration>,
     last_heard: Option<Monotonic>,
+    /// When we sent the beat that its newest answer, of its present life, answered.
+    answered: Option<Monotonic>,
+    /// Since when its present life is known to beat.
+    beats_since: Monotonic,
+    /// It says with its beats that our answers don't reach it.
+    deaf: bool,
     link: Link,
     /// Whether it has been asked to stop, in the life that is known here.
     stopping: bool,
@@ -137,6 +153,8 @@ impl Support {
             peers: BTreeMap::new(),
             stopping: false,
             changes: Vec::new(),
+            events: Vec::new(),
+            planted: settings.planted,
         }
     }
 
@@ -182,7 +200,11 @@ impl Support {
                 epoch: pair.own_epoch,
                 incarnation: self.incarnation,
                 sequence: pair.sequence,
-                condition: Condition { stopping: self.stopping, ..Condition::default() },
+                condition: Condition {
+                    stopping: self.stopping,
+                    heard_micros: pair.heard_micros(now),
+                    ..Condition::default()
+                },
                 introduction: founding.introduction(node),
             };
             out.push((node, message));
@@ -197,26 +219,39 @@ impl Support {
         epoch: SupportEpoch,
         incarnation: Incarnation,
         sequence: u64,
+        heard_micros: u64,
     ) -> Option<Message> {
         if epoch > EPOCH_MAX {
             return None;
         }
-        let duration = self.duration;
-        let own = self.incarnation;
-        let pair = self.peers.get_mut(&from).filter(|pair| pair.member)?;
+        let pair = self.peers.get(&from).filter(|pair| pair.member)?;
         if incarnation < pair.incarnation {
             return None;
         }
-        let mut appeared = pair.hear(now, self.duration);
+        if !self.planted.contains(Planting::RenewLapsed) {
+            self.withdraw_lapsed(now, from);
+        }
+        self.note_life(now, from, incarnation);
+        let own = self.incarnation;
+        let duration = self.duration;
+        let patience = self.duration / 2 + self.beat_interval;
+        let pair = self.peers.get_mut(&from)?;
+        let mut appeared = pair.hear(now, duration);
         if pair.link == Link::Silent {
             pair.link = Link::Up;
         }
-        let reborn = incarnation > pair.incarnation;
-        pair.begin_life(now, incarnation);
-        // A late beat of an epoch that is over, or of a former life, renews nothing.
+        let deaf = pair.deaf_for(now, heard_micros) > patience;
+        if deaf != pair.deaf {
+            pair.deaf = deaf;
+            let event =
+                if deaf { Event::Unheard { peer: from } } else { Event::Heard { peer: from } };
+            self.events.push(event);
+        }
+        let renews = !deaf || self.planted.contains(Planting::SupportTheDeaf);
+        // A late beat of an epoch that is over renews nothing.
         let (epoch, duration) = if epoch < pair.smallest_given {
             (pair.smallest_given, Duration::ZERO)
-        } else {
+        } else if renews {
             // A promise of the peer may have been heard before this beat, when it did not count as
             // alive yet: what waits for it to be alive must hear of it now.
             appeared |= pair.given.is_none();
@@ -226,11 +261,11 @@ impl Support {
             };
             pair.given = Some(Given { epoch, until });
             pair.smallest_given = epoch;
-            if reborn {
-                // Whatever its former life led needs a new holder, at once.
-                self.changes.push(SupportChange::Withdrawn(from));
-            }
             (epoch, duration)
+        } else {
+            // What was promised stands to its end, and no longer.
+            let given = pair.given.filter(|given| given.epoch == epoch);
+            (epoch, given.map_or(Duration::ZERO, |given| given.until.since(now)))
         };
         if appeared {
             self.changes.push(SupportChange::Appeared(from));
@@ -241,6 +276,21 @@ impl Support {
             incarnation: own,
             duration_micros: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
         })
+    }
+
+    /// Notes in which life a peer is. What was promised to a former one is void, and whatever that
+    /// life led needs a new holder, at once.
+    fn note_life(&mut self, now: Monotonic, peer: NodeId, incarnation: Incarnation) {
+        let Some(pair) = self.peers.get_mut(&peer) else { return };
+        if incarnation <= pair.incarnation {
+            return;
+        }
+        pair.given = None;
+        pair.smallest_given = pair.smallest_given.max(SupportEpoch::first_of(incarnation));
+        // The peer has forgotten what it had promised.
+        pair.received = None;
+        pair.begin_life(now, incarnation);
+        self.changes.push(SupportChange::Withdrawn(peer));
     }
 
     /// An answer to one of our beats arrived.
@@ -263,22 +313,20 @@ impl Support {
         if fortification.incarnation < pair.incarnation {
             return;
         }
-        if fortification.incarnation > pair.incarnation {
-            // Its first beat may come after this. What was promised to its former life is void,
-            // and whatever that life led needs a new holder, at once.
-            pair.given = None;
-            pair.smallest_given =
-                pair.smallest_given.max(SupportEpoch::first_of(fortification.incarnation));
-            self.changes.push(SupportChange::Withdrawn(from));
-        }
-        if fortification.incarnation > pair.incarnation
-            || pair.received.is_some_and(|received| {
-                received.fortification.incarnation < fortification.incarnation
-            })
-        {
-            // The peer has begun a new life and forgotten what it had promised.
-            pair.begin_life(now, fortification.incarnation);
-            pair.received = None;
+        // Its first beat may come after this.
+        self.note_life(now, from, fortification.incarnation);
+        let Some(pair) = self.peers.get_mut(&from) else { return };
+        // Each beat counts once, and only the answer to the very beat says when it was sent.
+        let beat = pair.sent.iter().position(|(number, _)| *number == sequence);
+        let beat = beat.and_then(|at| pair.sent.remove(at)).map(|(_, sent)| sent);
+        if let Some(sent) = beat {
+            pair.round_trip = Some(now.since(sent));
+            // Whoever stopped renewing, since nothing reached us, need not wait to hear that
+            // something does.
+            if pair.answered.is_some_and(|last| now.since(last) > self.duration / 2) {
+                self.next_beat = self.next_beat.min(now);
+            }
+            pair.answered = pair.answered.max(Some(sent));
         }
         if duration.is_zero() {
             if fortification.epoch > pair.own_epoch {
@@ -287,10 +335,7 @@ impl Support {
             }
             return;
         }
-        // Each beat counts once, and only the answer to the very beat says when it was sent.
-        let Some(at) = pair.sent.iter().position(|(number, _)| *number == sequence) else { return };
-        let Some((_, sent)) = pair.sent.remove(at) else { return };
-        pair.round_trip = Some(now.since(sent));
+        let Some(sent) = beat else { return };
         if fortification.epoch != pair.own_epoch {
             return;
         }
@@ -311,19 +356,26 @@ impl Support {
         }
     }
 
-    /// Withdraws what has run out.
+    /// Withdraws what has run out, and tells what has happened.
     pub(crate) fn expire(&mut self, now: Monotonic, events: &mut Vec<Event>) {
-        for (&peer, pair) in &mut self.peers {
-            let Some(given) = pair.given else { continue };
-            // At the very instant of the end the promise no longer stands (rule R7).
-            if given.until <= now {
-                pair.given = None;
-                pair.smallest_given = given.epoch.next();
-                pair.last_heard = None;
-                self.changes.push(SupportChange::Withdrawn(peer));
-                events.push(Event::SupportWithdrawn { peer, epoch: given.epoch });
-            }
+        let ended = |pair: &Pair| pair.given.is_some_and(|given| given.until <= now);
+        let lapsed = self.peers.iter().filter(|(_, pair)| ended(pair)).map(|(&peer, _)| peer);
+        let lapsed: SmallVec<[NodeId; 8]> = lapsed.collect();
+        for peer in lapsed {
+            self.withdraw_lapsed(now, peer);
         }
+        events.append(&mut self.events);
+    }
+
+    /// Withdraws for good what was promised to a peer, if it has run out (rule R10). At the very
+    /// instant of the end the promise no longer stands (rule R7).
+    fn withdraw_lapsed(&mut self, now: Monotonic, peer: NodeId) {
+        let Some(pair) = self.peers.get_mut(&peer) else { return };
+        let Some(given) = pair.given.take_if(|given| given.until <= now) else { return };
+        pair.smallest_given = given.epoch.next();
+        pair.last_heard = None;
+        self.changes.push(SupportChange::Withdrawn(peer));
+        self.events.push(Event::SupportWithdrawn { peer, epoch: given.epoch });
     }
 
     /// Gives up every promise held: the clock can't be trusted to have counted the time.
@@ -414,6 +466,21 @@ impl Support {
         reborn.is_some_and(|at| now < at + waits)
     }
 
+    /// Whether `peer` beats, but says that nothing of ours reaches it.
+    #[expect(dead_code, reason = "views of nodes will say it")]
+    pub(crate) fn is_deaf(&self, now: Monotonic, peer: NodeId) -> bool {
+        let pair = self.peers.get(&peer);
+        pair.is_some_and(|pair| {
+            pair.deaf && pair.last_heard.is_some_and(|last| now.since(last) <= self.duration)
+        })
+    }
+
+    /// Whether `peer` has answered a beat that was sent at `since` or later.
+    #[expect(dead_code, reason = "who steps down will ask it")]
+    pub(crate) fn has_answered_since(&self, peer: NodeId, since: Monotonic) -> bool {
+        self.peers.get(&peer).is_some_and(|pair| pair.answered >= Some(since))
+    }
+
     /// Whether `peer` supports us now, as we count it.
     pub(crate) fn is_supported_by(&self, now: Monotonic, peer: NodeId) -> bool {
         let received = self.peers.get(&peer).and_then(|pair| pair.received);
@@ -451,6 +518,9 @@ impl Pair {
             reborn_at: None,
             round_trip: None,
             last_heard: None,
+            answered: None,
+            beats_since: Monotonic(0),
+            deaf: false,
             link: Link::Up,
             stopping: false,
         }
@@ -464,6 +534,23 @@ impl Pair {
             }
             self.incarnation = incarnation;
             self.stopping = false;
+            self.answered = None;
+            self.beats_since = now;
+        }
+    }
+
+    /// How long ago we sent the beat that its newest answer answered, as a beat says it.
+    fn heard_micros(&self, now: Monotonic) -> u64 {
+        let age = self.answered.map(|at| now.since(at).as_micros());
+        age.map_or(u64::MAX, |age| u64::try_from(age).unwrap_or(u64::MAX))
+    }
+
+    /// For how long nothing of ours has reached the peer, as its beat says. One that has only just
+    /// begun can't have heard of us.
+    fn deaf_for(&self, now: Monotonic, heard_micros: u64) -> Duration {
+        match heard_micros {
+            u64::MAX => now.since(self.beats_since),
+            micros => Duration::from_micros(micros),
         }
     }
 

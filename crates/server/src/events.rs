@@ -25,6 +25,12 @@ pub(crate) fn log(event: &Event) {
         Event::SupportWithdrawn { peer, epoch } => {
             warn!(%peer, support_epoch = epoch.0, "a node counts as dead: its promise ran out");
         }
+        Event::Unheard { peer } => {
+            warn!(%peer, "a node sends but hears nothing from here: can its peer port be reached?");
+        }
+        Event::Heard { peer } => {
+            info!(%peer, "a node hears this one again");
+        }
         Event::DiskStalled => {
             warn!("the disk does not answer: no more heartbeats until it does");
         }

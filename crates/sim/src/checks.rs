@@ -110,6 +110,8 @@ impl Checker {
             | Event::ReplicaLost { .. }
             | Event::SupportGiven { .. }
             | Event::SupportWithdrawn { .. }
+            | Event::Unheard { .. }
+            | Event::Heard { .. }
             | Event::DiskStalled
             | Event::ClockGap { .. }
             | Event::Campaigning { .. }
@@ -219,6 +221,8 @@ fn event_name(event: &Event) -> &'static str {
         Event::ReplicaLost { .. } => "replica lost",
         Event::SupportGiven { .. } => "support given",
         Event::SupportWithdrawn { .. } => "support withdrawn",
+        Event::Unheard { .. } => "unheard",
+        Event::Heard { .. } => "heard",
         Event::DiskStalled => "disk stalled",
         Event::ClockGap { .. } => "clock gap",
         Event::Campaigning { .. } => "campaigning",

@@ -56,7 +56,7 @@ pub(crate) enum Fate {
 /// What a message is, as far as the network is concerned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Path {
-    /// Beats and promises.
+    /// What leases and elections depend on.
     Urgent = 0,
     /// The consensus engine's messages and slot images, which bear anything.
     Data = 1,

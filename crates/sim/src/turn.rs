@@ -24,7 +24,7 @@ impl World {
         let mut outputs = Vec::new();
         let mut urgent_first = Vec::new();
         if self.random.permille(500) {
-            // The server's loop looks at the beats first.
+            // The server's loop looks at what is urgent first.
             let (beats, rest) = arrivals
                 .into_iter()
                 .partition(|arrival| matches!(arrival, Arrival::Message { urgent: true, .. }));
@@ -217,8 +217,10 @@ impl World {
 
 fn path_of(message: &Message) -> Path {
     match message {
-        Message::Beat { .. } | Message::Promise { .. } => Path::Urgent,
-        Message::Raft { .. }
+        _ if message.is_urgent() => Path::Urgent,
+        Message::Beat { .. }
+        | Message::Promise { .. }
+        | Message::Raft { .. }
         | Message::SlotImage { .. }
         | Message::SlotImageReceived { .. }
         | Message::AskRelease { .. }

@@ -38,3 +38,13 @@ fn scenarios_notice_the_rules_that_they_are_about() {
         must_fail(scenario, rule);
     }
 }
+
+#[test]
+fn a_lapsed_promise_is_not_renewed() {
+    must_fail("lapsed_promise", "renew-lapsed");
+}
+
+#[test]
+fn the_deaf_are_not_supported() {
+    must_fail("holder_hears_nothing", "support-the-deaf");
+}

@@ -230,7 +230,7 @@ impl Driver {
             Input::Peer {
                 from: NodeId(2),
                 message: Message::Beat {
-                    epoch: SupportEpoch(1),
+                    epoch: SupportEpoch::first_of(Incarnation(1)),
                     incarnation: Incarnation(1),
                     sequence: 1,
                     condition: Condition::default(),
@@ -301,7 +301,7 @@ fn requests_on_their_way_to_one_node_are_bounded() {
     let range = first.zip(last).and_then(|(first, last)| SlotRange::new(first, last));
     for message in [
         Message::Beat {
-            epoch: SupportEpoch(1),
+            epoch: SupportEpoch::first_of(Incarnation(1)),
             incarnation: Incarnation(1),
             sequence: 1,
             condition: Condition::default(),

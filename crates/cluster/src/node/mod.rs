@@ -374,7 +374,9 @@ impl Node {
             Message::Beat { epoch, incarnation, sequence, condition, introduction } => {
                 if self.on_introduction(now, from, incarnation, introduction) {
                     let support = &mut self.world.support;
-                    let answer = support.on_beat(now.monotonic, from, epoch, incarnation, sequence);
+                    let heard = condition.heard_micros;
+                    let now = now.monotonic;
+                    let answer = support.on_beat(now, from, epoch, incarnation, sequence, heard);
                     support.note_condition(from, incarnation, condition);
                     self.world.effects.messages.extend(answer.map(|answer| (from, answer)));
                 }

@@ -72,6 +72,20 @@ impl RaftMessage {
         Term(self.0.term)
     }
 
+    /// Whether it is about who leads, not about what is in the log.
+    pub(crate) fn is_urgent(&self) -> bool {
+        match self.kind() {
+            Kind::Vote
+            | Kind::VoteResponse
+            | Kind::PreVote
+            | Kind::PreVoteResponse
+            | Kind::TimeoutNow
+            | Kind::Heartbeat
+            | Kind::HeartbeatResponse => true,
+            Kind::Append | Kind::AppendResponse | Kind::Snapshot => false,
+        }
+    }
+
     /// Whether a leader sent it to a replica.
     pub(crate) fn is_from_leader(&self) -> bool {
         matches!(self.kind(), Kind::Append | Kind::Heartbeat | Kind::Snapshot)

@@ -9,7 +9,7 @@
 //! - `lose-large n1 1400` loses what n1 sends in more bytes than that; 0 ends it.
 //! - `hold n1 n2 MsgSnapshot` keeps such messages back on their way, `unhold` lets them go on.
 //! - `late n1 n3 s1 t2`: what n1 said long ago arrives at n3, that it leads s1 no more in term 2.
-//! - `delay 5ms`, `data-delay 1s` (what is no beat and no promise takes so much longer),
+//! - `delay 5ms`, `data-delay 1s` (what is not urgent takes so much longer),
 //!   `duplicate 1000`, `reorder` (of messages that are no requests).
 //! - `stall-disk n1 2s`, `fail-disk n1`, `lose-disk n1` (and its machine), `disk-time n1 20ms`,
 //!   `clock-jump n1 +5s`, `clock-rate n1 10000` (parts per million).
