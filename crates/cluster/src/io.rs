@@ -619,6 +619,11 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// A replica that was removed from this node has given up its data and its log.
+    ReplicaFreed {
+        /// The shard.
+        shard: ShardId,
+    },
     /// A segment is free again.
     SegmentReleased {
         /// The segment.

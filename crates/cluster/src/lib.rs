@@ -48,7 +48,7 @@ pub use io::{
     Membership, Message, Order, OrderOutcome, Origin, Output, WriteId,
 };
 pub use member::{InvalidMember, Member, PEER_PORT_STEP, Role};
-pub use node::{Node, ReplicaView};
+pub use node::{Node, ReplicaView, StoredView};
 pub use placement::Policy;
 pub use planted::{Planting, Plantings};
 pub use raft_group::RaftMessage;

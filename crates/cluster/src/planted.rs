@@ -54,6 +54,12 @@ pub enum Planting {
     RenewLapsed,
     /// A node renews its promise to one that does not hear it.
     SupportTheDeaf,
+    /// A segment becomes free only when every shard has applied what stands in it.
+    ReclaimWaits,
+    /// Entries that are written again cut off those behind them.
+    KeepEntriesByCutting,
+    /// A replica that was removed keeps its data and its log.
+    RemovedKeepsAll,
 }
 
 impl Planting {
@@ -80,6 +86,9 @@ impl Planting {
         ("transaction-not-noted", Self::TransactionNotNoted),
         ("renew-lapsed", Self::RenewLapsed),
         ("support-the-deaf", Self::SupportTheDeaf),
+        ("reclaim-waits", Self::ReclaimWaits),
+        ("keep-entries-by-cutting", Self::KeepEntriesByCutting),
+        ("removed-keeps-all", Self::RemovedKeepsAll),
     ];
 
     /// The rule of this name.

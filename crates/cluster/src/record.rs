@@ -24,12 +24,16 @@ const INSTALL: u8 = 6;
 const PROBE: u8 = 7;
 const REMOVED: u8 = 8;
 const ORIGIN: u8 = 9;
+const KEPT_ENTRY: u8 = 10;
 
 /// One record of the log.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Record<'a> {
     /// An entry of a shard's log. Cuts off entries from its index on that stand before it.
     Entry { shard: ShardId, entry: LogEntry },
+    /// An entry that stood in a segment which became free, again. It cuts off nothing: those
+    /// behind it may stand before it.
+    KeptEntry { shard: ShardId, entry: LogEntry },
     /// A shard's term, vote and commit index.
     Vote { shard: ShardId, vote: HardVote },
     /// A slot as it was when the shard's log was applied up to `index`.
@@ -43,7 +47,8 @@ pub(crate) enum Record<'a> {
     Install { shard: ShardId, state: ShardState },
     /// Nothing: proves that the disk still answers.
     Probe,
-    /// The replica was removed from this node.
+    /// The replica was removed from this node: of what stands before, nothing counts. A vote
+    /// follows, which it must remember should it come back.
     Removed { shard: ShardId },
     /// How the node came to be part of its cluster.
     Origin { remembered: Remembered },
@@ -86,6 +91,11 @@ impl Record<'_> {
     pub(crate) fn encode(&self, into: &mut Vec<u8>) {
         match self {
             Record::Entry { shard, entry } => put_entry(*shard, entry, into),
+            Record::KeptEntry { shard, entry } => {
+                into.put_u8(KEPT_ENTRY);
+                into.put_u32(shard.0);
+                entry.encode(into);
+            }
             Record::Vote { shard, vote } => put_vote(*shard, *vote, into),
             Record::Image { shard, slot, index, image } => {
                 put_image(IMAGE, *shard, *slot, *index, image, into);
@@ -210,6 +220,7 @@ impl<'a> Records<'a> {
         let shard = ShardId(from.u32()?);
         Ok(Some(match kind {
             ENTRY => Record::Entry { shard, entry: LogEntry::decode(from)? },
+            KEPT_ENTRY => Record::KeptEntry { shard, entry: LogEntry::decode(from)? },
             VOTE => Record::Vote { shard, vote: HardVote::decode(from)? },
             IMAGE | STAGED_IMAGE => {
                 let slot = slot(from)?;
@@ -263,6 +274,10 @@ impl fmt::Display for Record<'_> {
             Record::Entry { shard, entry } => {
                 let what = describe_entry(entry);
                 write!(f, "{shard} entry {} {} {what}", entry.index(), entry.term())
+            }
+            Record::KeptEntry { shard, entry } => {
+                let what = describe_entry(entry);
+                write!(f, "{shard} kept entry {} {} {what}", entry.index(), entry.term())
             }
             Record::Vote { shard, vote } => {
                 let whom = ReplicaId::from_engine(vote.vote).map(|it| it.node).unwrap_or_default();

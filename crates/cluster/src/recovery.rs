@@ -24,11 +24,13 @@ pub type RecordError = CodecError;
 pub(crate) struct RecoveredShard {
     pub(crate) state: ShardState,
     pub(crate) vote: HardVote,
-    pub(crate) entries: Vec<LogEntry>,
+    pub(crate) entries: BTreeMap<LogIndex, LogEntry>,
     pub(crate) images: BTreeMap<Slot, RecoveredImage>,
     staged: BTreeMap<Slot, RecoveredImage>,
     /// Whether the log holds a state of it.
     stated: bool,
+    /// Whether it was removed from this node: only its vote counts.
+    pub(crate) removed: bool,
     /// For each segment, the newest entry of the shard that begins in it.
     pub(crate) segments: BTreeMap<SegmentId, LogIndex>,
     /// The segment of the newest state and vote records.
@@ -79,17 +81,24 @@ impl Recovery {
             Record::Probe => {}
             Record::Origin { remembered } => self.remembered = remembered,
             Record::Removed { shard } => {
-                self.shards.remove(&shard);
+                let tombstone = RecoveredShard::new(ShardState::unknown(), segment);
+                self.shards.insert(shard, RecoveredShard { removed: true, ..tombstone });
             }
             Record::Entry { shard, entry } => {
                 let shard = self.shard(shard, segment);
                 let index = entry.index();
-                while shard.entries.last().is_some_and(|last| last.index() >= index) {
-                    shard.entries.pop();
-                }
-                shard.entries.push(entry);
+                drop(shard.entries.split_off(&index));
+                shard.entries.insert(index, entry);
+                shard.removed = false;
                 let newest = shard.segments.entry(segment).or_insert(index);
-                *newest = index;
+                *newest = index.max(*newest);
+            }
+            Record::KeptEntry { shard, entry } => {
+                let shard = self.shard(shard, segment);
+                let index = entry.index();
+                shard.entries.insert(index, entry);
+                let newest = shard.segments.entry(segment).or_insert(index);
+                *newest = index.max(*newest);
             }
             Record::Vote { shard, vote } => {
                 let shard = self.shard(shard, segment);
@@ -108,12 +117,14 @@ impl Recovery {
                 let found = self.shard_with(shard, &state, segment);
                 found.state = state;
                 found.stated = true;
+                found.removed = false;
                 found.state_segment = segment;
             }
             Record::Install { shard, state } => {
                 let found = self.shard_with(shard, &state, segment);
                 found.state = state;
                 found.stated = true;
+                found.removed = false;
                 found.state_segment = segment;
                 found.images = core::mem::take(&mut found.staged);
                 found.entries.clear();
@@ -207,10 +218,11 @@ impl RecoveredShard {
         Self {
             state,
             vote,
-            entries: Vec::new(),
+            entries: BTreeMap::new(),
             images: BTreeMap::new(),
             staged: BTreeMap::new(),
             stated: false,
+            removed: false,
             segments: BTreeMap::new(),
             state_segment: segment,
             vote_segment: segment,
@@ -220,9 +232,9 @@ impl RecoveredShard {
     /// Drops entries that the state covers, and checks that the rest follow without a gap.
     fn trim(&mut self) -> Result<(), RecordError> {
         let start = self.state.applied.0;
-        self.entries.retain(|entry| entry.index() > start);
+        self.entries.retain(|index, _| *index > start);
         let mut last = start;
-        for entry in &self.entries {
+        for entry in self.entries.values() {
             // Not `last.next()`: a damaged record may say the largest number there is.
             if last.0.checked_add(1) != Some(entry.index().0) {
                 return Err(CodecError("a shard's entries without a gap"));
@@ -241,7 +253,7 @@ impl RecoveredShard {
             vote,
             replicas: self.state.replicas.clone(),
             applied: self.state.applied,
-            entries: core::mem::take(&mut self.entries),
+            entries: core::mem::take(&mut self.entries).into_values().collect(),
         }
     }
 }

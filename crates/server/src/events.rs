@@ -74,6 +74,9 @@ pub(crate) fn log(event: &Event) {
         | Event::ManagerEnded
         | Event::Decided(_)
         | Event::ReportRefused { .. } => log_management(event),
+        Event::ReplicaFreed { shard } => {
+            info!(%shard, "the replica was removed from this node: its data are freed");
+        }
         Event::SegmentReleased { segment } => {
             debug!(segment = segment.0, "a log segment is free again");
         }

@@ -101,6 +101,12 @@ impl Checker {
                     self.report(at, "no read outside a lease", text);
                 }
             }
+            Event::ReplicaFreed { shard } => {
+                // Should it come back, it begins anew, but for its vote.
+                if let Some(seen) = self.seen.get_mut(&(node, *shard)) {
+                    *seen = Seen { life: seen.life, term: seen.term, ..Seen::default() };
+                }
+            }
             Event::ReadServed { .. }
             | Event::Started { .. }
             | Event::Blank { .. }
@@ -191,6 +197,24 @@ impl Checker {
         }
     }
 
+    /// Looks at what a node keeps: its log, and what is left of removed replicas.
+    pub(crate) fn look_at_storage(
+        &mut self,
+        at: u64,
+        node: usize,
+        (log, bound): (u64, u64),
+        removed: u64,
+    ) {
+        if log > bound {
+            let text = format!("{}: {log} bytes, at most {bound}", node_id(node));
+            self.report(at, "the log is bounded", text);
+        }
+        if removed > 0 {
+            let text = format!("{}: {removed} bytes", node_id(node));
+            self.report(at, "removed replicas hold nothing", text);
+        }
+    }
+
     /// Compares a replica's data with those of the other replicas at the same index.
     pub(crate) fn compare(
         &mut self,
@@ -242,6 +266,7 @@ fn event_name(event: &Event) -> &'static str {
         Event::ManagerEnded => "manager ended",
         Event::Decided(_) => "decided",
         Event::ReportRefused { .. } => "report refused",
+        Event::ReplicaFreed { .. } => "replica freed",
         Event::SegmentReleased { .. } => "segment released",
         Event::ReadServed { .. } => "lease read",
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cluster::{Node, Planting, Recovered, Recovery, Settings, WriteId};
 use types::{DirectoryId, Incarnation, NodeId, Now, SegmentId, SessionId};
-use wal::{Fault, Log, MemoryDisk, MetaFile, Options, Preparation, VisitError};
+use wal::{Fault, Log, LogError, MemoryDisk, MetaFile, Options, Preparation, VisitError};
 
 use crate::clock::Clock;
 use crate::random::Random;
@@ -254,14 +254,17 @@ impl Machine {
 
     /// Begins the next commit if something waits for one. Says how long it takes, and what may be
     /// called durable before it is, if that rule is broken on purpose.
-    pub(crate) fn begin_commit(&mut self) -> Option<(u64, Option<Arrival>)> {
-        let process = self.process.as_mut()?;
+    ///
+    /// # Errors
+    /// If the log does not take a payload: the core must not ask for what can't be written.
+    pub(crate) fn begin_commit(&mut self) -> Result<Option<(u64, Option<Arrival>)>, LogError> {
+        let Some(process) = self.process.as_mut() else { return Ok(None) };
         if process.committing.is_some() || process.gathered.is_empty() {
-            return None;
+            return Ok(None);
         }
         let mut newest = WriteId(0);
         for (write, payload) in process.gathered.drain(..) {
-            process.log.append(&payload).ok()?;
+            process.log.append(&payload)?;
             newest = write;
         }
         process.committing = Some(newest);
@@ -271,7 +274,7 @@ impl Machine {
             oldest: process.log.oldest_segment(),
         };
         let early = self.early_persisted.then_some(early);
-        Some((self.commit_time(), early))
+        Ok(Some((self.commit_time(), early)))
     }
 
     /// Ends the commit under way. `None` if the disk failed: the process is dead.

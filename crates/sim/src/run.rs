@@ -113,6 +113,7 @@ impl Run {
             self.fail("recovery", text);
         }
         self.world.inspect(&self.slots);
+        self.world.inspect_storage(true);
         recovery
     }
 
@@ -162,6 +163,9 @@ impl Run {
         let compares = self.looks.is_multiple_of(LOOKS_PER_COMPARISON);
         let slots: &[types::Slot] = if compares { &self.slots } else { &[] };
         self.world.inspect(slots);
+        if compares {
+            self.world.inspect_storage(false);
+        }
         self.world.set_timer(self.world.now() + LOOK_INTERVAL, LOOK << 56);
     }
 

@@ -23,6 +23,8 @@ use crate::trace::{Trace, TraceMode};
 pub const MILLISECOND: u64 = 1_000_000;
 /// A second of virtual time, in nanoseconds.
 pub const SECOND: u64 = 1_000 * MILLISECOND;
+/// How many times its budget a log may be long.
+const LOG_FACTOR: u64 = 3;
 /// Turns without an input in a row, each due at once, beyond which a process only spins.
 pub(crate) const IDLE_TURNS_MAX: u32 = 1_000;
 
@@ -375,7 +377,14 @@ impl World {
 
     pub(crate) fn begin_commit(&mut self, node: usize) {
         let life = self.machines[node].life;
-        if let Some((time, early)) = self.machines[node].begin_commit() {
+        let begun = match self.machines[node].begin_commit() {
+            Ok(begun) => begun,
+            Err(error) => {
+                let text = format!("{} can't write: {error}", node_id(node));
+                return self.checker.report(self.now, "the log takes every payload", text);
+            }
+        };
+        if let Some((time, early)) = begun {
             self.schedule(self.now + time, Event::Committed { node, life });
             if let Some(early) = early {
                 self.arrive(node, life, early);
@@ -446,6 +455,23 @@ impl World {
                 let place = (view.shard, view.applied_index);
                 self.checker.compare(self.now, node, place, digest);
             }
+        }
+    }
+
+    /// Looks at the log of every node that runs. `settled`: also at what it keeps of replicas that
+    /// were removed.
+    pub(crate) fn inspect_storage(&mut self, settled: bool) {
+        for node in 0..self.machines.len() {
+            let machine = &self.machines[node];
+            let Some(process) = machine.process.as_ref().filter(|_| !machine.paused) else {
+                continue;
+            };
+            let settings = &machine.settings;
+            let stored = process.node.stored();
+            let budget = settings.log_bytes.max(stored.live * 2) + 2 * settings.segment_bytes;
+            let log = (process.log.bytes(), LOG_FACTOR * budget);
+            let removed = if settled { stored.removed } else { 0 };
+            self.checker.look_at_storage(self.now, node, log, removed);
         }
     }
 

@@ -6,6 +6,9 @@ use std::path::Path;
 /// Scenarios, and rules of `cluster::Planting` that they are about.
 const TABLE: &[(&str, &str)] = &[
     ("catch_up_overtaken", "install-newest-staging"),
+    ("reclaim_removed", "removed-keeps-all"),
+    ("reclaim_without_quorum", "keep-entries-by-cutting"),
+    ("reclaim_without_quorum", "reclaim-waits"),
     ("t04_transfer_cut_off", "keep-lease-over-transfer"),
     ("t04_transfer_cut_off", "resume-after-transfer"),
     ("t07_reads_without_lease", "answer-without-lease"),

@@ -38,6 +38,10 @@ impl Node {
         let range = route.range;
         let is_member = |found: &&Shard| found.id == shard && !found.is_removed(node);
         if message.is_from_leader() {
+            let buried = self.shards.iter().find(|found| found.id == shard && found.is_buried());
+            if buried.is_some_and(|found| !found.may_come_back(message)) {
+                return;
+            }
             if !self.take_back(shard) {
                 self.add_replica(now, shard, RecoveredShard::empty(range), directory);
             }
@@ -221,13 +225,21 @@ impl Node {
         self.world.effects.events.push(event);
     }
 
-    /// A replica that was removed from this node and is to come back goes on where it was: its
-    /// log and its votes are those of this replica still. Says whether there is one.
+    /// A replica that was removed from this node and is to come back goes on where it was, with
+    /// what it remembers: at least its vote. Says whether there is one.
     pub(super) fn take_back(&mut self, shard: ShardId) -> bool {
         let Some(at) = self.shards.iter().position(|found| found.id == shard) else { return false };
+        if let Some(found) = self.shards.get_mut(at) {
+            found.come_back();
+        }
         self.routes.set_local(shard, Some(at));
         self.touch(at);
         true
+    }
+
+    /// Whether a replica of a shard was removed from this node and has given up all but its vote.
+    pub(super) fn is_buried(&self, shard: ShardId) -> bool {
+        self.shards.iter().any(|found| found.id == shard && found.is_buried())
     }
 
     /// Whether the replica in this place of the list is one that was removed: once no request waits

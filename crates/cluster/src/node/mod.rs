@@ -48,7 +48,7 @@ use placing::Homeless;
 use reporting::Reporting;
 use routes::Routes;
 use storage::Storage;
-pub use views::ReplicaView;
+pub use views::{ReplicaView, StoredView};
 
 /// How often requests without a home and time-outs of forwarded ones are looked at.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(10);
@@ -328,6 +328,7 @@ impl Node {
             let Some(shard) = self.shards.get_mut(at) else { continue };
             shard.dirty = false;
             if forgotten && shard.is_idle() {
+                shard.bury(&mut self.world.effects);
                 continue;
             }
             if shard.id == ShardId::SYSTEM {
@@ -400,7 +401,7 @@ impl Node {
                 self.with_shard(now, shard, |shard, env| shard.on_release(env, from, term));
             }
             Message::SlotImage { shard, transfer, slot, index, image } => {
-                if self.local(shard).is_none() {
+                if self.local(shard).is_none() && !self.is_buried(shard) {
                     self.take_back(shard);
                 }
                 self.with_shard(now, shard, |shard, env| {

@@ -281,7 +281,7 @@ impl Node {
         }
         // The log must have room for every slot's image and for as much again in entries, or the
         // same images would be written over and over. Asked in every turn, so it must be cheap.
-        let data: u64 = self.shards.iter().map(|shard| shard.data().payload_bytes()).sum();
-        bytes > data.saturating_mul(2)
+        let live: u64 = self.shards.iter().map(Shard::live_bytes).sum();
+        bytes > live.saturating_mul(2)
     }
 }

@@ -42,7 +42,29 @@ pub struct ReplicaView {
     pub keys: u64,
 }
 
+/// What a node keeps, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct StoredView {
+    /// What the log has to hold at least.
+    pub live: u64,
+    /// Keys, values and entries in memory of replicas that were removed from this node.
+    pub removed: u64,
+}
+
 impl Node {
+    /// What is kept here.
+    #[must_use]
+    pub fn stored(&self) -> StoredView {
+        let mut view = StoredView::default();
+        for (at, shard) in self.shards.iter().enumerate() {
+            view.live += shard.live_bytes();
+            if self.is_forgotten(at) && shard.is_idle() {
+                view.removed += shard.data().payload_bytes() + shard.log_memory();
+            }
+        }
+        view
+    }
+
     /// All replicas on this node.
     pub fn replicas(&mut self, now: Now) -> Vec<ReplicaView> {
         let support = &self.world.support;

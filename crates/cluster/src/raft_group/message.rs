@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use raft::eraftpb::{ConfState, Entry, EntryType, Message, MessageType, Snapshot};
-use types::Term;
+use types::{LogIndex, Term};
 
 use crate::bytes_codec::{CodecError, Put, Take};
 
@@ -89,6 +89,24 @@ impl RaftMessage {
     /// Whether a leader sent it to a replica.
     pub(crate) fn is_from_leader(&self) -> bool {
         matches!(self.kind(), Kind::Append | Kind::Heartbeat | Kind::Snapshot)
+    }
+
+    /// Whether a leader that sends this may have made the receiver, whose log was at `removed` when
+    /// it was removed, a replica again. What it sent before it removed it says so: it is about an
+    /// earlier entry, or its author knows how far the receiver is.
+    pub(crate) fn may_follow_removal(&self, removed: LogIndex) -> bool {
+        match self.kind() {
+            Kind::Append => self.0.index >= removed.0,
+            Kind::Snapshot => self.snapshot_index() >= removed,
+            Kind::Heartbeat => self.0.commit == 0,
+            Kind::AppendResponse
+            | Kind::Vote
+            | Kind::VoteResponse
+            | Kind::HeartbeatResponse
+            | Kind::TimeoutNow
+            | Kind::PreVote
+            | Kind::PreVoteResponse => false,
+        }
     }
 
     /// Whether it asks for a vote in an election that the old holder has asked for.

@@ -218,6 +218,16 @@ impl RaftGroup {
         hard_vote(&self.engine.raft.hard_state())
     }
 
+    /// Bytes of the entries that are not applied.
+    pub(crate) fn unapplied_bytes(&self) -> usize {
+        self.engine.store().unapplied_bytes
+    }
+
+    /// An entry of the log, if it is in memory.
+    pub(crate) fn entry(&self, index: LogIndex) -> Option<LogEntry> {
+        self.engine.store().get(index.0).cloned().map(LogEntry)
+    }
+
     /// First index of the log that is in memory, and the bytes of its entries.
     pub(crate) fn memory(&self) -> (LogIndex, usize) {
         (LogIndex(self.engine.store().first()), self.engine.store().bytes)
@@ -469,8 +479,7 @@ impl RaftGroup {
     /// Entries up to `index` are applied.
     pub(crate) fn set_applied(&mut self, index: LogIndex, term: Term) {
         self.engine.advance_apply_to(index.0);
-        let storage = self.engine.mut_store();
-        storage.applied = (index.0, term.0);
+        self.engine.mut_store().set_applied(index.0, term.0);
     }
 }
 

@@ -20,6 +20,8 @@ pub(super) struct LogStorage {
     pub(super) entries: VecDeque<Entry>,
     /// Bytes of the entries' data.
     pub(super) bytes: usize,
+    /// Bytes of those among them that are not applied.
+    pub(super) unapplied_bytes: usize,
     /// Index and term of the newest applied entry: where a catch-up begins.
     pub(super) applied: (u64, u64),
 }
@@ -53,14 +55,24 @@ impl LogStorage {
         while self.last() >= first.index {
             let dropped = self.entries.pop_back().expect("entries up to the last are here");
             self.bytes -= dropped.data.len();
+            self.unapplied_bytes -= dropped.data.len();
         }
         for entry in entries {
             self.bytes += entry.data.len();
+            self.unapplied_bytes += entry.data.len();
             self.entries.push_back(entry.clone());
         }
     }
 
-    /// Forgets the entries up to `index`.
+    /// Entries up to `index` are applied.
+    pub(super) fn set_applied(&mut self, index: u64, term: u64) {
+        for applied in self.applied.0 + 1..=index {
+            self.unapplied_bytes -= self.get(applied).map_or(0, |entry| entry.data.len());
+        }
+        self.applied = (index, term);
+    }
+
+    /// Forgets the entries up to `index`, which are applied.
     pub(super) fn compact(&mut self, index: u64) {
         while self.before.0 < index {
             let Some(dropped) = self.entries.pop_front() else { return };
@@ -73,6 +85,7 @@ impl LogStorage {
     pub(super) fn reset(&mut self, index: u64, term: u64, conf_state: ConfState) {
         self.entries.clear();
         self.bytes = 0;
+        self.unapplied_bytes = 0;
         self.before = (index, term);
         self.applied = (index, term);
         self.conf_state = conf_state;

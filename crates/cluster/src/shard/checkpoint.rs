@@ -10,10 +10,13 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use types::{LogIndex, SegmentId, Slot, SlotRange, Term};
+use keyspace::Keyspace;
+use types::{LogIndex, Monotonic, SegmentId, Slot, SlotRange, Term};
 
-use super::Shard;
-use crate::raft_group::Replicas;
+use super::{Effects, Shard};
+use crate::io::Event;
+use crate::planted::Planting;
+use crate::raft_group::{HardVote, RaftGroup, RecoveredLog, Replicas};
 use crate::record::{Goal, Lease, Record, ShardState};
 use crate::recovery::RecoveredShard;
 
@@ -36,6 +39,8 @@ pub(super) struct Places {
     newest: SegmentId,
     /// What was so from an index on; the first is the state record's.
     history: Vec<Stated>,
+    /// Entries up to here have been written again, and lie in this segment or behind it.
+    kept: (SegmentId, LogIndex),
 }
 
 /// The part of a shard's state that entries of its own change.
@@ -81,8 +86,9 @@ impl Places {
             vote_segment: recovered.vote_segment,
             newest: SegmentId(0),
             history: alloc::vec![Stated::of(state)],
+            kept: (SegmentId(0), LogIndex(0)),
         };
-        for entry in &recovered.entries {
+        for entry in recovered.entries.values() {
             places.note_term(entry.index(), entry.term());
         }
         let segments = recovered.segments.keys().last().copied().unwrap_or_default();
@@ -101,6 +107,13 @@ impl Places {
         self.state = state.applied;
         self.state_segment = self.newest;
         self.history = alloc::vec![Stated::of(state)];
+    }
+
+    /// Begins anew: the replica was removed and has nothing.
+    fn bury(&mut self) {
+        let vote_segment = self.newest;
+        let nothing = RecoveredShard::empty(SlotRange::ALL);
+        *self = Self { vote_segment, newest: self.newest, ..Self::new(&nothing) };
     }
 
     fn number(&self, slot: Slot) -> usize {
@@ -131,9 +144,18 @@ impl Places {
         // are counted for every segment they can lie in.
         let since = self.newest.min(segment);
         for number in since.0..=segment.0 {
-            self.entries.insert(SegmentId(number), index);
+            // After a conflict the newest entry may be one that was cut off.
+            let newest = self.entries.entry(SegmentId(number)).or_default();
+            *newest = index.max(*newest);
         }
         self.newest = segment;
+    }
+
+    /// Entries up to `index` are written again, in the newest segment or behind it. If behind it,
+    /// they are written once more when that is freed.
+    fn kept(&mut self, index: LogIndex) {
+        let newest = self.entries.entry(self.newest).or_default();
+        *newest = index.max(*newest);
     }
 
     /// The log has moved on to this segment.
@@ -186,10 +208,15 @@ impl Shard {
         payload: &mut Vec<u8>,
         budget: usize,
     ) -> bool {
+        if self.removed {
+            if self.places.vote_segment <= target {
+                self.write_tombstone(payload);
+            }
+            return true;
+        }
         let bound = self.places.bound(target);
         let applied = self.group.applied_index();
-        if applied < bound {
-            // Entries that are not applied yet can't be replaced by images.
+        if applied < bound && self.planted.contains(Planting::ReclaimWaits) {
             return false;
         }
         let needs = |place: &SlotPlace| place.oldest().is_some_and(|oldest| oldest <= target);
@@ -208,15 +235,91 @@ impl Shard {
             Record::Image { shard: self.id, slot, index, image: &image }.encode(payload);
             self.places.imaged(slot, self.places.newest);
         }
+        if !self.keep_entries(target, bound, payload, budget) {
+            return false;
+        }
         if self.places.vote_segment <= target {
             Record::Vote { shard: self.id, vote: self.group.vote() }.encode(payload);
             self.places.vote_written();
         }
-        if self.places.state_segment <= target || self.places.state.0 < bound {
-            self.write_state(bound, payload);
+        let stated = bound.min(applied);
+        if self.places.state_segment <= target || self.places.state.0 < stated {
+            self.write_state(stated, payload);
         }
         self.places.entries.retain(|segment, _| *segment > target);
         true
+    }
+
+    /// Entries that are not applied can't be replaced by images, and nobody knows whether they
+    /// ever will be: a shard may be without a quorum for long. So they are written again. Says
+    /// whether that is done.
+    fn keep_entries(
+        &mut self,
+        target: SegmentId,
+        bound: LogIndex,
+        payload: &mut Vec<u8>,
+        budget: usize,
+    ) -> bool {
+        let mut kept = self.group.applied_index();
+        if self.places.kept.0 > target {
+            kept = kept.max(self.places.kept.1);
+        } else {
+            self.places.kept = (self.places.newest, kept);
+        }
+        while kept < bound {
+            if payload.len() >= budget {
+                return false;
+            }
+            kept = kept.next();
+            // What is not applied is in memory, but for what a conflict has cut off.
+            let Some(entry) = self.group.entry(kept) else { break };
+            if self.planted.contains(Planting::KeepEntriesByCutting) {
+                Record::Entry { shard: self.id, entry }.encode(payload);
+            } else {
+                Record::KeptEntry { shard: self.id, entry }.encode(payload);
+            }
+            self.places.kept.1 = kept;
+            self.places.kept(kept);
+        }
+        true
+    }
+
+    /// The replica was removed from this node: its data and its log are of no use to anybody any
+    /// more. Were it to come back it would be given all of it anew, but what it voted for it must
+    /// remember.
+    pub(crate) fn bury(&mut self, effects: &mut Effects) {
+        let busy = self.group.is_persisting() || self.group.is_leader();
+        if self.removed || busy || self.planted.contains(Planting::RemovedKeepsAll) {
+            return;
+        }
+        self.removed_at = self.group.applied_index();
+        let vote = HardVote { commit: LogIndex(0), ..self.group.vote() };
+        let log = RecoveredLog { vote, ..RecoveredLog::default() };
+        let me = self.group.me();
+        self.group = RaftGroup::new(me, log);
+        self.data = Keyspace::new(self.range, self.seed);
+        self.removed = true;
+        self.lease = Lease::default();
+        self.goal = Goal::default();
+        self.floors.clear();
+        self.writes.clear();
+        self.staging = None;
+        self.catch_ups.clear();
+        self.fortified.clear();
+        self.promised = None;
+        self.campaign_at = Monotonic::NEVER;
+        self.settle_at = Monotonic::NEVER;
+        self.places.bury();
+        self.write_tombstone(&mut effects.payload);
+        effects.events.push(Event::ReplicaFreed { shard: self.id });
+    }
+
+    fn write_tombstone(&mut self, payload: &mut Vec<u8>) {
+        Record::Removed { shard: self.id }.encode(payload);
+        // With how far the log was: see `may_come_back`.
+        let vote = HardVote { commit: self.removed_at, ..self.group.vote() };
+        Record::Vote { shard: self.id, vote }.encode(payload);
+        self.places.vote_written();
     }
 
     /// Writes the shard's state as it was when `index` was applied.

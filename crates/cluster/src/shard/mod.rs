@@ -34,7 +34,7 @@ use crate::founding::Founding;
 use crate::io::{Event, Fortification, Message, WriteId};
 use crate::node::ReplicaView;
 use crate::planted::Plantings;
-use crate::raft_group::{RaftGroup, ReplicaChange, ReplicaId};
+use crate::raft_group::{RaftGroup, RaftMessage, ReplicaChange, ReplicaId};
 use crate::record::{Goal, Lease, ShardState};
 use crate::recovery::RecoveredShard;
 use crate::session::{Sessions, Waiter};
@@ -163,6 +163,10 @@ pub(crate) struct Shard {
     places: checkpoint::Places,
     writes: VecDeque<(WriteId, LogIndex)>,
 
+    /// It was removed from this node and has given up all but its vote.
+    removed: bool,
+    /// How far its log was then.
+    removed_at: LogIndex,
     planted: Plantings,
 
     /// Whether the node has it on its list for this turn.
@@ -282,6 +286,8 @@ impl Shard {
             floors,
             places,
             writes: VecDeque::new(),
+            removed: recovered.removed,
+            removed_at: recovered.vote.commit,
             planted: settings.planted,
             dirty: false,
             scheduled: Monotonic::NEVER,
@@ -326,7 +332,32 @@ impl Shard {
 
     /// Whether a replica that has been part of the shard is so no longer.
     pub(crate) fn is_removed(&self, me: NodeId) -> bool {
-        self.group.applied_index() > LogIndex(0) && !self.has_replica_on(me)
+        self.removed || self.group.applied_index() > LogIndex(0) && !self.has_replica_on(me)
+    }
+
+    /// Bytes that the log has to hold at least: keys and values, and entries on their way to them.
+    pub(crate) fn live_bytes(&self) -> u64 {
+        self.data.payload_bytes() + self.group.unapplied_bytes() as u64
+    }
+
+    /// Bytes of entries in memory.
+    pub(crate) fn log_memory(&self) -> u64 {
+        self.group.memory().1 as u64
+    }
+
+    /// Whether it has given up all but its vote.
+    pub(crate) fn is_buried(&self) -> bool {
+        self.removed
+    }
+
+    /// Whether a leader that writes to it may know that it was removed.
+    pub(crate) fn may_come_back(&self, message: &RaftMessage) -> bool {
+        message.term() > self.group.term() || message.may_follow_removal(self.removed_at)
+    }
+
+    /// A leader writes to it again: it begins as an empty replica that remembers its vote.
+    pub(crate) fn come_back(&mut self) {
+        self.removed = false;
     }
 
     /// A leader that the log has removed leads no longer. Those that have promised themselves to

@@ -31,6 +31,8 @@ const PATIENCE: u64 = 12 * SECOND;
 
 /// How often all replicas are looked at.
 const LOOK_INTERVAL: u64 = MILLISECOND;
+/// How often all logs are looked at.
+const STORAGE_INTERVAL: u64 = 100 * MILLISECOND;
 
 /// A connection with a name, and what has come back on it.
 struct Named {
@@ -200,6 +202,9 @@ impl Stage {
             let happening = world.step();
             if world.now() / LOOK_INTERVAL > before / LOOK_INTERVAL {
                 world.inspect(&[]);
+            }
+            if world.now() / STORAGE_INTERVAL > before / STORAGE_INTERVAL {
+                world.inspect_storage(false);
             }
             self.note(happening);
         }

@@ -2,7 +2,8 @@
 //!
 //! - `holder s1`, `replicas s1`, `converge s1` (waits until they are equal).
 //! - `events n1`: what it has observed since that was last asked; `count n1 CatchUpBegun`: how
-//!   often it has ever observed that.
+//!   often it has ever observed that; `some n1 CatchUpBegun`: only whether.
+//! - `stored n1`: what it still keeps of replicas that were removed.
 //! - `traffic 1s` lets time pass and counts the messages between nodes.
 
 use std::fmt::Write as _;
@@ -17,11 +18,25 @@ impl Stage {
             ("replicas", [shard]) => self.replicas(number(shard, 's')?)?,
             ("converge", [shard]) => self.converge(number(shard, 's')?)?,
             ("events", [name]) => self.events(node(name)?)?,
-            ("count", [name, event]) => {
+            ("count" | "some", [name, event]) => {
                 let begin = format!("n{} {event}", node(name)? + 1);
                 let lines = self.world()?.trace.lines();
                 let events = lines.filter_map(|line| line.trim_start().split_once(' '));
-                format!("{}\n", events.filter(|(_, it)| it.starts_with(&begin)).count())
+                let count = events.filter(|(_, it)| it.starts_with(&begin)).count();
+                match (verb, count) {
+                    ("some", 0) => String::from("none\n"),
+                    ("some", _) => String::from("some\n"),
+                    _ => format!("{count}\n"),
+                }
+            }
+            ("stored", [name]) => {
+                let at = node(name)?;
+                let stored = self.world()?.machines[at].process.as_ref();
+                let stored = stored.map(|process| process.node.stored());
+                stored.map_or_else(
+                    || String::from("nobody there\n"),
+                    |stored| format!("{} bytes of removed replicas\n", stored.removed),
+                )
             }
             ("traffic", [how_long]) => {
                 let before = self.world()?.counters().messages;
