@@ -1,4 +1,4 @@
-//! Slot images: taken as a whole and reproduced byte by byte, or refused with nothing changed.
+//! Slot images: taken as a whole and reproduced, or refused with nothing changed.
 #![no_main]
 
 use keyspace::{Keyspace, Mode};
@@ -29,6 +29,10 @@ fuzz_target!(|data: &[u8]| {
     }
     let mut again = Vec::new();
     keyspace.encode_slot(slot, &mut again);
-    assert_eq!(image, again);
+    // In order of the keys, which the image need not be.
+    assert_eq!(image.len(), again.len());
+    let digest = keyspace.digest_slot(slot);
+    keyspace.install_slot(slot, &again).expect("it was just written");
+    assert_eq!(keyspace.digest_slot(slot), digest);
     assert_eq!(keyspace.keys(), keyspace.keys_in_slot(slot) as u64);
 });

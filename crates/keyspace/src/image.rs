@@ -5,15 +5,15 @@
 //! entry: type 1 | flags 1 | key length | value length | expiry 8, if any | key | value
 //! ```
 //!
-//! Numbers are little-endian, the lengths in an entry varints. Entries are sorted by key, so that
-//! equal data gives equal bytes on every replica. The carrier adds a checksum; whatever the bytes
-//! are, installing them either takes the whole image or changes nothing, and allocates no more
-//! than a small multiple of them.
+//! Numbers are little-endian, the lengths in an entry varints. Entries come in any order, each key
+//! once. The carrier cuts the bytes into pieces (`pieces.rs`) and adds checksums; whatever the bytes
+//! are, installing them either takes the whole image or changes nothing, and allocates no more than
+//! a small multiple of them.
 
 use crate::entry::{Content, Entry, Kind};
 use crate::fingerprint::fingerprint;
 use crate::keyspace::Keyspace;
-use crate::slot::SlotData;
+use crate::pieces::SlotBuilder;
 use alloc::vec::Vec;
 use core::fmt;
 use types::Slot;
@@ -32,7 +32,7 @@ pub enum ImageError {
     Slot,
     /// The image ends in the middle, goes on after its end, or says something impossible.
     Malformed,
-    /// The keys are not in ascending order, or not all of this slot.
+    /// A key comes twice, or is of another slot.
     Keys,
 }
 
@@ -42,22 +42,27 @@ impl fmt::Display for ImageError {
             Self::Version(version) => write!(f, "slot image of unknown version {version}"),
             Self::Slot => f.write_str("slot image of another slot"),
             Self::Malformed => f.write_str("malformed slot image"),
-            Self::Keys => f.write_str("slot image with wrong or unordered keys"),
+            Self::Keys => f.write_str("slot image with wrong or repeated keys"),
         }
     }
 }
 
 impl core::error::Error for ImageError {}
 
+/// What stands at the beginning of an image.
+#[derive(Clone, Copy)]
+pub(crate) struct Header {
+    /// How many entries follow.
+    pub(crate) count: u64,
+}
+
 impl Keyspace {
-    /// Appends the image of a slot, which must lie in the range.
+    /// Appends the image of a slot, which must lie in the range, with its keys in order.
     pub fn encode_slot(&self, slot: Slot, out: &mut Vec<u8>) {
         let data = self.slot(slot);
         let mut entries: Vec<&Entry> = data.entries().collect();
         entries.sort_unstable_by_key(|entry| entry.key());
-        out.push(VERSION);
-        out.extend_from_slice(&slot.number().to_le_bytes());
-        out.extend_from_slice(&(entries.len() as u64).to_le_bytes());
+        encode_header(slot, entries.len(), out);
         for entry in entries {
             encode_entry(entry, out);
         }
@@ -68,29 +73,9 @@ impl Keyspace {
     /// # Errors
     /// If the bytes are not a valid image of this slot. The data is then as it was.
     pub fn install_slot(&mut self, slot: Slot, image: &[u8]) -> Result<(), ImageError> {
-        let mut reader = Reader(image);
-        let version = reader.byte()?;
-        if version != VERSION {
-            return Err(ImageError::Version(version));
-        }
-        if u16::from_le_bytes(reader.array()?) != slot.number() {
-            return Err(ImageError::Slot);
-        }
-        let count = u64::from_le_bytes(reader.array()?);
-        let mut data = SlotData::default();
-        let mut last: Option<&[u8]> = None;
-        for _ in 0..count {
-            let (key, content) = reader.entry()?;
-            if last.is_some_and(|last| last >= key) || resp::slot_of(key) != slot {
-                return Err(ImageError::Keys);
-            }
-            last = Some(key);
-            data.insert(self.hasher(), self.hasher().hash(key), Entry::new(key, content));
-        }
-        if !reader.0.is_empty() {
-            return Err(ImageError::Malformed);
-        }
-        self.replace_slot(slot, data);
+        let mut builder = SlotBuilder::new(slot, self.hasher().seed);
+        builder.push(image)?;
+        self.put_slot(slot, builder.finish()?);
         Ok(())
     }
 
@@ -115,7 +100,13 @@ fn flags_of(content: Content<'_>) -> u8 {
     expires | if content.raw { FLAG_RAW } else { 0 }
 }
 
-fn encode_entry(entry: &Entry, out: &mut Vec<u8>) {
+pub(crate) fn encode_header(slot: Slot, count: usize, out: &mut Vec<u8>) {
+    out.push(VERSION);
+    out.extend_from_slice(&slot.number().to_le_bytes());
+    out.extend_from_slice(&(count as u64).to_le_bytes());
+}
+
+pub(crate) fn encode_entry(entry: &Entry, out: &mut Vec<u8>) {
     let content = entry.content();
     out.push(entry.kind().code());
     out.push(flags_of(content));
@@ -136,28 +127,79 @@ fn push_varint(out: &mut Vec<u8>, mut value: usize) {
     out.push(value as u8);
 }
 
+/// Reads the entries of an image, as far as the bytes reach.
+pub(crate) struct EntryReader<'a>(&'a [u8]);
+
+impl<'a> EntryReader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// Bytes that are not read.
+    pub(crate) fn left(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The header; `None` if it is not all there.
+    pub(crate) fn header(&mut self, slot: Slot) -> Result<Option<Header>, ImageError> {
+        let Some((&version, rest)) = self.0.split_first() else { return Ok(None) };
+        if version != VERSION {
+            return Err(ImageError::Version(version));
+        }
+        let Some((number, rest)) = rest.split_first_chunk::<2>() else { return Ok(None) };
+        if u16::from_le_bytes(*number) != slot.number() {
+            return Err(ImageError::Slot);
+        }
+        let Some((count, rest)) = rest.split_first_chunk::<8>() else { return Ok(None) };
+        self.0 = rest;
+        Ok(Some(Header { count: u64::from_le_bytes(*count) }))
+    }
+
+    /// The next entry; `None` if it is not all there.
+    pub(crate) fn next(&mut self) -> Result<Option<(&'a [u8], Content<'a>)>, ImageError> {
+        let mut reader = Reader(self.0);
+        match reader.entry() {
+            Ok(entry) => {
+                self.0 = reader.0;
+                Ok(Some(entry))
+            }
+            Err(Trouble::Ends) => Ok(None),
+            Err(Trouble::Error(error)) => Err(error),
+        }
+    }
+}
+
+/// Why there is no entry.
+enum Trouble {
+    /// The bytes end before it does.
+    Ends,
+    Error(ImageError),
+}
+
+const MALFORMED: Trouble = Trouble::Error(ImageError::Malformed);
+
 /// The bytes of an image that are not read yet.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn bytes(&mut self, len: usize) -> Result<&'a [u8], ImageError> {
-        let (bytes, rest) = self.0.split_at_checked(len).ok_or(ImageError::Malformed)?;
+    fn bytes(&mut self, len: usize) -> Result<&'a [u8], Trouble> {
+        let (bytes, rest) = self.0.split_at_checked(len).ok_or(Trouble::Ends)?;
         self.0 = rest;
         Ok(bytes)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], ImageError> {
-        let (array, rest) = self.0.split_first_chunk::<N>().ok_or(ImageError::Malformed)?;
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Trouble> {
+        let (array, rest) = self.0.split_first_chunk::<N>().ok_or(Trouble::Ends)?;
         self.0 = rest;
         Ok(*array)
     }
 
-    fn byte(&mut self) -> Result<u8, ImageError> {
+    fn byte(&mut self) -> Result<u8, Trouble> {
         self.array::<1>().map(|[byte]| byte)
     }
 
     /// A length in its shortest form.
-    fn varint(&mut self) -> Result<usize, ImageError> {
+    fn varint(&mut self) -> Result<usize, Trouble> {
         let mut value = 0u64;
         for shift in (0..35).step_by(7) {
             let byte = self.byte()?;
@@ -165,21 +207,21 @@ impl<'a> Reader<'a> {
             if byte < 0x80 {
                 let shortest = byte != 0 || shift == 0;
                 let value = usize::try_from(value).ok().filter(|_| shortest);
-                return value.ok_or(ImageError::Malformed);
+                return value.ok_or(MALFORMED);
             }
         }
-        Err(ImageError::Malformed)
+        Err(MALFORMED)
     }
 
-    fn entry(&mut self) -> Result<(&'a [u8], Content<'a>), ImageError> {
-        let Kind::String = Kind::of_code(self.byte()?).ok_or(ImageError::Malformed)?;
+    fn entry(&mut self) -> Result<(&'a [u8], Content<'a>), Trouble> {
+        let Kind::String = Kind::of_code(self.byte()?).ok_or(MALFORMED)?;
         let flags = self.byte()?;
         if flags & !(FLAG_EXPIRES | FLAG_RAW) != 0 {
-            return Err(ImageError::Malformed);
+            return Err(MALFORMED);
         }
         let (key_len, value_len) = (self.varint()?, self.varint()?);
         if key_len > ARGUMENT_BYTES_MAX || value_len > STRING_BYTES_MAX {
-            return Err(ImageError::Malformed);
+            return Err(MALFORMED);
         }
         let expires = flags & FLAG_EXPIRES != 0;
         let expiry = if expires { Some(u64::from_le_bytes(self.array()?)) } else { None };

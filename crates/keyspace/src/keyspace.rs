@@ -8,6 +8,7 @@
 //! expiring keys, its earliest expiry and its number.
 
 use crate::entry::Entry;
+use crate::pieces::Images;
 use crate::slot::{Figures, KeyHasher, SlotData};
 use crate::table::Probe;
 use alloc::boxed::Box;
@@ -29,6 +30,8 @@ pub struct Keyspace {
     keys: u64,
     expiring: u64,
     entry_bytes: u64,
+    /// Numbers images that are being written.
+    images: u64,
 }
 
 impl Keyspace {
@@ -46,6 +49,7 @@ impl Keyspace {
             keys: 0,
             expiring: 0,
             entry_bytes: 0,
+            images: 0,
         }
     }
 
@@ -182,7 +186,7 @@ impl Keyspace {
 
     /// Removes every key.
     pub fn clear(&mut self) {
-        *self = Self::new(self.range, self.hasher.seed);
+        *self = Self { images: self.images, ..Self::new(self.range, self.hasher.seed) };
     }
 
     /// Takes the slots from `at` to the end into a keyspace of their own. No key is copied.
@@ -236,6 +240,22 @@ impl Keyspace {
         }
     }
 
+    pub(crate) fn next_image(&mut self) -> u64 {
+        self.images += 1;
+        self.images
+    }
+
+    /// A slot, which must lie in the range, for what does not change its data.
+    pub(crate) fn slot_mut(&mut self, slot: Slot) -> &mut SlotData {
+        let index = self.index(slot);
+        &mut self.slots[index]
+    }
+
+    pub(crate) fn slot_and_hasher(&mut self, slot: Slot) -> (&mut SlotData, &KeyHasher) {
+        let index = self.index(slot);
+        (&mut self.slots[index], &self.hasher)
+    }
+
     pub(crate) fn hasher(&self) -> &KeyHasher {
         &self.hasher
     }
@@ -246,7 +266,10 @@ impl Keyspace {
     }
 
     pub(crate) fn replace_slot(&mut self, slot: Slot, data: SlotData) {
-        self.change(slot, |old, _| *old = data);
+        self.change(slot, |slot, _| {
+            let old = core::mem::replace(slot, data);
+            slot.images = Images::detach(old);
+        });
     }
 
     /// Changes a slot and keeps the sums right.

@@ -4,6 +4,7 @@
 //! with it. Slots without expiring keys pay eight bytes for the possibility.
 
 use crate::entry::{Content, Entry};
+use crate::pieces::Images;
 use crate::table::{Place, Probe, Table};
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
@@ -49,6 +50,8 @@ pub(crate) struct SlotData {
     expiries: Option<Box<BTreeSet<(u64, u64)>>>,
     /// Bytes of all entries' allocations.
     entry_bytes: usize,
+    /// Images of the slot that are being written.
+    pub(crate) images: Images,
 }
 
 /// The figures of a slot that the keyspace sums up.
@@ -93,6 +96,11 @@ impl SlotData {
 
     pub(crate) fn get(&self, place: Place) -> &Entry {
         self.table.get(place)
+    }
+
+    /// See [`Table::bucket_at`].
+    pub(crate) fn bucket_at(&self, position: u64) -> (impl Iterator<Item = &Entry>, u64) {
+        self.table.bucket_at(position)
     }
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
@@ -148,6 +156,7 @@ impl SlotData {
     pub(crate) fn insert(&mut self, hasher: &KeyHasher, hash: u64, entry: Entry) {
         self.entry_bytes += entry.bytes();
         self.index_expiry(hash, None, entry.expiry());
+        self.images.before_insert(hash, entry.key());
         self.table.insert(hash, entry, |entry| hasher.hash(entry.key()));
     }
 
@@ -158,6 +167,7 @@ impl SlotData {
         place: Place,
         edit: impl FnOnce(&mut Entry) -> R,
     ) -> R {
+        self.images.before_change(hash, self.table.get(place));
         let entry = self.table.get_mut(place);
         let (bytes, expiry) = (entry.bytes(), entry.expiry());
         let result = edit(entry);
@@ -168,6 +178,7 @@ impl SlotData {
     }
 
     pub(crate) fn remove(&mut self, hash: u64, place: Place) {
+        self.images.before_change(hash, self.table.get(place));
         let entry = self.table.remove(place);
         self.entry_bytes -= entry.bytes();
         self.index_expiry(hash, entry.expiry(), None);

@@ -295,6 +295,23 @@ impl Table {
         self.buckets.iter().flat_map(Bucket::entries)
     }
 
+    /// The bucket that a position belongs to: its entries, and the last position in it.
+    ///
+    /// A key's position is its hash with the bits reversed. A bucket is a range of positions, and
+    /// when buckets are split or put together these ranges are, too: who goes through the
+    /// positions in ascending order meets every key that is there all the time exactly once.
+    pub(crate) fn bucket_at(&self, position: u64) -> (impl Iterator<Item = &Entry>, u64) {
+        let bucket = self.bucket_of(position.reverse_bits());
+        let count = self.buckets.len().max(1);
+        let half = count.next_power_of_two() / 2;
+        let bits = count.next_power_of_two().ilog2();
+        // A bucket that is not split yet has the place of its other half, too.
+        let whole = bucket < half && bucket + half >= count;
+        let bits = if whole { bits - 1 } else { bits };
+        let rest = u64::MAX.checked_shr(bits).unwrap_or(0);
+        (self.buckets.get(bucket).into_iter().flat_map(Bucket::entries), position | rest)
+    }
+
     /// The entry at a position that `random` chooses.
     pub(crate) fn random(&self, random: u64) -> Option<&Entry> {
         let nth = usize::try_from(random.checked_rem(self.len as u64)?).ok()?;
@@ -331,10 +348,56 @@ mod tests {
     use super::*;
     use crate::entry::Content;
     use alloc::collections::BTreeMap;
+    use alloc::collections::BTreeSet;
 
     fn hash(key: &[u8]) -> u64 {
         let number = key.iter().fold(7u64, |sum, &byte| sum * 31 + u64::from(byte));
         number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23)
+    }
+
+    #[test]
+    fn positions_meet_each_key_once_while_the_table_changes() {
+        let rehash = |entry: &Entry| hash(entry.key());
+        for shrinks in [false, true] {
+            let mut table = Table::default();
+            let add = |table: &mut Table, number: u32| {
+                let key = number.to_le_bytes();
+                let content = Content { value: b"v", expiry: None, raw: false };
+                table.insert(hash(&key), Entry::new(&key, content), rehash);
+            };
+            (0..3000).for_each(|number| add(&mut table, number));
+            let (mut position, mut seen, mut next) = (0u64, BTreeSet::new(), 3000u32);
+            loop {
+                let (entries, end) = table.bucket_at(position);
+                for entry in entries {
+                    let at = hash(entry.key()).reverse_bits();
+                    assert!(at <= end, "a bucket holds its range");
+                    if at >= position {
+                        assert!(seen.insert(entry.key().to_vec()), "a key is met twice");
+                    }
+                }
+                if end == u64::MAX {
+                    break;
+                }
+                position = end + 1;
+                for _ in 0..40 {
+                    if shrinks {
+                        next -= 1;
+                        let key = next.to_le_bytes();
+                        // The first thousand stay.
+                        if let Some(place) = table.find(hash(&key), &key).filter(|_| next >= 1000) {
+                            table.remove(place);
+                        }
+                        next = next.max(1);
+                    } else {
+                        add(&mut table, next);
+                        next += 1;
+                    }
+                }
+            }
+            let stayed = if shrinks { 1000u32 } else { 3000 };
+            assert!((0..stayed).all(|number| seen.contains(&number.to_le_bytes().to_vec())));
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Random commands against a map that does the same in the simplest way, then everything that
 //! works on whole slots: images, digests, SCAN, splitting and appending.
 
-use keyspace::{Changes, Context, ImageError, Keyspace, Mode, Outcome, ScanCursor};
+use keyspace::{Changes, Context, ImageError, Keyspace, Mode, Outcome, ScanCursor, SlotBuilder};
 use resp::{CommandId, Protocol, Reply};
 use std::collections::{BTreeMap, BTreeSet};
 use types::{Slot, SlotRange, UnixMillis};
@@ -155,6 +155,62 @@ fn replicas_with_other_seeds_have_the_same_images_and_digests() {
     assert_eq!((one.keys(), one.expiring_keys()), (copy.keys(), copy.expiring_keys()));
     assert_eq!(one.payload_bytes() > 0, copy.payload_bytes() > 0);
     assert_eq!(one.next_expiry(), copy.next_expiry());
+}
+
+/// One thing happens to a slot while images of it are being written.
+fn disturb(keyspace: &mut Keyspace, slot: Slot, random: &mut Random, now: u64) {
+    let key = format!("{{a}}{}", random.below(3000)).into_bytes();
+    let value = vec![b'v'; random.below(40) as usize];
+    match random.below(40) {
+        0 if random.below(50) == 0 => keyspace.clear_slot(slot),
+        0..=15 => drop(apply(keyspace, now, &[b"SET", &key, &value])),
+        16..=19 => drop(apply(keyspace, now, &[b"SET", &key, &value, b"PX", b"900"])),
+        20..=23 => drop(apply(keyspace, now, &[b"APPEND", &key, &value])),
+        24..=26 => drop(apply(keyspace, now, &[b"PEXPIRE", &key, b"500"])),
+        27..=29 => drop(apply(keyspace, now, &[b"RENAME", &key, b"{a}0"])),
+        _ => drop(apply(keyspace, now, &[b"DEL", &key])),
+    }
+}
+
+#[test]
+fn an_image_in_pieces_shows_the_slot_as_it_was_when_it_was_begun() {
+    let slot = resp::slot_of(b"{a}");
+    let mut random = Random(11);
+    for seed in 0..60 {
+        let mut keyspace = Keyspace::new(SlotRange::ALL, seed);
+        let (mut open, mut now) = (Vec::new(), 1);
+        for _ in 0..random.below(4000) {
+            disturb(&mut keyspace, slot, &mut random, now);
+        }
+        for _ in 0..400 {
+            now += 1;
+            if open.len() < 3 && random.below(20) == 0 {
+                let digest = keyspace.digest_slot(slot);
+                let builder = SlotBuilder::new(slot, seed + random.below(2));
+                open.push((keyspace.begin_image(slot), builder, digest));
+            }
+            for _ in 0..random.below(60) {
+                disturb(&mut keyspace, slot, &mut random, now);
+            }
+            if open.is_empty() {
+                continue;
+            }
+            let at = random.below(open.len() as u64) as usize;
+            let most = 1 + random.below(9000) as usize;
+            let piece = keyspace.next_piece(open[at].0, most).expect("it is not complete");
+            assert!(piece.bytes.len() <= most && (piece.last || piece.bytes.len() == most));
+            open[at].1.push(&piece.bytes).expect("a valid piece");
+            if piece.last {
+                let (id, builder, digest) = open.remove(at);
+                assert_eq!(keyspace.next_piece(id, 1), None);
+                let mut copy = Keyspace::new(SlotRange::ALL, seed);
+                copy.put_slot(slot, builder.finish().expect("it is complete"));
+                assert_eq!(copy.digest_slot(slot), digest);
+            } else if random.below(50) == 0 {
+                keyspace.drop_image(open.remove(at).0);
+            }
+        }
+    }
 }
 
 #[test]
