@@ -68,12 +68,14 @@ pub fn encode(message: &Message, into: &mut Vec<u8>) {
             into.put_u64(*request);
             put_forward_outcome(outcome, into);
         }
-        Message::Route { shard, range, epoch, holder, replicas } => {
+        Message::Route { shard, range, epoch, applied: (term, index), holder, replicas } => {
             into.put_u8(8);
             into.put_u32(shard.0);
             into.put_u16(range.first().number());
             into.put_u16(range.last().number());
             into.put_u64(epoch.0);
+            into.put_u64(term.0);
+            into.put_u64(index.0);
             into.put_u32(holder.0);
             put_nodes(replicas, into);
         }
@@ -304,6 +306,7 @@ fn decode_fields(from: &mut Take<'_>) -> Result<Message, CodecError> {
             range: SlotRange::new(slot(from)?, slot(from)?)
                 .ok_or(CodecError("a range of slots"))?,
             epoch: LeaseEpoch(from.u64()?),
+            applied: (Term(from.u64()?), LogIndex(from.u64()?)),
             holder: NodeId(from.u32()?),
             replicas: take_nodes(from)?,
         },

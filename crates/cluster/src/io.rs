@@ -250,6 +250,8 @@ pub enum Message {
         range: SlotRange,
         /// The lease's epoch.
         epoch: LeaseEpoch,
+        /// Term and index of the newest entry that the holder has applied.
+        applied: (Term, LogIndex),
         /// The holder.
         holder: NodeId,
         /// All replicas, for clients that want to know.

@@ -60,6 +60,8 @@ pub enum Planting {
     KeepEntriesByCutting,
     /// A replica that was removed keeps its data and its log.
     RemovedKeepsAll,
+    /// Whoever asks for its vote wakes a replica of which the holder has said that it is none.
+    AnyCandidateWakes,
 }
 
 impl Planting {
@@ -89,6 +91,7 @@ impl Planting {
         ("reclaim-waits", Self::ReclaimWaits),
         ("keep-entries-by-cutting", Self::KeepEntriesByCutting),
         ("removed-keeps-all", Self::RemovedKeepsAll),
+        ("any-candidate-wakes", Self::AnyCandidateWakes),
     ];
 
     /// The rule of this name.

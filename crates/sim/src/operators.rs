@@ -150,8 +150,11 @@ impl Operators {
         self.wish(vec![String::from("REMOVE"), label('n', node as u64 + 1)]);
     }
 
-    /// What was ordered for a while is called off. `keeps`: one drain is not, if there is one.
+    /// What was ordered for a while is called off. `keeps`: one drain is not, if there is one and
+    /// nobody leaves: a drained node is given no replicas, and the leaving one's may have no other
+    /// place.
     pub(crate) fn end(&mut self, keeps: bool) {
+        let keeps = keeps && self.removed.is_none();
         let removed = self.removed.map(|(node, _)| node);
         for node in core::mem::take(&mut self.drained) {
             // Whoever calls off a drain calls off a removal.

@@ -9,6 +9,7 @@ const TABLE: &[(&str, &str)] = &[
     ("reclaim_removed", "removed-keeps-all"),
     ("reclaim_without_quorum", "keep-entries-by-cutting"),
     ("reclaim_without_quorum", "reclaim-waits"),
+    ("removed_and_not_told", "any-candidate-wakes"),
     ("t04_transfer_cut_off", "keep-lease-over-transfer"),
     ("t04_transfer_cut_off", "resume-after-transfer"),
     ("t07_reads_without_lease", "answer-without-lease"),

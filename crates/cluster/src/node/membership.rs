@@ -10,6 +10,7 @@ use types::{DirectoryId, Incarnation, NodeId, Now, ShardId};
 
 use super::Node;
 use crate::io::{Event, Introduction, Membership, Message, OrderOutcome, Origin, WriteId};
+use crate::planted::Planting;
 use crate::raft_group::{RaftMessage, ReplicaId};
 use crate::record::Record;
 use crate::recovery::{RecoveredShard, first_replicas};
@@ -35,7 +36,7 @@ impl Node {
         if message.to() != Some(ReplicaId { node, directory }) {
             return;
         }
-        let range = route.range;
+        let (range, dismissed) = (route.range, route.dismissed);
         let is_member = |found: &&Shard| found.id == shard && !found.is_removed(node);
         if message.is_from_leader() {
             let buried = self.shards.iter().find(|found| found.id == shard && found.is_buried());
@@ -45,7 +46,14 @@ impl Node {
             if !self.take_back(shard) {
                 self.add_replica(now, shard, RecoveredShard::empty(range), directory);
             }
-        } else if self.shards.iter().any(|found| is_member(&found)) {
+        } else if self.shards.iter().any(|found| is_member(&found))
+            && (!message.asks_for_vote()
+                || message.end_of_log() >= dismissed
+                || self.world.settings.breaks(Planting::AnyCandidateWakes))
+        {
+            // A candidate whose log ends earlier than the one of which this node was told that it
+            // has no replica can't win, and may itself have missed its removal: two of those would
+            // wake each other for ever.
             self.take_back(shard);
         }
     }

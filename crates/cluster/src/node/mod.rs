@@ -392,6 +392,9 @@ impl Node {
                 if self.local(shard).is_none() {
                     self.take_back_or_make(now, shard, &message);
                 }
+                if message.asks_for_vote() {
+                    self.enlighten(shard, from);
+                }
                 self.with_shard(now, shard, |shard, env| {
                     shard.on_message(env, from, message, fortified);
                 });
@@ -417,11 +420,11 @@ impl Node {
             Message::ForwardReply { request, outcome } => {
                 self.on_forward_reply(now, from, request, outcome);
             }
-            Message::Route { shard, range, epoch, holder, replicas } => {
+            Message::Route { shard, range, epoch, applied, holder, replicas } => {
                 // A node that joins may not know yet how the slots are cut: to it, what others
                 // call by this number is another shard.
                 if self.routes.get(shard).is_some_and(|known| known.range == range) {
-                    self.on_route(now, shard, epoch, holder, &replicas);
+                    self.on_route(now, shard, (epoch, applied), holder, &replicas);
                 }
             }
             Message::Order { number, shard, order } => {

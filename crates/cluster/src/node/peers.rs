@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use types::{LeaseEpoch, NodeId, Now, ShardId, Term};
+use types::{LeaseEpoch, LogIndex, NodeId, Now, ShardId, Term};
 
 use super::Node;
 use crate::io::Message;
@@ -15,7 +15,7 @@ impl Node {
         &mut self,
         now: Now,
         shard: ShardId,
-        epoch: LeaseEpoch,
+        (epoch, applied): (LeaseEpoch, (Term, LogIndex)),
         holder: NodeId,
         replicas: &[NodeId],
     ) {
@@ -28,10 +28,19 @@ impl Node {
             known < epoch || known == epoch && found.known_holder().is_none()
         });
         if behind && !replicas.contains(&me) {
-            self.routes.set_local(shard, None);
+            self.routes.dismiss(shard, applied);
         }
         if self.local(shard).is_none() {
             self.routes.update(shard, epoch, Some(holder), replicas, now.monotonic);
+        }
+    }
+
+    /// A candidate that this holder knows to have no vote is told so: it missed its removal.
+    pub(super) fn enlighten(&mut self, shard: ShardId, candidate: NodeId) {
+        let me = Some(self.world.settings.node);
+        let route = self.routes.get(shard).filter(|route| route.holder == me);
+        if route.is_some_and(|route| !route.replicas.contains(&candidate)) {
+            self.announce_route(shard, candidate);
         }
     }
 
@@ -137,12 +146,19 @@ impl Node {
         }
     }
 
+    /// Term and index of the newest entry that the replica here has applied.
+    fn applied_of(&self, shard: ShardId) -> (Term, LogIndex) {
+        let found = self.local(shard).and_then(|at| self.shards.get(at));
+        found.map_or((Term(0), LogIndex(0)), Shard::applied)
+    }
+
     fn announce_route(&mut self, shard: ShardId, to: NodeId) {
         let Some(route) = self.routes.get(shard) else { return };
         let message = Message::Route {
             shard,
             range: route.range,
             epoch: route.epoch,
+            applied: self.applied_of(shard),
             holder: self.world.settings.node,
             replicas: route.replicas.clone(),
         };

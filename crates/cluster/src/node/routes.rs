@@ -4,7 +4,9 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use types::{LeaseEpoch, Monotonic, NodeId, Now, SLOT_COUNT, ShardId, Slot, SlotRange};
+use types::{
+    LeaseEpoch, LogIndex, Monotonic, NodeId, Now, SLOT_COUNT, ShardId, Slot, SlotRange, Term,
+};
 
 use crate::founding::Founding;
 use crate::settings::{SYSTEM_RANGE, Settings};
@@ -24,6 +26,9 @@ pub(crate) struct Route {
     pub(crate) left: Option<Monotonic>,
     /// Where the shard's replica stands in the node's list, if there is one here.
     pub(crate) local: Option<usize>,
+    /// How far the holder's log was applied that said that this node has no replica: a candidate
+    /// whose log ends earlier may have missed the same change.
+    pub(crate) dismissed: (Term, LogIndex),
 }
 
 /// All routes. The version grows with every change, for cached topology replies.
@@ -66,6 +71,7 @@ impl Routes {
             since: now.monotonic,
             left: None,
             local: None,
+            dismissed: (Term(0), LogIndex(0)),
         };
         let ranges = SlotRange::even_cut(shards).into_iter().enumerate();
         let data = ranges.map(|(at, range)| route(ShardId(at as u32 + 1), range));
@@ -96,6 +102,7 @@ impl Routes {
                 since: now.monotonic,
                 left: None,
                 local,
+                dismissed: (Term(0), LogIndex(0)),
             });
         }
         let system = routes.remove(0);
@@ -140,6 +147,14 @@ impl Routes {
     pub(crate) fn set_local(&mut self, shard: ShardId, local: Option<usize>) {
         if let Some(route) = self.get_mut(shard) {
             route.local = local;
+        }
+    }
+
+    /// Notes that this node has no replica of a shard, as its holder says who has `applied` that much.
+    pub(crate) fn dismiss(&mut self, shard: ShardId, applied: (Term, LogIndex)) {
+        if let Some(route) = self.get_mut(shard) {
+            route.local = None;
+            route.dismissed = route.dismissed.max(applied);
         }
     }
 

@@ -109,6 +109,16 @@ impl RaftMessage {
         }
     }
 
+    /// Whether it asks for a vote, or whether it would get one.
+    pub(crate) fn asks_for_vote(&self) -> bool {
+        matches!(self.kind(), Kind::Vote | Kind::PreVote)
+    }
+
+    /// Term and index of the last entry in a candidate's log.
+    pub(crate) fn end_of_log(&self) -> (Term, LogIndex) {
+        (Term(self.0.log_term), LogIndex(self.0.index))
+    }
+
     /// Whether it asks for a vote in an election that the old holder has asked for.
     pub(crate) fn has_transfer_mark(&self) -> bool {
         self.0.context.as_ref() == TRANSFER_MARK

@@ -321,6 +321,12 @@ impl Shard {
         self.group.replicas().voters()
     }
 
+    /// Term and index of the newest applied entry.
+    pub(crate) fn applied(&self) -> (Term, LogIndex) {
+        let (index, term) = self.group.applied();
+        (term, index)
+    }
+
     pub(crate) fn applied_index(&self) -> LogIndex {
         self.group.applied_index()
     }
