@@ -34,6 +34,7 @@ use crate::io::{
     WriteId,
 };
 use crate::planted::Planting;
+use crate::raft_group::RaftMessage;
 use crate::recovery::{RecordError, Recovered};
 use crate::session::Sessions;
 use crate::settings::Settings;
@@ -389,15 +390,7 @@ impl Node {
                 support.on_promise(now.monotonic, from, sequence, fortification, duration);
             }
             Message::Raft { shard, message, fortified } => {
-                if self.local(shard).is_none() {
-                    self.take_back_or_make(now, shard, &message);
-                }
-                if message.asks_for_vote() {
-                    self.enlighten(shard, from);
-                }
-                self.with_shard(now, shard, |shard, env| {
-                    shard.on_message(env, from, message, fortified);
-                });
+                self.on_raft(now, from, shard, message, fortified);
             }
             Message::AskRelease { shard, term } => self.on_ask_release(from, shard, term),
             Message::Release { shard, term } => {
@@ -440,6 +433,26 @@ impl Node {
                 self.frontend.note_topology_client(now.monotonic, host, library);
             }
         }
+    }
+
+    /// A message of a shard's Raft group.
+    fn on_raft(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        shard: ShardId,
+        message: RaftMessage,
+        fortified: Option<Fortification>,
+    ) {
+        if self.local(shard).is_none() {
+            self.take_back_or_make(now, shard, &message);
+        }
+        if message.asks_for_vote() {
+            self.enlighten(shard, from);
+        }
+        self.with_shard(now, shard, |shard, env| {
+            shard.on_message(env, from, message, fortified);
+        });
     }
 
     /// Runs something on a shard that has a replica here.

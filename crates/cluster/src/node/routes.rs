@@ -150,7 +150,8 @@ impl Routes {
         }
     }
 
-    /// Notes that this node has no replica of a shard, as its holder says who has `applied` that much.
+    /// Notes that this node has no replica of a shard, as its holder says, who has `applied` that
+    /// much.
     pub(crate) fn dismiss(&mut self, shard: ShardId, applied: (Term, LogIndex)) {
         if let Some(route) = self.get_mut(shard) {
             route.local = None;
