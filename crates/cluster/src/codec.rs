@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use types::{
-    Incarnation, LeaseEpoch, LogIndex, NodeId, SessionId, ShardId, Slot, SlotRange, SupportEpoch,
-    Term, UnixMillis,
+    Incarnation, LeaseEpoch, Life, LogIndex, NodeId, SessionId, ShardId, Slot, SlotRange,
+    SupportEpoch, Term, UnixMillis,
 };
 
 pub use crate::bytes_codec::CodecError;
@@ -35,11 +35,12 @@ pub fn encode(message: &Message, into: &mut Vec<u8>) {
             put_condition(*condition, into);
             introduction.encode(into);
         }
-        Message::Promise { sequence, epoch, incarnation, duration_micros } => {
+        Message::Promise { sequence, epoch, incarnation, life, duration_micros } => {
             into.put_u8(2);
             into.put_u64(*sequence);
             into.put_u64(epoch.0);
             into.put_u64(incarnation.0);
+            into.put_u64(life.0);
             into.put_u64(*duration_micros);
         }
         Message::Raft { shard, message, fortified } => {
@@ -195,22 +196,14 @@ fn take_order(from: &mut Take<'_>) -> Result<Order, CodecError> {
 }
 
 fn encode_forward(message: &Message, into: &mut Vec<u8>) {
-    let Message::Forward {
-        request,
-        incarnation,
-        shard,
-        ordered,
-        resp3,
-        session,
-        origin,
-        operation,
-    } = message
+    let Message::Forward { request, life, shard, ordered, resp3, session, origin, operation } =
+        message
     else {
         return;
     };
     into.put_u8(6);
     into.put_u64(*request);
-    into.put_u64(incarnation.0);
+    into.put_u64(life.0);
     into.put_u32(shard.0);
     into.put_u8(u8::from(*ordered) | u8::from(*resp3) << 1);
     into.put_u64(session.0);
@@ -220,9 +213,10 @@ fn encode_forward(message: &Message, into: &mut Vec<u8>) {
 
 fn put_fortification(fortified: Option<Fortification>, into: &mut Vec<u8>) {
     into.put_u8(u8::from(fortified.is_some()));
-    if let Some(Fortification { epoch, incarnation }) = fortified {
+    if let Some(Fortification { epoch, incarnation, life }) = fortified {
         into.put_u64(epoch.0);
         into.put_u64(incarnation.0);
+        into.put_u64(life.0);
     }
 }
 
@@ -230,8 +224,11 @@ fn take_fortification(from: &mut Take<'_>) -> Result<Option<Fortification>, Code
     if from.u8()? == 0 {
         return Ok(None);
     }
-    let (epoch, incarnation) = (SupportEpoch(from.u64()?), Incarnation(from.u64()?));
-    Ok(Some(Fortification { epoch, incarnation }))
+    Ok(Some(Fortification {
+        epoch: SupportEpoch(from.u64()?),
+        incarnation: Incarnation(from.u64()?),
+        life: Life(from.u64()?),
+    }))
 }
 
 /// Reads one message.
@@ -248,7 +245,7 @@ pub fn decode(bytes: &[u8]) -> Result<Message, CodecError> {
 fn put_condition(condition: Condition, into: &mut Vec<u8>) {
     let Condition { life, stopping, heard_micros, wall, durable, memory_room, disk_room } =
         condition;
-    into.put_u64(life);
+    into.put_u64(life.0);
     into.put_u8(u8::from(stopping));
     for number in [heard_micros, wall.0, durable, memory_room, disk_room] {
         into.put_u64(number);
@@ -257,7 +254,7 @@ fn put_condition(condition: Condition, into: &mut Vec<u8>) {
 
 fn take_condition(from: &mut Take<'_>) -> Result<Condition, CodecError> {
     Ok(Condition {
-        life: from.u64()?,
+        life: Life(from.u64()?),
         stopping: from.u8()? & 1 != 0,
         heard_micros: from.u64()?,
         wall: UnixMillis(from.u64()?),
@@ -280,6 +277,7 @@ fn decode_fields(from: &mut Take<'_>) -> Result<Message, CodecError> {
             sequence: from.u64()?,
             epoch: SupportEpoch(from.u64()?),
             incarnation: Incarnation(from.u64()?),
+            life: Life(from.u64()?),
             duration_micros: from.u64()?,
         },
         3 => Message::Raft {
@@ -331,12 +329,12 @@ fn decode_fields(from: &mut Take<'_>) -> Result<Message, CodecError> {
 
 fn decode_forward(from: &mut Take<'_>) -> Result<Message, CodecError> {
     let request = from.u64()?;
-    let incarnation = Incarnation(from.u64()?);
+    let life = Life(from.u64()?);
     let shard = ShardId(from.u32()?);
     let flags = from.u8()?;
     Ok(Message::Forward {
         request,
-        incarnation,
+        life,
         shard,
         ordered: flags & 1 != 0,
         resp3: flags & 2 != 0,

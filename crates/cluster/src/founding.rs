@@ -31,7 +31,9 @@ use alloc::vec::Vec;
 use types::{ClusterId, DirectoryId, Incarnation, NodeId};
 
 use crate::bytes_codec::{CodecError, Put, Take};
-use crate::io::{Introduction, Membership, Origin};
+use crate::io::{Introduction, Membership, Memory, Origin};
+use crate::lives::Lives;
+use crate::raft_group::ReplicaId;
 
 /// What a node knows about its own beginning and that of its peers.
 pub(crate) struct Founding {
@@ -39,6 +41,8 @@ pub(crate) struct Founding {
     directory: DirectoryId,
     remembered: Remembered,
     peers: BTreeMap<NodeId, Peer>,
+    /// Who all of them are, as processes.
+    pub(crate) lives: Lives,
 }
 
 #[derive(Clone, Copy)]
@@ -61,8 +65,13 @@ pub(crate) struct Remembered {
 
 impl Founding {
     /// A node that runs on this directory, and what its log says.
-    pub(crate) fn new(me: NodeId, directory: DirectoryId, remembered: Remembered) -> Self {
-        let mut founding = Self { me, directory, remembered, peers: BTreeMap::new() };
+    pub(crate) fn new(
+        me: NodeId,
+        directory: DirectoryId,
+        remembered: Remembered,
+        lives: Lives,
+    ) -> Self {
+        let mut founding = Self { me, directory, remembered, peers: BTreeMap::new(), lives };
         founding.meet_members();
         founding
     }
@@ -71,6 +80,7 @@ impl Founding {
     fn meet_members(&mut self) {
         let (me, members) = (self.me, &self.remembered.membership);
         self.peers.retain(|node, _| members.contains(*node));
+        self.lives.retain(|node| members.contains(node));
         let blank = Peer { incarnation: Incarnation(0), introduction: Introduction::default() };
         for node in members.nodes().filter(|node| *node != me) {
             self.peers.entry(node).or_insert(blank);
@@ -118,7 +128,26 @@ impl Founding {
             cluster: self.remembered.membership.cluster,
             members: self.remembered.membership.version,
             plan: self.remembered.plan,
+            began: self.lives.began(),
+            remembered: self.lives.memory_of(to),
         }
+    }
+
+    /// What a node that has gone back in time is when it begins anew: it has no replicas, and if the
+    /// cluster has begun, it founds none.
+    pub(crate) fn anew(&self) -> Remembered {
+        let origin = match self.origin() {
+            Origin::Blank => Origin::Blank,
+            Origin::Founder | Origin::Replacement => Origin::Replacement,
+        };
+        Remembered { origin, directories: BTreeMap::new(), ..self.remembered.clone() }
+    }
+
+    /// Whether the node of a replica has told this node what it remembers of it, and accepts its
+    /// life.
+    pub(crate) fn has_told(&self, replica: ReplicaId) -> bool {
+        self.lives.accepts_us(replica.node)
+            && self.directory_of(replica.node) == Some(replica.directory)
     }
 
     /// A peer has introduced itself.
@@ -251,6 +280,8 @@ impl Introduction {
         into.put_u64(self.cluster.0);
         into.put_u64(self.members);
         into.put_u64(self.plan);
+        into.put_u64(self.began);
+        self.remembered.encode(into);
     }
 
     pub(crate) fn decode(from: &mut Take<'_>) -> Result<Self, CodecError> {
@@ -261,6 +292,8 @@ impl Introduction {
             cluster: ClusterId(from.u64()?),
             members: from.u64()?,
             plan: from.u64()?,
+            began: from.u64()?,
+            remembered: Memory::decode(from)?,
         })
     }
 }
@@ -287,7 +320,9 @@ impl Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lives::Start;
     use crate::member::Member;
+    use crate::planted::Plantings;
 
     const OLD: Incarnation = Incarnation(1);
     const NEW: Incarnation = Incarnation(9);
@@ -297,7 +332,9 @@ mod tests {
             (1..=3).map(|node| Member::new(NodeId(node), "h", 1, 2)).collect();
         let membership = Membership::of_settings(&members, 16);
         let remembered = Remembered { membership, ..Remembered::default() };
-        Founding::new(NodeId(node), DirectoryId(directory), remembered)
+        let start = Start { directory: DirectoryId(directory), ..Start::default() };
+        let lives = Lives::new(&start, BTreeMap::new(), Plantings::default());
+        Founding::new(NodeId(node), start.directory, remembered, lives)
     }
 
     fn tell(from: (u32, &Founding), (to, hearer): (u32, &mut Founding)) {

@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use types::{
-    ClusterId, DirectoryId, Incarnation, LeaseEpoch, LogIndex, Monotonic, NodeId, SegmentId,
+    ClusterId, DirectoryId, Incarnation, LeaseEpoch, Life, LogIndex, Monotonic, NodeId, SegmentId,
     SessionId, ShardId, Slot, SlotRange, SupportEpoch, Term, UnixMillis,
 };
 
@@ -60,6 +60,8 @@ pub enum Input {
         segment: SegmentId,
         /// The oldest segment of the log that has not been released.
         oldest: SegmentId,
+        /// Where the log ends with it: grows with every write, over restarts too.
+        log_end: u64,
     },
     /// A client went away.
     Disconnected {
@@ -120,6 +122,9 @@ pub enum Output {
     Observe(Event),
     /// All leases are handed over (or time ran out): the process may end.
     Stopped,
+    /// What this process knows is older than what others remember of it, and the log says so by
+    /// now: the process must drop the node and start it anew on the same directory.
+    BeginAnew,
 }
 
 /// Whether a session takes more requests.
@@ -167,6 +172,8 @@ pub enum Message {
         epoch: SupportEpoch,
         /// The supporter's incarnation.
         incarnation: Incarnation,
+        /// The supporter's life.
+        life: Life,
         /// How long the promise lasts from the receipt of the beat, in microseconds; 0: refused.
         duration_micros: u64,
     },
@@ -219,8 +226,8 @@ pub enum Message {
     Forward {
         /// Numbers the sender's forwarded requests.
         request: u64,
-        /// The sender's incarnation.
-        incarnation: Incarnation,
+        /// The sender's life: its numbers mean nothing beyond it.
+        life: Life,
         /// The shard.
         shard: ShardId,
         /// Whether an earlier request of the same client to this shard is still on its way: then
@@ -354,6 +361,8 @@ pub struct Fortification {
     pub epoch: SupportEpoch,
     /// The follower's incarnation: a follower that restarts forgets.
     pub incarnation: Incarnation,
+    /// The follower's life: of two that count the same incarnation, one has promised nothing.
+    pub life: Life,
 }
 
 /// What came of a forwarded request.
@@ -395,6 +404,24 @@ pub struct Introduction {
     pub members: u64,
     /// What its settings come to if the cluster is new: founders must agree about that.
     pub plan: u64,
+    /// Where its log ended when this life began.
+    pub began: u64,
+    /// The newest life of the receiver that it has accepted, in this life or a former one.
+    pub remembered: Memory,
+}
+
+/// What a node remembers of another one, durably: it tells a directory that went back in time from
+/// one that was only started anew. See `lives`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Memory {
+    /// The directory that the node ran on.
+    pub directory: DirectoryId,
+    /// Which start it was.
+    pub incarnation: Incarnation,
+    /// Which life; 0: nothing is remembered.
+    pub life: Life,
+    /// The newest position of its log that it has said is durable.
+    pub durable: u64,
 }
 
 /// How a node is, as it says with each beat.
@@ -402,7 +429,7 @@ pub struct Introduction {
 pub struct Condition {
     /// Tells this life of the node's process from every other, even from one with the same
     /// incarnation.
-    pub life: u64,
+    pub life: Life,
     /// Whether it has been asked to stop: it wants no leases.
     pub stopping: bool,
     /// How long ago it sent the beat that the receiver's newest promise answered, in microseconds;
@@ -472,6 +499,22 @@ pub enum Event {
     /// The cluster remembers another data directory of this node: its replicas are gone, and the
     /// leaders of its shards make new ones here.
     DirectoryLost,
+    /// This node's directory is older than what a peer remembers of it: a copy was put back. It
+    /// counts as lost, and the node begins anew.
+    WentBack {
+        /// The peer.
+        told_by: NodeId,
+        /// The newest start that it remembers.
+        incarnation: Incarnation,
+    },
+    /// A peer runs on a directory that is older than what this node remembers of it, or is a second
+    /// process with its number. What it says does not count.
+    LifeRefused {
+        /// The peer.
+        peer: NodeId,
+        /// Which start it says it is.
+        incarnation: Incarnation,
+    },
     /// The leader of a shard puts a new replica in the place of one whose directory was lost.
     ReplicaLost {
         /// The shard.

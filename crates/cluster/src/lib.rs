@@ -6,6 +6,7 @@
 //!
 //! Modules in reading order:
 //! - `io`: the contract with the drivers; `settings`: what an operator may choose.
+//! - `founding`, `lives`: how a node came to its cluster, and whether it is who it was.
 //! - `support`: the promises that nodes exchange; `shard/lease`: the lease that rests on them.
 //! - `shard`: one replica of one shard; `raft_group`: its consensus engine, wrapped.
 //! - `session`: clients and the order of their replies; `node`: routing requests to shards,
@@ -26,6 +27,7 @@ mod frequent;
 mod frontend;
 mod histogram;
 mod io;
+mod lives;
 mod manager;
 mod member;
 mod membership;
@@ -45,8 +47,9 @@ pub use frontend::ProcessStats;
 pub use histogram::Histogram;
 pub use io::{
     Admission, ClientAddress, Condition, Event, Fortification, ForwardOutcome, Input, Introduction,
-    Membership, Message, Order, OrderOutcome, Origin, Output, WriteId,
+    Membership, Memory, Message, Order, OrderOutcome, Origin, Output, WriteId,
 };
+pub use lives::Start;
 pub use member::{InvalidMember, Member, PEER_PORT_STEP, Role};
 pub use node::{Node, ReplicaView, StoredView};
 pub use placement::Policy;

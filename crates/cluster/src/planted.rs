@@ -62,6 +62,13 @@ pub enum Planting {
     RemovedKeepsAll,
     /// Whoever asks for its vote wakes a replica of which the holder has said that it is none.
     AnyCandidateWakes,
+    /// A node takes a directory that went back in time for the one that it was: its own, and a
+    /// peer's.
+    AcceptOlderDirectory,
+    /// A replica that has just started votes before it was told what others remember of it.
+    VoteUntold,
+    /// A leader counts what was promised to it by another life of a follower.
+    CountFormerLife,
 }
 
 impl Planting {
@@ -92,6 +99,9 @@ impl Planting {
         ("keep-entries-by-cutting", Self::KeepEntriesByCutting),
         ("removed-keeps-all", Self::RemovedKeepsAll),
         ("any-candidate-wakes", Self::AnyCandidateWakes),
+        ("accept-older-directory", Self::AcceptOlderDirectory),
+        ("vote-untold", Self::VoteUntold),
+        ("count-former-life", Self::CountFormerLife),
     ];
 
     /// The rule of this name.

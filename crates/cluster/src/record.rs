@@ -8,11 +8,15 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write as _};
 
-use types::{LeaseEpoch, LogIndex, NodeId, ShardId, Slot, SlotRange, Term, UnixMillis};
+use types::{
+    DirectoryId, Incarnation, LeaseEpoch, LogIndex, NodeId, ShardId, Slot, SlotRange, Term,
+    UnixMillis,
+};
 
 use crate::bytes_codec::{CodecError, Put, Take};
 use crate::entry::{put_nodes, take_nodes};
 use crate::founding::Remembered;
+use crate::io::Memory;
 use crate::raft_group::{HardVote, LogEntry, ReplicaId, Replicas};
 
 const ENTRY: u8 = 1;
@@ -25,6 +29,8 @@ const PROBE: u8 = 7;
 const REMOVED: u8 = 8;
 const ORIGIN: u8 = 9;
 const KEPT_ENTRY: u8 = 10;
+const PEER: u8 = 20;
+const ANEW: u8 = 21;
 
 /// One record of the log.
 #[derive(Clone, PartialEq, Debug)]
@@ -52,6 +58,11 @@ pub(crate) enum Record<'a> {
     Removed { shard: ShardId },
     /// How the node came to be part of its cluster.
     Origin { remembered: Remembered },
+    /// What is remembered of another node.
+    Peer { node: NodeId, memory: Memory },
+    /// All that stands before is void: it went back in time. The node goes on in this directory,
+    /// with a later start than this one.
+    Anew { directory: DirectoryId, incarnation: Incarnation },
 }
 
 /// A shard's replicated state but for its slots.
@@ -121,6 +132,16 @@ impl Record<'_> {
             Record::Origin { remembered } => {
                 into.put_u8(ORIGIN);
                 remembered.encode(into);
+            }
+            Record::Peer { node, memory } => {
+                into.put_u8(PEER);
+                into.put_u32(node.0);
+                memory.encode(into);
+            }
+            Record::Anew { directory, incarnation } => {
+                into.put_u8(ANEW);
+                into.put_u32(directory.0);
+                into.put_u64(incarnation.0);
             }
         }
     }
@@ -217,6 +238,15 @@ impl<'a> Records<'a> {
         if kind == ORIGIN {
             return Ok(Some(Record::Origin { remembered: Remembered::decode(from)? }));
         }
+        if kind == PEER {
+            let node = NodeId(from.u32()?);
+            return Ok(Some(Record::Peer { node, memory: Memory::decode(from)? }));
+        }
+        if kind == ANEW {
+            let directory = DirectoryId(from.u32()?);
+            let incarnation = Incarnation(from.u64()?);
+            return Ok(Some(Record::Anew { directory, incarnation }));
+        }
         let shard = ShardId(from.u32()?);
         Ok(Some(match kind {
             ENTRY => Record::Entry { shard, entry: LogEntry::decode(from)? },
@@ -294,6 +324,10 @@ impl fmt::Display for Record<'_> {
             Record::Probe => write!(f, "probe"),
             Record::Removed { shard } => write!(f, "{shard} removed"),
             Record::Origin { remembered } => write!(f, "origin {:?}", remembered.origin),
+            Record::Peer { node, memory } => write!(f, "{node} was {memory:?}"),
+            Record::Anew { directory, incarnation } => {
+                write!(f, "all before is void: anew as {directory} after {incarnation}")
+            }
         }
     }
 }

@@ -9,10 +9,14 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use types::{DirectoryId, LogIndex, SegmentId, ShardId, Slot, Term, UnixMillis};
+use types::{
+    DirectoryId, Incarnation, LogIndex, NodeId, SegmentId, ShardId, Slot, Term, UnixMillis,
+};
 
 use crate::bytes_codec::CodecError;
 use crate::founding::Remembered;
+use crate::io::Memory;
+use crate::lives::Start;
 use crate::raft_group::{HardVote, LogEntry, RecoveredLog, Replicas};
 use crate::record::{Goal, Lease, Record, Records, ShardState};
 use crate::settings::Settings;
@@ -48,10 +52,20 @@ pub(crate) struct RecoveredImage {
 /// What [`Recovery`] found; makes a [`Node`](crate::Node).
 pub struct Recovered {
     pub(crate) shards: BTreeMap<ShardId, RecoveredShard>,
-    pub(crate) incarnation: types::Incarnation,
-    pub(crate) directory: DirectoryId,
+    pub(crate) start: Start,
     pub(crate) remembered: Remembered,
-    pub(crate) longest_promise: core::time::Duration,
+    /// What the node remembers of the others.
+    pub(crate) memories: BTreeMap<NodeId, Memory>,
+}
+
+impl Recovered {
+    /// The start as it is after what the log says: where the directory was found to have gone back
+    /// in time, it is another directory now and a later start. The driver writes that down before
+    /// the node says its first word.
+    #[must_use]
+    pub fn start(&self) -> Start {
+        self.start
+    }
 }
 
 /// Collects the log's payloads. All that a node knows of its shards stands there, what a founder
@@ -60,6 +74,9 @@ pub struct Recovered {
 pub struct Recovery {
     shards: BTreeMap<ShardId, RecoveredShard>,
     remembered: Remembered,
+    memories: BTreeMap<NodeId, Memory>,
+    /// The directory that the node has begun anew in, and the start that it must come after.
+    anew: Option<(DirectoryId, Incarnation)>,
 }
 
 impl Recovery {
@@ -80,6 +97,13 @@ impl Recovery {
         match record {
             Record::Probe => {}
             Record::Origin { remembered } => self.remembered = remembered,
+            Record::Peer { node, memory } => {
+                self.memories.insert(node, memory);
+            }
+            Record::Anew { directory, incarnation } => {
+                self.shards.clear();
+                self.anew = Some((directory, incarnation));
+            }
             Record::Removed { shard } => {
                 let tombstone = RecoveredShard::new(ShardState::unknown(), segment);
                 self.shards.insert(shard, RecoveredShard { removed: true, ..tombstone });
@@ -155,12 +179,11 @@ impl Recovery {
     ///
     /// # Errors
     /// If a shard's log has a gap.
-    pub fn finish(
-        mut self,
-        incarnation: types::Incarnation,
-        directory: DirectoryId,
-        longest_promise: core::time::Duration,
-    ) -> Result<Recovered, RecordError> {
+    pub fn finish(mut self, mut start: Start) -> Result<Recovered, RecordError> {
+        if let Some((directory, incarnation)) = self.anew {
+            start.directory = directory;
+            start.incarnation = start.incarnation.max(incarnation.next());
+        }
         // The first configuration is not this directory's: without a state of its own a replica
         // here knows nothing.
         for shard in self.shards.values_mut().filter(|shard| !shard.stated) {
@@ -169,8 +192,8 @@ impl Recovery {
         for shard in self.shards.values_mut() {
             shard.trim()?;
         }
-        let Self { shards, remembered, .. } = self;
-        Ok(Recovered { shards, incarnation, directory, remembered, longest_promise })
+        let Self { shards, remembered, memories, anew: _ } = self;
+        Ok(Recovered { shards, start, remembered, memories })
     }
 }
 
@@ -274,8 +297,6 @@ impl ShardState {
 
 #[cfg(test)]
 mod tests {
-    use types::NodeId;
-
     use super::*;
     use crate::io::Origin;
     use crate::member::Member;
@@ -298,7 +319,7 @@ mod tests {
         Record::Origin { remembered }.encode(&mut payload);
         let mut recovery = Recovery::default();
         recovery.absorb(SegmentId(1), &payload).expect("it was just written");
-        let recovered = recovery.finish(types::Incarnation(1), DirectoryId(1), Default::default());
+        let recovered = recovery.finish(Start::default());
         let recovered = recovered.expect("nothing is missing");
         let states: Vec<_> =
             recovered.shards.into_iter().map(|(shard, it)| (shard, it.state)).collect();

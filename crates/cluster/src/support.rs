@@ -31,10 +31,11 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use smallvec::SmallVec;
-use types::{Incarnation, Monotonic, NodeId, Now, SupportEpoch};
+use types::{Incarnation, Life, Monotonic, NodeId, Now, SupportEpoch};
 
 use crate::founding::Founding;
 use crate::io::{Condition, Event, Fortification, Message};
+use crate::lives::Start;
 use crate::planted::{Planting, Plantings};
 use crate::settings::Settings;
 
@@ -47,6 +48,7 @@ const EPOCH_MAX: SupportEpoch = SupportEpoch(1 << 62);
 /// A node's part in the exchange of support.
 pub(crate) struct Support {
     incarnation: Incarnation,
+    life: Life,
     beat_interval: Duration,
     duration: Duration,
     drift_permille: u32,
@@ -75,8 +77,9 @@ struct Pair {
     given: Option<Given>,
     /// We support the peer at this epoch or later ones only.
     smallest_given: SupportEpoch,
-    /// The newest incarnation of the peer we have heard of.
+    /// The newest incarnation of the peer we have heard of, and its life.
     incarnation: Incarnation,
+    life: Life,
     /// When we first heard of it, if we knew a former one.
     reborn_at: Option<Monotonic>,
     round_trip: Option<Duration>,
@@ -126,19 +129,18 @@ pub(crate) enum SupportChange {
     Renewed(NodeId),
     /// A peer that had not been heard of for a while is there (again).
     Appeared(NodeId),
+    /// Another process of the peer is there: what the former was asked for, it does not answer.
+    Reborn(NodeId),
 }
 
 impl Support {
     /// Starts the exchange. `fenced` says whether this node may have made promises in a former
     /// life: then it votes for nobody for `longest_promise`.
-    pub(crate) fn new(
-        settings: &Settings,
-        incarnation: Incarnation,
-        longest_promise: Duration,
-        now: Monotonic,
-    ) -> Self {
+    pub(crate) fn new(settings: &Settings, start: &Start, now: Monotonic) -> Self {
+        let longest_promise = start.longest_promise;
         Self {
-            incarnation,
+            incarnation: start.incarnation,
+            life: start.life,
             beat_interval: settings.beat_interval,
             duration: settings.support_duration,
             drift_permille: if settings.breaks(Planting::NoDriftMargin) {
@@ -201,8 +203,10 @@ impl Support {
                 incarnation: self.incarnation,
                 sequence: pair.sequence,
                 condition: Condition {
+                    life: self.life,
                     stopping: self.stopping,
                     heard_micros: pair.heard_micros(now),
+                    durable: founding.lives.durable(),
                     ..Condition::default()
                 },
                 introduction: founding.introduction(node),
@@ -211,13 +215,13 @@ impl Support {
         }
     }
 
-    /// A beat arrived: promises support, or says from which epoch on it would.
+    /// A beat of an accepted life arrived: promises support, or says from which epoch on it would.
     pub(crate) fn on_beat(
         &mut self,
         now: Monotonic,
         from: NodeId,
         epoch: SupportEpoch,
-        incarnation: Incarnation,
+        (incarnation, life): (Incarnation, Life),
         sequence: u64,
         heard_micros: u64,
     ) -> Option<Message> {
@@ -231,8 +235,8 @@ impl Support {
         if !self.planted.contains(Planting::RenewLapsed) {
             self.withdraw_lapsed(now, from);
         }
-        self.note_life(now, from, incarnation);
-        let own = self.incarnation;
+        self.note_life(now, from, incarnation, life);
+        let (own, own_life) = (self.incarnation, self.life);
         let duration = self.duration;
         let patience = self.duration / 2 + self.beat_interval;
         let pair = self.peers.get_mut(&from)?;
@@ -240,6 +244,10 @@ impl Support {
         if pair.link == Link::Silent {
             pair.link = Link::Up;
         }
+        // Nobody says that the former process has ended: this one may run on a copy of its
+        // directory. What was promised to the former stands until it lapses.
+        let smallest = SupportEpoch::first_of(incarnation);
+        let former = pair.given.is_some_and(|given| given.epoch < smallest);
         let deaf = pair.deaf_for(now, heard_micros) > patience;
         if deaf != pair.deaf {
             pair.deaf = deaf;
@@ -249,8 +257,8 @@ impl Support {
         }
         let renews = !deaf || self.planted.contains(Planting::SupportTheDeaf);
         // A late beat of an epoch that is over renews nothing.
-        let (epoch, duration) = if epoch < pair.smallest_given {
-            (pair.smallest_given, Duration::ZERO)
+        let (epoch, duration) = if epoch < pair.smallest_given || former {
+            (epoch.max(pair.smallest_given), Duration::ZERO)
         } else if renews {
             // A promise of the peer may have been heard before this beat, when it did not count as
             // alive yet: what waits for it to be alive must hear of it now.
@@ -274,23 +282,17 @@ impl Support {
             sequence,
             epoch,
             incarnation: own,
+            life: own_life,
             duration_micros: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
         })
     }
 
-    /// Notes in which life a peer is. What was promised to a former one is void, and whatever that
-    /// life led needs a new holder, at once.
-    fn note_life(&mut self, now: Monotonic, peer: NodeId, incarnation: Incarnation) {
-        let Some(pair) = self.peers.get_mut(&peer) else { return };
-        if incarnation <= pair.incarnation {
-            return;
+    /// Notes in which life a peer is. What was promised to a former one stands until it lapses.
+    fn note_life(&mut self, now: Monotonic, peer: NodeId, incarnation: Incarnation, life: Life) {
+        let Some(pair) = self.peers.get_mut(&peer).filter(|pair| pair.life != life) else { return };
+        if pair.begin_life(now, incarnation, life) {
+            self.changes.push(SupportChange::Reborn(peer));
         }
-        pair.given = None;
-        pair.smallest_given = pair.smallest_given.max(SupportEpoch::first_of(incarnation));
-        // The peer has forgotten what it had promised.
-        pair.received = None;
-        pair.begin_life(now, incarnation);
-        self.changes.push(SupportChange::Withdrawn(peer));
     }
 
     /// An answer to one of our beats arrived.
@@ -307,15 +309,13 @@ impl Support {
         }
         let drift = self.drift_permille;
         let Some(pair) = self.peers.get_mut(&from) else { return };
+        // Of another life than the one that is accepted nothing counts. A new one beats soon.
+        if fortification.life != pair.life {
+            return;
+        }
         if pair.hear(now, self.duration) {
             self.changes.push(SupportChange::Appeared(from));
         }
-        if fortification.incarnation < pair.incarnation {
-            return;
-        }
-        // Its first beat may come after this.
-        self.note_life(now, from, fortification.incarnation);
-        let Some(pair) = self.peers.get_mut(&from) else { return };
         // Each beat counts once, and only the answer to the very beat says when it was sent.
         let beat = pair.sent.iter().position(|(number, _)| *number == sequence);
         let beat = beat.and_then(|at| pair.sent.remove(at)).map(|(_, sent)| sent);
@@ -372,7 +372,7 @@ impl Support {
     fn withdraw_lapsed(&mut self, now: Monotonic, peer: NodeId) {
         let Some(pair) = self.peers.get_mut(&peer) else { return };
         let Some(given) = pair.given.take_if(|given| given.until <= now) else { return };
-        pair.smallest_given = given.epoch.next();
+        pair.smallest_given = pair.smallest_given.max(given.epoch.next());
         pair.last_heard = None;
         self.changes.push(SupportChange::Withdrawn(peer));
         self.events.push(Event::SupportWithdrawn { peer, epoch: given.epoch });
@@ -395,7 +395,17 @@ impl Support {
     /// What we have promised `peer`, to be sent along in the shards it leads.
     pub(crate) fn fortification_for(&self, now: Monotonic, peer: NodeId) -> Option<Fortification> {
         let given = self.peers.get(&peer)?.given.filter(|given| now < given.until)?;
-        Some(Fortification { epoch: given.epoch, incarnation: self.incarnation })
+        let (incarnation, life) = (self.incarnation, self.life);
+        Some(Fortification { epoch: given.epoch, incarnation, life })
+    }
+
+    /// Whether what we support `peer` at was asked for by a former life of it, which may run still.
+    pub(crate) fn supports_former_life(&self, peer: NodeId) -> bool {
+        let pair = self.peers.get(&peer);
+        pair.is_some_and(|pair| {
+            let first = SupportEpoch::first_of(pair.incarnation);
+            pair.given.is_some_and(|given| given.epoch < first)
+        })
     }
 
     /// Whether we support `peer` at exactly this epoch.
@@ -407,8 +417,12 @@ impl Support {
     /// it does not stand.
     pub(crate) fn kept_until(&self, peer: NodeId, fortification: Fortification) -> Monotonic {
         let received = self.peers.get(&peer).and_then(|pair| pair.received);
+        let careless = self.planted.contains(Planting::CountFormerLife);
         received
-            .filter(|received| received.fortification == fortification)
+            .filter(|received| {
+                let life = if careless { fortification.life } else { received.fortification.life };
+                Fortification { life, ..received.fortification } == fortification
+            })
             .map_or(Monotonic(0), |received| received.until)
     }
 
@@ -515,6 +529,7 @@ impl Pair {
             given: None,
             smallest_given: SupportEpoch(0),
             incarnation: Incarnation(0),
+            life: Life(0),
             reborn_at: None,
             round_trip: None,
             last_heard: None,
@@ -526,17 +541,21 @@ impl Pair {
         }
     }
 
-    /// Notes a life of the peer; an old one changes nothing.
-    fn begin_life(&mut self, now: Monotonic, incarnation: Incarnation) {
-        if incarnation > self.incarnation {
-            if self.incarnation != Incarnation(0) {
-                self.reborn_at = Some(now);
-            }
-            self.incarnation = incarnation;
-            self.stopping = false;
-            self.answered = None;
-            self.beats_since = now;
+    /// Notes the accepted life of the peer. Says whether there was another before it.
+    fn begin_life(&mut self, now: Monotonic, incarnation: Incarnation, life: Life) -> bool {
+        let reborn = self.incarnation != Incarnation(0);
+        if reborn {
+            self.reborn_at = Some(now);
         }
+        self.incarnation = incarnation;
+        self.life = life;
+        self.stopping = false;
+        self.answered = None;
+        self.beats_since = now;
+        // It has forgotten what it had promised.
+        self.received = None;
+        self.smallest_given = self.smallest_given.max(SupportEpoch::first_of(incarnation));
+        reborn
     }
 
     /// How long ago we sent the beat that its newest answer answered, as a beat says it.

@@ -11,8 +11,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use cluster::{Recovered, Recovery, Settings};
-use types::{DirectoryId, Incarnation, NodeId, UnixMillis};
+use cluster::{Recovered, Recovery, Settings, Start};
+use types::{DirectoryId, Incarnation, Life, NodeId, UnixMillis};
 use wal::{Log, MetaError, MetaFile, OpenError, Options, OsDisk, VisitError};
 
 use crate::clock;
@@ -44,8 +44,6 @@ impl From<MetaError> for DirectoryError {
 
 /// What was found, ready to go on with.
 pub(crate) struct Opened {
-    /// This start's number.
-    pub(crate) incarnation: Incarnation,
     /// The open log.
     pub(crate) log: Log<OsDisk>,
     /// The shards that the log holds.
@@ -118,9 +116,14 @@ pub(crate) fn open(
             DirectoryError(format!("cannot begin the log in {}: {error}", path.display()))
         })?;
     }
-    let recovered =
-        recovery.finish(identity.incarnation, identity.directory, identity.longest_promise);
-    let recovered = recovered.map_err(|error| {
+    let start = Start {
+        incarnation: identity.incarnation,
+        life: Life(random | 1),
+        directory: identity.directory,
+        longest_promise: identity.longest_promise,
+        log_end: log.sequence(),
+    };
+    let recovered = recovery.finish(start).map_err(|error| {
         DirectoryError(format!(
             "the log in {} contradicts itself: {error:?}.\n\
              To fix it: keep the directory for a report, and start the node with an empty one \
@@ -128,7 +131,12 @@ pub(crate) fn open(
             path.display()
         ))
     })?;
-    Ok(Opened { incarnation: identity.incarnation, log, recovered })
+    let Start { incarnation, directory, .. } = recovered.start();
+    if (incarnation, directory) != (identity.incarnation, identity.directory) {
+        // The directory was found to have gone back in time, and goes on as another one.
+        meta.write(Identity { incarnation, directory, ..identity }.encode().as_bytes())?;
+    }
+    Ok(Opened { log, recovered })
 }
 
 /// The identity of this start, if the directory is this node's.

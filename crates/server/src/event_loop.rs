@@ -15,7 +15,7 @@ use std::time::Duration;
 use cluster::Node;
 use cluster::{Histogram, Input, Output, ProcessStats};
 use mio::{Events, Poll, Token, Waker};
-use types::{Incarnation, Monotonic};
+use types::{Incarnation, Life, Monotonic};
 
 use crate::clients::Clients;
 use crate::config::Config;
@@ -67,14 +67,26 @@ enum Stage {
         until: Monotonic,
     },
     Ended,
+    /// What the node knew is void: it starts anew on its directory.
+    Void,
+}
+
+/// What is to be done when an event loop has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ending {
+    /// The process ends.
+    Stopped,
+    /// The node is to be started again in this process: its directory had gone back in time, and
+    /// says so by now.
+    BeginAnew,
 }
 
 /// The pieces that an event loop is made of before it has sockets.
 pub(crate) struct Parts {
     /// The state machine.
     pub(crate) node: Node,
-    /// This start's number.
-    pub(crate) incarnation: Incarnation,
+    /// This start's number, and its life.
+    pub(crate) life: (Incarnation, Life),
     /// The thread that owns the log.
     pub(crate) log: LogThread,
     /// The poller that `waker` wakes.
@@ -118,7 +130,7 @@ impl EventLoop {
     /// # Errors
     /// If an address can't be listened at; says which one.
     pub(crate) fn new(config: &Config, parts: Parts) -> io::Result<Self> {
-        let Parts { node, incarnation, log, poll, waker } = parts;
+        let Parts { node, life, log, poll, waker } = parts;
         let settings = config.settings();
         let own = settings.members.iter().find(|member| member.node == settings.node);
         let own = own.ok_or_else(|| io::Error::other("this node is not a member"))?;
@@ -128,7 +140,7 @@ impl EventLoop {
         let clients = Clients::bind(config, client_address, registry, CLIENT_ACCEPTOR, CLIENTS)
             .map_err(|error| cannot_listen("clients", client_address, &error))?;
         let tokens = PeerTokens { acceptor: PEER_ACCEPTOR, links: LINKS, intakes: INTAKES };
-        let peers = PeerTransport::bind(config, incarnation, peer_address, registry, waker, tokens)
+        let peers = PeerTransport::bind(config, life, peer_address, registry, waker, tokens)
             .map_err(|error| cannot_listen("the other nodes", peer_address, &error))?;
         let signals = Signals::catch(registry, SIGNALS)?;
         tracing::info!(clients = %client_address, peers = %peer_address, "listening");
@@ -153,15 +165,18 @@ impl EventLoop {
     ///
     /// # Errors
     /// If the poller fails, which no program survives.
-    pub(crate) fn run(mut self) -> io::Result<()> {
+    pub(crate) fn run(mut self) -> io::Result<Ending> {
         let mut events = Events::with_capacity(EVENTS_MAX);
-        while self.stage != Stage::Ended {
+        while !matches!(self.stage, Stage::Ended | Stage::Void) {
             self.wait(&mut events)?;
             self.turn(&events);
         }
         self.log.stop();
+        if self.stage == Stage::Void {
+            return Ok(Ending::BeginAnew);
+        }
         tracing::info!("stopped");
-        Ok(())
+        Ok(Ending::Stopped)
     }
 
     /// Waits for events, but no longer than until something is due.
@@ -171,7 +186,7 @@ impl EventLoop {
             Stage::Stopping { until } | Stage::Leaving { until } | Stage::Parting { until } => {
                 until
             }
-            Stage::Ended => Monotonic::default(),
+            Stage::Ended | Stage::Void => Monotonic::default(),
         };
         let deadline = (self.core.next_deadline())
             .min(self.peers.next_deadline())
@@ -236,6 +251,7 @@ impl EventLoop {
                 write: durable.write,
                 segment: durable.segment,
                 oldest: durable.oldest,
+                log_end: durable.log_end,
             });
         }
         if let Some(full) = disk_full {
@@ -296,6 +312,7 @@ impl EventLoop {
                 Output::Release { segment } => self.log.release(segment),
                 Output::Members(members) => self.peers.set_members(&members, &mut self.core),
                 Output::Observe(event) => events::log(&event),
+                Output::BeginAnew => self.stage = Stage::Void,
                 // If time has run out meanwhile, it is too late for that.
                 Output::Stopped if matches!(self.stage, Stage::Parting { .. }) => {}
                 Output::Stopped => {
@@ -311,7 +328,7 @@ impl EventLoop {
 
     fn advance_stage(&mut self, now: Monotonic) {
         match self.stage {
-            Stage::Running | Stage::Ended => {}
+            Stage::Running | Stage::Ended | Stage::Void => {}
             Stage::Stopping { until } => {
                 if now >= until {
                     tracing::warn!("could not hand all leases over in time (setting stop_time)");

@@ -4,7 +4,7 @@
 //! information; the rest is for debugging.
 
 use cluster::Event;
-use tracing::{debug, info, trace, warn};
+use tracing::{debug, error, info, trace, warn};
 
 /// Writes an event to the log.
 pub(crate) fn log(event: &Event) {
@@ -15,6 +15,8 @@ pub(crate) fn log(event: &Event) {
         Event::Blank { .. }
         | Event::FoundersDisagree { .. }
         | Event::Founded
+        | Event::WentBack { .. }
+        | Event::LifeRefused { .. }
         | Event::DirectoryLost => log_origin(event),
         Event::ReplicaLost { shard, node } => {
             warn!(%shard, %node, "a node has lost its data: it gets a new replica of the shard");
@@ -112,7 +114,7 @@ fn log_management(event: &Event) {
     }
 }
 
-/// What a node with an empty directory has found out about itself. Nothing of other events.
+/// What a node has found out about its directory, or about another's. Nothing of other events.
 fn log_origin(event: &Event) {
     if let Event::Blank { awaited } = event {
         info!(
@@ -133,6 +135,23 @@ fn log_origin(event: &Event) {
         }
     } else if *event == Event::Founded {
         info!("the cluster is new: this node is one of its founders");
+    } else if let Event::WentBack { told_by, incarnation } = event {
+        error!(
+            %told_by,
+            incarnation = incarnation.0,
+            "this data directory is older than what another node remembers of this one: an older \
+            copy or snapshot was put back, or the disk has lost what it called durable. It counts \
+            as lost: this node begins anew, and is given its replicas by the other nodes. Don't \
+            restore one node from a copy: an empty directory does the same"
+        );
+    } else if let Event::LifeRefused { peer, incarnation } = event {
+        warn!(
+            %peer,
+            incarnation = incarnation.0,
+            "a node is refused: it is a second process with this number, or its data directory is \
+            older than what this node remembers of it (a copy or a snapshot was put back); in the \
+            latter case it begins anew by itself"
+        );
     } else if *event == Event::DirectoryLost {
         warn!(
             "the cluster is there already, and this data directory is new to it: this node begins \

@@ -43,6 +43,8 @@ pub(crate) struct Durable {
     pub(crate) segment: SegmentId,
     /// The oldest segment that has not been released.
     pub(crate) oldest: SegmentId,
+    /// Where the log ends with it.
+    pub(crate) log_end: u64,
 }
 
 /// What the thread has to say. Only the newest of each counts.
@@ -173,8 +175,8 @@ impl Worker {
             Order::Append { write, payload } => {
                 survive(self.log.append(&payload));
                 let segment = survive(self.log.commit());
-                let oldest = self.log.oldest_segment();
-                self.tell(|news| news.durable = Some(Durable { write, segment, oldest }));
+                let (oldest, log_end) = (self.log.oldest_segment(), self.log.sequence());
+                self.tell(|news| news.durable = Some(Durable { write, segment, oldest, log_end }));
             }
             Order::Release { segment } => {
                 survive(self.log.release(segment));

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! greeting, answer:  magic 4 | version u16 | length u16 | body of that length
-//! greeting's body:   purpose u8 | from u32 | to u32 | incarnation u64 | cluster name
+//! greeting's body:   purpose u8 | from u32 | to u32 | incarnation u64 | life u64 | cluster name
 //! answer's body:     welcome u8 | reason in words, empty if welcome
 //! frame:             length u32 | CRC-32 of the message u32 | message
 //! ```
@@ -21,7 +21,7 @@ use std::fmt;
 use cluster::Message;
 use cluster::codec;
 use types::limits::{NAME_BYTES_MAX, PEER_MESSAGE_BYTES_MAX};
-use types::{Incarnation, NodeId};
+use types::{Incarnation, Life, NodeId};
 
 /// The format's version; any change of a greeting's body, a frame or a message raises it.
 pub(crate) const VERSION: u16 = codec::PEER_PROTOCOL_VERSION;
@@ -31,7 +31,7 @@ const FRAME_HEADER_BYTES: usize = 8;
 /// Most bytes of an answer's reason.
 pub(crate) const REASON_BYTES_MAX: usize = 512;
 /// Bytes of a greeting's body before the cluster's name.
-const GREETING_FIXED_BYTES: usize = 17;
+const GREETING_FIXED_BYTES: usize = 25;
 
 /// What a connection is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,6 +62,8 @@ pub(crate) struct Greeting {
     pub(crate) to: NodeId,
     /// The dialling node's incarnation.
     pub(crate) incarnation: Incarnation,
+    /// The dialling process, told from every other of the node.
+    pub(crate) life: Life,
     /// The dialling node's cluster.
     pub(crate) cluster: String,
 }
@@ -113,6 +115,7 @@ pub(crate) fn write_greeting(greeting: &Greeting, into: &mut Vec<u8>) {
     into.extend_from_slice(&greeting.from.0.to_le_bytes());
     into.extend_from_slice(&greeting.to.0.to_le_bytes());
     into.extend_from_slice(&greeting.incarnation.0.to_le_bytes());
+    into.extend_from_slice(&greeting.life.0.to_le_bytes());
     into.extend_from_slice(greeting.cluster.as_bytes());
 }
 
@@ -145,6 +148,7 @@ pub(crate) fn read_greeting(bytes: &[u8]) -> Result<Option<(Greeting, usize)>, F
         from: NodeId(read_u32(&fixed[1..5])),
         to: NodeId(read_u32(&fixed[5..9])),
         incarnation: Incarnation(read_u64(&fixed[9..17])),
+        life: Life(read_u64(&fixed[17..25])),
         cluster: cluster.to_owned(),
     };
     Ok(Some((greeting, PREAMBLE_BYTES + body.len())))
@@ -236,6 +240,7 @@ mod tests {
             from: NodeId(1),
             to: NodeId(2),
             incarnation: Incarnation(7),
+            life: Life(9),
             cluster: String::from("leasehold"),
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use cluster::Member;
 use types::limits::NODES_MAX;
-use types::{Incarnation, Monotonic, NodeId};
+use types::{Incarnation, Life, Monotonic, NodeId};
 
 use crate::peer_frame::Greeting;
 use crate::peer_link::PeerAddress;
@@ -21,6 +21,8 @@ const REMINDER_TIME: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Process {
     pub(crate) incarnation: Incarnation,
+    /// Its life: copies of one directory count the same starts.
+    pub(crate) life: Life,
     /// Where it dials from, if the system knows.
     pub(crate) host: Option<IpAddr>,
 }
@@ -34,17 +36,11 @@ pub(crate) struct Changes {
     pub(crate) dial: Vec<PeerAddress>,
 }
 
-struct Peer {
-    address: PeerAddress,
-    /// The newest that the node has shown.
-    incarnation: Incarnation,
-}
-
 /// The other nodes of the cluster.
 pub(crate) struct Roster {
     node: NodeId,
     cluster: String,
-    peers: BTreeMap<NodeId, Peer>,
+    peers: BTreeMap<NodeId, PeerAddress>,
     /// What was last logged about refused nodes, so that one that goes on asking fills no log.
     refused: BTreeMap<NodeId, (String, Monotonic)>,
 }
@@ -72,11 +68,10 @@ impl Roster {
         for (node, member) in listed {
             let address = PeerAddress { node, host: member.host.clone(), port: member.peer_port };
             match self.peers.get_mut(&node) {
-                Some(peer) if peer.address == address => continue,
-                Some(peer) => peer.address = address.clone(),
+                Some(known) if *known == address => continue,
+                Some(known) => *known = address.clone(),
                 None => {
-                    let peer = Peer { address: address.clone(), incarnation: Incarnation(0) };
-                    self.peers.insert(node, peer);
+                    self.peers.insert(node, address.clone());
                 }
             }
             changes.dial.push(address);
@@ -86,7 +81,8 @@ impl Roster {
 
     /// Whether a node is welcome. `present` is a process of the same node that is connected and
     /// has been heard lately: one that is alive is not replaced, or two processes with one number
-    /// would take each other's place in turn.
+    /// would take each other's place in turn. Whether a process is older than one that was here
+    /// before is the core's to judge: it tells it so.
     pub(crate) fn judge(
         &self,
         greeting: &Greeting,
@@ -114,13 +110,13 @@ impl Roster {
                  its own `node`"
             ));
         }
-        let Some(peer) = self.peers.get(&greeting.from) else {
+        if !self.peers.contains_key(&greeting.from) {
             return Err(format!(
                 "node {own} does not know node {from} as a member of the cluster: let it join \
                  (LEASEHOLD JOIN at any member), or, in a new cluster, list it in `members` on \
                  every node; if it was removed, start it with another number and an empty directory"
             ));
-        };
+        }
         if let Some(other) = present.filter(|other| *other != process) {
             let place = other.host.map_or_else(String::new, |host| format!(" at {host}"));
             return Err(format!(
@@ -128,22 +124,12 @@ impl Roster {
                  must not share a number; stop one of them, or give this one its own `node`"
             ));
         }
-        if process.incarnation < peer.incarnation {
-            return Err(format!(
-                "a later start of node {from} was here before: stop this process if another one \
-                 has taken its place; if it is the only one, set its machine's clock right and \
-                 give it an empty directory"
-            ));
-        }
         Ok(())
     }
 
     /// A node was let in.
-    pub(crate) fn admit(&mut self, node: NodeId, incarnation: Incarnation) {
+    pub(crate) fn admit(&mut self, node: NodeId) {
         self.refused.remove(&node);
-        if let Some(peer) = self.peers.get_mut(&node) {
-            peer.incarnation = incarnation;
-        }
     }
 
     /// Whether a refusal is worth a line in the log: the same one is so only now and then.
@@ -191,13 +177,14 @@ mod tests {
             from: NodeId(from),
             to: NodeId(1),
             incarnation: Incarnation(7),
+            life: Life(1),
             cluster: String::from("leasehold"),
         }
     }
 
     fn process(incarnation: u64, host: u8) -> Process {
         let host = Some(IpAddr::V4(Ipv4Addr::new(10, 0, 0, host)));
-        Process { incarnation: Incarnation(incarnation), host }
+        Process { incarnation: Incarnation(incarnation), life: Life(1), host }
     }
 
     #[test]
@@ -235,7 +222,7 @@ mod tests {
 
     #[test]
     fn every_refusal_says_what_to_do() {
-        let mut roster = roster();
+        let roster = roster();
         let ours = process(7, 2);
         let refused = |roster: &Roster, greeting: &Greeting, present, words: &[&str]| {
             let reason = roster.judge(greeting, ours, present).expect_err("a refusal");
@@ -247,12 +234,11 @@ mod tests {
         let wrong = Greeting { to: NodeId(5), ..greeting(2) };
         refused(&roster, &wrong, None, &["this is node 1, not node 5", "`members`"]);
         refused(&roster, &greeting(1), None, &["same number", "its own `node`"]);
-        for second in [process(8, 2), process(6, 2), process(7, 9)] {
+        let copy = Process { life: Life(2), ..ours };
+        for second in [process(8, 2), process(6, 2), process(7, 9), copy] {
             refused(&roster, &greeting(2), Some(second), &["another process of node 2", "stop"]);
         }
         assert_eq!(roster.judge(&greeting(2), ours, Some(ours)), Ok(()), "it may dial anew");
-        roster.admit(NodeId(2), Incarnation(8));
-        refused(&roster, &greeting(2), None, &["a later start of node 2", "stop this process"]);
     }
 
     #[test]

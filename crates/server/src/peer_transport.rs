@@ -17,7 +17,7 @@ use mio::{Interest, Registry, Token, Waker};
 use slab::Slab;
 use smallvec::SmallVec;
 use types::limits::NODES_MAX;
-use types::{Incarnation, Monotonic, NodeId};
+use types::{Incarnation, Life, Monotonic, NodeId};
 
 use crate::clock;
 use crate::config::Config;
@@ -51,6 +51,7 @@ pub(crate) struct PeerTokens {
 pub(crate) struct PeerTransport {
     node: NodeId,
     incarnation: Incarnation,
+    life: Life,
     cluster: String,
     acceptor: Acceptor,
     registry: Registry,
@@ -74,7 +75,7 @@ impl PeerTransport {
     /// If the address can't be listened at.
     pub(crate) fn bind(
         config: &Config,
-        incarnation: Incarnation,
+        (incarnation, life): (Incarnation, Life),
         address: SocketAddr,
         registry: &Registry,
         waker: Arc<Waker>,
@@ -84,6 +85,7 @@ impl PeerTransport {
         let mut transport = Self {
             node: settings.node,
             incarnation,
+            life,
             roster: Roster::new(settings.node, settings.cluster.clone()),
             cluster: settings.cluster,
             acceptor: Acceptor::bind(address, registry, tokens.acceptor)?,
@@ -137,6 +139,7 @@ impl PeerTransport {
                 from: self.node,
                 to: peer.node,
                 incarnation: self.incarnation,
+                life: self.life,
                 cluster: self.cluster.clone(),
             };
             // The roster holds no more nodes than there are tokens for.
@@ -227,7 +230,8 @@ impl PeerTransport {
         let now = clock::monotonic();
         let Some(intake) = self.intakes.get(index) else { return };
         let host = intake.stream.peer_addr().ok().map(|address| address.ip().to_canonical());
-        let process = Process { incarnation: greeting.incarnation, host };
+        let Greeting { incarnation, life, .. } = *greeting;
+        let process = Process { incarnation, life, host };
         let answer = self.roster.judge(greeting, process, self.present(greeting.from, now));
         let Some(intake) = self.intakes.get_mut(index) else { return };
         peer_frame::write_answer(&answer, intake.output.tail());
@@ -251,7 +255,7 @@ impl PeerTransport {
         if let Some((before, _)) = self.intakes.iter().find(same) {
             self.drop_intake(before, None);
         }
-        self.roster.admit(peer, greeting.incarnation);
+        self.roster.admit(peer);
         for (_, link) in self.links.iter_mut().filter(|(_, link)| link.peer.node == peer) {
             link.hurry();
         }

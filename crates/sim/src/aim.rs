@@ -22,7 +22,9 @@ impl Aim {
     /// `None`: any run will do, or none has been found yet.
     #[expect(clippy::wildcard_enum_match_arm, reason = "most rules have no aim of their own")]
     fn of(planting: Planting) -> Option<Self> {
-        use Fault::{Isolate, Kill, Pause, PowerLoss, Split, TotalPowerLoss, TransferCutOff};
+        use Fault::{
+            DiskCopiedBack, Isolate, Kill, Pause, PowerLoss, Split, TotalPowerLoss, TransferCutOff,
+        };
         Some(match planting {
             Planting::AnswerWithoutLease => {
                 Self { faults: &[Isolate, Split, Pause], interval: 150 * MILLISECOND, tune: |_| {} }
@@ -53,6 +55,11 @@ impl Aim {
                 faults: &[PowerLoss, TotalPowerLoss],
                 interval: 1500 * MILLISECOND,
                 tune: |plan| plan.disk.jitter = 10 * MILLISECOND,
+            },
+            Planting::AcceptOlderDirectory => Self {
+                faults: &[DiskCopiedBack, Kill, Isolate],
+                interval: 700 * MILLISECOND,
+                tune: |_| {},
             },
             _ => return None,
         })

@@ -113,6 +113,8 @@ impl Checker {
             | Event::FoundersDisagree { .. }
             | Event::Founded
             | Event::DirectoryLost
+            | Event::WentBack { .. }
+            | Event::LifeRefused { .. }
             | Event::ReplicaLost { .. }
             | Event::SupportGiven { .. }
             | Event::SupportWithdrawn { .. }
@@ -242,6 +244,8 @@ fn event_name(event: &Event) -> &'static str {
         Event::FoundersDisagree { .. } => "founders disagree",
         Event::Founded => "founded",
         Event::DirectoryLost => "directory lost",
+        Event::WentBack { .. } => "directory went back",
+        Event::LifeRefused { .. } => "life refused",
         Event::ReplicaLost { .. } => "replica lost",
         Event::SupportGiven { .. } => "support given",
         Event::SupportWithdrawn { .. } => "support withdrawn",

@@ -46,6 +46,8 @@ pub enum Fault {
     DiskFailure,
     /// A machine loses its disk with all that is on it, and comes back with an empty one.
     DiskLost,
+    /// A copy of a machine's disk, taken while it runs or not, is put back some time later.
+    DiskCopiedBack,
     /// The network is bad for a while.
     Storm,
     /// An operator moves a lease.
@@ -77,7 +79,7 @@ pub enum Fault {
 }
 
 /// All kinds.
-pub(crate) const FAULTS: [Fault; 31] = [
+pub(crate) const FAULTS: [Fault; 32] = [
     Fault::Kill,
     Fault::PowerLoss,
     Fault::TotalPowerLoss,
@@ -112,6 +114,7 @@ pub(crate) const FAULTS: [Fault; 31] = [
     Fault::DoubleManager,
     // Twice, for a manager's orders are what most of the others change.
     Fault::DoubleManager,
+    Fault::DiskCopiedBack,
 ];
 
 /// Puts something right.
@@ -121,6 +124,10 @@ enum Cure {
     Resume(usize, u64),
     Open(Vec<(usize, usize)>),
     Calm,
+    /// Nothing breaks for a while, so that all have heard of each other; then this machine's copy is
+    /// put back.
+    BeQuiet(usize),
+    PutBack(usize),
 }
 
 /// Breaks things during a run.
@@ -141,12 +148,18 @@ pub(crate) struct Injector {
     shards: u64,
     /// No disk may be lost any more, or none at all.
     disk_lost: bool,
+    /// Until then nothing breaks.
+    quiet_until: u64,
     /// Whether the policy is one under which a drained node is empty soon.
     keeps_drain: bool,
     over: bool,
     /// How many faults there were.
     pub(crate) count: u64,
 }
+
+/// How long nothing breaks before and after a copy of a disk is put back: longer than it takes to
+/// hear from each other, and to write down what was heard.
+const QUIET_TIME: u64 = 2 * SECOND;
 
 /// Kinds of timers, in the highest byte of their tokens.
 pub(crate) const STRIKE: u64 = 8;
@@ -169,6 +182,7 @@ impl Injector {
             // The shards have no more replicas than there are founders before the others take part.
             disk_lost: plan.settings.len() - plan.spares <= 2,
             keeps_drain: plan.settings[0].policy.cool_down.is_zero(),
+            quiet_until: 0,
             over: false,
             count: 0,
             random,
@@ -189,6 +203,7 @@ impl Injector {
 
     pub(crate) fn on_timer(&mut self, world: &mut World, token: u64) {
         match token >> 56 {
+            STRIKE if !self.over && world.now() < self.quiet_until => self.next_strike(world),
             STRIKE if !self.over => {
                 let fault = self.random.pick(&self.faults);
                 self.count += 1;
@@ -279,6 +294,7 @@ impl Injector {
             }
             Fault::DiskFailure => world.machines[node].failing = true,
             Fault::DiskLost => self.lose_disk(world, node),
+            Fault::DiskCopiedBack => self.copy_disk(world, node),
             Fault::Storm => {
                 let profile = &mut world.network.profile;
                 profile.loss_permille = self.random.pick(&[0, 20, 100, 300]);
@@ -314,7 +330,9 @@ impl Injector {
             Fault::TransferCutOff => self.transfer_cut_off(world),
             Fault::ReplicaChange => {
                 // Two voters don't survive the loss of a disk.
-                let fewest = if self.faults.contains(&Fault::DiskLost) { 3 } else { 2 };
+                let loses = [Fault::DiskLost, Fault::DiskCopiedBack];
+                let loses = loses.iter().any(|fault| self.faults.contains(fault));
+                let fewest = if loses { 3 } else { 2 };
                 let staying = self.operators.staying(world);
                 let bounds = (fewest, staying.as_slice());
                 membership::change_replicas(world, &mut self.random, self.shards, bounds);
@@ -345,6 +363,7 @@ impl Injector {
             | Fault::DiskStall
             | Fault::DiskFailure
             | Fault::DiskLost
+            | Fault::DiskCopiedBack
             | Fault::Storm
             | Fault::GracefulStop
             | Fault::Loss => {}
@@ -372,6 +391,32 @@ impl Injector {
         if !self.disk_lost && world.machines[node].life > 0 {
             self.disk_lost = true;
             world.lose_disk(node);
+        }
+    }
+
+    /// A machine goes back to an older copy of its disk, in place of the loss of a disk: it counts
+    /// as one.
+    fn copy_disk(&mut self, world: &mut World, node: usize) {
+        if !self.disk_lost && world.machines[node].life > 0 {
+            self.disk_lost = true;
+            world.copy_disk(node);
+            self.later(world, SECOND, 10 * SECOND, Cure::BeQuiet(node));
+        }
+    }
+
+    /// What a node has acknowledged is remembered only by those who have heard of it: they must be
+    /// there when it goes back, or nobody can know.
+    fn put_disk_back(&mut self, world: &mut World, node: usize) {
+        let runs = |at: usize| world.machines[at].process.is_some() && !world.machines[at].paused;
+        let all = 0..world.len();
+        let pairs = all.clone().flat_map(|a| (0..world.len()).map(move |b| (a, b)));
+        let together = all.filter(|at| self.operators.wants_running(*at)).all(runs)
+            && pairs.into_iter().all(|(a, b)| !world.network.is_blocked(a, b))
+            && world.machines[node].stalled_until <= world.now();
+        if together && !self.over && runs(node) {
+            world.machines[node].went_back = world.machines[node].copy_is_old();
+            world.put_disk_back(node);
+            world.schedule(world.now() + 20 * MILLISECOND, Event::Start { node });
         }
     }
 
@@ -451,6 +496,11 @@ impl Injector {
                 }
             }
             Cure::Calm => world.network.profile = self.calm.clone(),
+            Cure::BeQuiet(node) => {
+                self.quiet_until = world.now() + 2 * QUIET_TIME;
+                self.later(world, QUIET_TIME, QUIET_TIME, Cure::PutBack(node));
+            }
+            Cure::PutBack(node) => self.put_disk_back(world, node),
         }
     }
 
@@ -465,7 +515,7 @@ impl Injector {
             // A virtual machine goes on in its own time: see above.
             let asleep = |cure: &Cure| match cure {
                 Cure::Resume(node, _) => world.machines[*node].asleep,
-                Cure::Open(_) | Cure::Calm => false,
+                Cure::Open(_) | Cure::Calm | Cure::BeQuiet(_) | Cure::PutBack(_) => false,
             };
             if let Some(cure) = self.cures[at].take_if(|cure| !asleep(cure)) {
                 self.cure(world, cure);

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use cluster::{Node, Planting, Recovered, Recovery, Settings, WriteId};
-use types::{DirectoryId, Incarnation, NodeId, Now, SegmentId, SessionId};
+use cluster::{Node, Planting, Recovered, Recovery, Settings, Start, WriteId};
+use types::{DirectoryId, Incarnation, Life, NodeId, Now, SegmentId, SessionId};
 use wal::{Fault, Log, LogError, MemoryDisk, MetaFile, Options, Preparation, VisitError};
 
 use crate::clock::Clock;
@@ -52,7 +52,7 @@ pub(crate) enum Arrival {
     Message { from: NodeId, bytes: Vec<u8>, urgent: bool },
     PeerUp(NodeId),
     PeerDown(NodeId),
-    Persisted { write: WriteId, segment: SegmentId, oldest: SegmentId },
+    Persisted { write: WriteId, segment: SegmentId, oldest: SegmentId, log_end: u64 },
     Connect { connection: u64 },
     Request { connection: u64, args: Vec<Vec<u8>> },
     Hangup { connection: u64 },
@@ -85,10 +85,24 @@ pub(crate) struct Process {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StartError(pub(crate) String);
 
+/// A disk as it was.
+pub(crate) struct DiskCopy {
+    disk: MemoryDisk,
+    /// Processes and commits until then.
+    life: u64,
+    commits: u64,
+}
+
 pub(crate) struct Machine {
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
     pub(crate) disk: MemoryDisk,
+    /// A copy of it, from an earlier moment.
+    pub(crate) copy: Option<DiskCopy>,
+    /// Commits of all its processes.
+    commits: u64,
+    /// It runs on an old copy, and its process has not said so yet.
+    pub(crate) went_back: bool,
     pub(crate) disk_profile: DiskProfile,
     /// Until when the disk does not answer.
     pub(crate) stalled_until: u64,
@@ -121,6 +135,9 @@ impl Machine {
         Self {
             clock,
             disk: MemoryDisk::new(random.draw()),
+            copy: None,
+            commits: 0,
+            went_back: false,
             disk_profile,
             stalled_until: 0,
             failing: false,
@@ -140,7 +157,7 @@ impl Machine {
     /// Starts a process on what the disk holds.
     pub(crate) fn start(&mut self, now: Now) -> Result<(), StartError> {
         self.life += 1;
-        let (incarnation, directory, longest_promise) = self.begin_life()?;
+        let mut start = self.begin_life()?;
         let mut recovery = Recovery::default();
         let options = Options {
             segment_bytes: self.settings.segment_bytes,
@@ -153,7 +170,12 @@ impl Machine {
         let (log, _) = Log::open(self.disk.clone(), options, &mut absorb)
             .map_err(|error| StartError(error.to_string()))?;
         let broken = |error: cluster::RecordError| StartError(format!("{error:?}"));
-        let recovered = recovery.finish(incarnation, directory, longest_promise).map_err(broken)?;
+        start.log_end = log.sequence();
+        let recovered = recovery.finish(start).map_err(broken)?;
+        if recovered.start() != start {
+            // The directory had gone back in time, and goes on as another one.
+            self.note_start(&recovered.start())?;
+        }
         let node = self.make_node(recovered, now).map_err(broken)?;
         self.process = Some(Process {
             node,
@@ -179,7 +201,7 @@ impl Machine {
     }
 
     /// Raises the incarnation, durably, and says what the node may have promised before.
-    fn begin_life(&mut self) -> Result<(Incarnation, DirectoryId, Duration), StartError> {
+    fn begin_life(&mut self) -> Result<Start, StartError> {
         let meta = MetaFile::new(self.disk.clone());
         let broken = |error: wal::MetaError| StartError(error.to_string());
         let before = meta.read().map_err(broken)?.unwrap_or_else(|| {
@@ -195,21 +217,60 @@ impl Machine {
             bytes.copy_from_slice(&before[at..at + 8]);
             u64::from_le_bytes(bytes)
         };
-        let incarnation = Incarnation(number(0) + 1);
         let promise = Duration::from_nanos(number(8));
-        let promise = promise.max(self.settings.support_duration);
-        let mut content = incarnation.0.to_le_bytes().to_vec();
+        let start = Start {
+            incarnation: Incarnation(number(0) + 1),
+            life: self.nonce(),
+            directory: DirectoryId(number(16) as u32),
+            longest_promise: promise.max(self.settings.support_duration),
+            log_end: 0,
+        };
+        self.note_start(&start)?;
+        let forgets = self.forget_promises;
+        let longest_promise = if forgets { Duration::ZERO } else { start.longest_promise };
+        Ok(Start { longest_promise, ..start })
+    }
+
+    /// A number that no other process of the run has. Not drawn, so that a run goes on as it did
+    /// without it.
+    fn nonce(&self) -> Life {
+        let number = u64::from(self.settings.node.0) << 32 | self.life;
+        Life(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// Writes down which start this is.
+    fn note_start(&self, start: &Start) -> Result<(), StartError> {
+        let promise = start.longest_promise.max(self.settings.support_duration);
+        let mut content = start.incarnation.0.to_le_bytes().to_vec();
         content.extend((promise.as_nanos() as u64).to_le_bytes());
-        content.extend(number(16).to_le_bytes());
-        let directory = DirectoryId(number(16) as u32);
-        meta.write(&content).map_err(broken)?;
-        let promise = if self.forget_promises { Duration::ZERO } else { promise };
-        Ok((incarnation, directory, promise))
+        content.extend(u64::from(start.directory.0).to_le_bytes());
+        let meta = MetaFile::new(self.disk.clone());
+        meta.write(&content).map_err(|error| StartError(error.to_string()))
     }
 
     /// The disk is lost and a new one put in its place. The process must not be running.
     pub(crate) fn wipe(&mut self) {
         self.disk = MemoryDisk::new(self.random.draw());
+        self.went_back = false;
+    }
+
+    pub(crate) fn copy_disk(&mut self) {
+        let copy = self.disk.fork(self.random.draw());
+        copy.crash();
+        self.copy = Some(DiskCopy { disk: copy, life: self.life, commits: self.commits });
+    }
+
+    /// Whether the copy lacks what a process has written since.
+    pub(crate) fn copy_is_old(&self) -> bool {
+        let now = (self.life, self.commits);
+        self.copy.as_ref().is_some_and(|copy| (copy.life, copy.commits) != now)
+    }
+
+    /// The copy stays, to be put back again. The process must not be running.
+    pub(crate) fn put_disk_back(&mut self) {
+        if let Some(copy) = &self.copy {
+            self.disk = copy.disk.fork(self.nonce().0);
+        }
     }
 
     /// Time of the next commit, in nanoseconds.
@@ -272,6 +333,7 @@ impl Machine {
             write: newest,
             segment: process.log.current_segment(),
             oldest: process.log.oldest_segment(),
+            log_end: process.log.sequence() + 1,
         };
         let early = self.early_persisted.then_some(early);
         Ok(Some((self.commit_time(), early)))
@@ -286,11 +348,13 @@ impl Machine {
         let process = self.process.as_mut()?;
         let write = process.committing.take()?;
         let segment = process.log.commit().ok()?;
+        let log_end = process.log.sequence();
+        self.commits += 1;
         if self.random.permille(10) {
             process.log.seal().ok()?;
         }
         while process.log.prepare_spare(PREPARE_STEP_BYTES).ok()? == Preparation::Working {}
         let oldest = process.log.oldest_segment();
-        Some(Arrival::Persisted { write, segment, oldest })
+        Some(Arrival::Persisted { write, segment, oldest, log_end })
     }
 }

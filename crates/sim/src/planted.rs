@@ -12,6 +12,7 @@ pub const RANDOM_PLANTINGS: &[Planting] = &[
     Planting::KeepLeaseOverTransfer,
     Planting::ForgetPromises,
     Planting::EarlyPersisted,
+    Planting::AcceptOlderDirectory,
 ];
 
 /// Breaks a rule in run after run from `first` on, and says how many runs it took until that

@@ -96,8 +96,8 @@ impl World {
             },
             Arrival::PeerUp(peer) => process.node.step(now, Input::PeerUp { peer }),
             Arrival::PeerDown(peer) => process.node.step(now, Input::PeerDown { peer }),
-            Arrival::Persisted { write, segment, oldest } => {
-                process.node.step(now, Input::Persisted { write, segment, oldest });
+            Arrival::Persisted { write, segment, oldest, log_end } => {
+                process.node.step(now, Input::Persisted { write, segment, oldest, log_end });
             }
             Arrival::Connect { connection } => process.connect(now, connection),
             Arrival::Request { connection, args } => process.request(now, connection, args),
@@ -179,6 +179,11 @@ impl World {
                 self.machines[node].members = members;
             }
             Output::Observe(event) => self.observe(node, &event),
+            Output::BeginAnew => {
+                self.note(format_args!("n{} begins anew", node + 1));
+                self.end(node);
+                self.schedule(self.now, Event::Start { node });
+            }
             Output::Stopped => {
                 self.note(format_args!("n{} has stopped", node + 1));
                 self.end(node);
@@ -350,6 +355,20 @@ impl World {
         self.kill(node, true);
         self.note(format_args!("n{} has an empty disk", node + 1));
         self.machines[node].wipe();
+    }
+
+    /// A snapshot of a machine's disk is taken, whether its process runs or not: what a power loss
+    /// at this moment would leave.
+    pub(crate) fn copy_disk(&mut self, node: usize) {
+        self.note(format_args!("n{}'s disk is copied", node + 1));
+        self.machines[node].copy_disk();
+    }
+
+    /// The copy of a machine's disk is put in its place; its process, if it runs, has ended before.
+    pub(crate) fn put_disk_back(&mut self, node: usize) {
+        self.kill(node, true);
+        self.note(format_args!("n{} has its old disk", node + 1));
+        self.machines[node].put_disk_back();
     }
 
     /// A process ends in good order.

@@ -62,6 +62,11 @@ counter!(
     Incarnation(u64), "inc"
 );
 counter!(
+    /// One run of a node's process, by a number that it draws when it begins: told from every other
+    /// even where two count the same starts, as copies of one directory do. 0 stands for none.
+    Life(u64), "l"
+);
+counter!(
     /// One data directory of a node, by a number that was drawn when it was made; 0 stands for the
     /// one with which the node took part in founding the cluster.
     DirectoryId(u32), "d"

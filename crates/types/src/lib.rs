@@ -14,7 +14,7 @@ mod time;
 
 pub use fingerprint::fingerprint;
 pub use id::{
-    ClusterId, DirectoryId, Incarnation, LeaseEpoch, LogIndex, NodeId, SegmentId, SessionId,
+    ClusterId, DirectoryId, Incarnation, LeaseEpoch, Life, LogIndex, NodeId, SegmentId, SessionId,
     ShardId, SupportEpoch, Term,
 };
 pub use slot::{SLOT_COUNT, Slot, SlotRange};

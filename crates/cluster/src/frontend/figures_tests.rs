@@ -7,7 +7,7 @@ use core::time::Duration;
 use bytes::Bytes;
 use types::{Incarnation, LeaseEpoch, NodeId, SessionId, ShardId, Slot, SlotRange, SupportEpoch};
 
-use super::tests::{Driver, settings, words};
+use super::tests::{Driver, PEER_LIFE, settings, words};
 use crate::entry;
 use crate::io::{Condition, ForwardOutcome, Introduction};
 use crate::{Input, Membership, Message, Settings};
@@ -200,7 +200,7 @@ fn key_of(slots: core::ops::Range<u16>) -> String {
 fn forward(number: u64, operation: Vec<u8>) -> Input {
     let message = Message::Forward {
         request: number,
-        incarnation: Incarnation(1),
+        life: PEER_LIFE,
         shard: ShardId(1),
         ordered: false,
         resp3: false,
@@ -233,7 +233,7 @@ impl Driver {
                     epoch: SupportEpoch::first_of(Incarnation(1)),
                     incarnation: Incarnation(1),
                     sequence: 1,
-                    condition: Condition::default(),
+                    condition: Condition { life: PEER_LIFE, ..Condition::default() },
                     introduction: Introduction::default(),
                 },
             },
@@ -304,7 +304,7 @@ fn requests_on_their_way_to_one_node_are_bounded() {
             epoch: SupportEpoch::first_of(Incarnation(1)),
             incarnation: Incarnation(1),
             sequence: 1,
-            condition: Condition::default(),
+            condition: Condition { life: PEER_LIFE, ..Condition::default() },
             introduction: Introduction::default(),
         },
         Message::Route {

@@ -87,7 +87,7 @@ fn writes_that_gather_while_the_disk_is_busy_queue() {
         Some(*write)
     });
     let (write, segment) = (writes.last().expect("it was written"), SegmentId(1));
-    driver.node.step(driver.now, Input::Persisted { write, segment, oldest: segment });
+    driver.node.step(driver.now, Input::Persisted { write, segment, oldest: segment, log_end: 1 });
     driver.settle();
     let report = driver.report();
     let held = shard_of(&report, "key");
@@ -150,7 +150,7 @@ fn a_forwarded_request_tells_where_its_client_comes_from() {
     let shard = shard_of(&driver.report(), "key").shard;
     let message = Message::Forward {
         request: 1,
-        incarnation: types::Incarnation(1),
+        life: super::tests::PEER_LIFE,
         shard,
         ordered: false,
         resp3: false,

@@ -11,9 +11,14 @@ use core::time::Duration;
 
 use resp::Handler;
 use resp::command::{Command, commands};
-use types::{DirectoryId, Incarnation, Monotonic, NodeId, Now, SegmentId, SessionId, UnixMillis};
+use types::{
+    DirectoryId, Incarnation, Life, Monotonic, NodeId, Now, SegmentId, SessionId, UnixMillis,
+};
 
-use crate::{ClientAddress, Input, Member, Message, Node, Output, Recovery, Settings};
+use crate::{ClientAddress, Input, Member, Message, Node, Output, Recovery, Settings, Start};
+
+/// The life of the node that tests speak for.
+pub(super) const PEER_LIFE: Life = Life(2);
 
 /// A node, its clock, and what it wanted done.
 pub(super) struct Driver {
@@ -34,8 +39,13 @@ impl Driver {
     pub(super) fn new(settings: Settings) -> Self {
         let now = Now { monotonic: Monotonic(1_000_000_000), wall: UnixMillis(1_700_000_000_123) };
         let recovery = Recovery::default();
-        let recovered =
-            recovery.finish(Incarnation(1), DirectoryId(1), Duration::ZERO).expect("an empty log");
+        let start = Start {
+            incarnation: Incarnation(1),
+            life: Life(1),
+            directory: DirectoryId(1),
+            ..Start::default()
+        };
+        let recovered = recovery.finish(start).expect("an empty log");
         let node = Node::new(settings, recovered, 7, now).expect("a fresh node");
         let mut driver = Self { node, now, messages: Vec::new(), closed: Vec::new() };
         driver.wait(2000);
@@ -68,12 +78,15 @@ impl Driver {
                     | Output::Release { .. }
                     | Output::Members(_)
                     | Output::Observe(_)
+                    | Output::BeginAnew
                     | Output::Stopped => {}
                 }
             }
             let Some(write) = persisted else { return };
             let segment = SegmentId(1);
-            self.node.step(self.now, Input::Persisted { write, segment, oldest: segment });
+            let log_end = write.0;
+            let done = Input::Persisted { write, segment, oldest: segment, log_end };
+            self.node.step(self.now, done);
         }
     }
 

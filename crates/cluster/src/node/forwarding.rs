@@ -8,7 +8,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use types::limits::{FORWARD_BYTES_MAX, FORWARD_BYTES_MIN};
-use types::{Incarnation, Monotonic, NodeId, Now, ShardId};
+use types::{Life, Monotonic, NodeId, Now, ShardId};
 
 use super::Node;
 use super::redirects::CLIENTS_LEARN;
@@ -32,7 +32,7 @@ pub(super) struct Forwards {
     bytes: BTreeMap<NodeId, usize>,
     /// Bytes that the driver has yet to write to each node, if any.
     backlogs: BTreeMap<NodeId, usize>,
-    seen: BTreeMap<NodeId, Seen>,
+    seen: BTreeMap<NodeId, SeenOf>,
 }
 
 struct Forward {
@@ -42,10 +42,18 @@ struct Forward {
     deadline: Monotonic,
 }
 
+/// Which of a node's requests have arrived.
+#[derive(Default)]
+struct SeenOf {
+    accepted: Seen,
+    /// Those of a life that was not known here yet: they were refused, once and for all.
+    early: Seen,
+}
+
 /// Which of a sender's requests have arrived.
 #[derive(Default)]
 struct Seen {
-    incarnation: Incarnation,
+    life: Life,
     largest: u64,
     /// One bit for each of the newest numbers.
     bits: Vec<u64>,
@@ -53,13 +61,13 @@ struct Seen {
 
 /// The number before the first of a life. A peer may answer late, when the node has begun a new
 /// life: that answer must not find a request of the same number.
-pub(super) fn first_number(incarnation: Incarnation) -> u64 {
-    incarnation.0 << 40
+pub(super) fn first_number(life: Life) -> u64 {
+    life.0 >> 41 << 40
 }
 
 impl Forwards {
-    pub(super) fn new(incarnation: Incarnation) -> Self {
-        Self { next: first_number(incarnation), ..Self::default() }
+    pub(super) fn new(life: Life) -> Self {
+        Self { next: first_number(life), ..Self::default() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -67,8 +75,8 @@ impl Forwards {
     }
 
     /// How many requests have been forwarded since the start.
-    pub(super) fn count(&self, incarnation: Incarnation) -> u64 {
-        self.next - first_number(incarnation)
+    pub(super) fn count(&self, life: Life) -> u64 {
+        self.next - first_number(life)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -130,14 +138,35 @@ impl Forwards {
     }
 }
 
-impl Seen {
-    /// Notes a number; says whether it is new.
-    fn is_new(&mut self, incarnation: Incarnation, number: u64) -> bool {
-        if incarnation < self.incarnation {
-            return false;
+/// What a request that arrives is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Arrival {
+    New,
+    /// Of a life that is not known here yet: it is not run, now or later.
+    Early,
+    /// It was here before, or its life is over.
+    Again,
+}
+
+impl SeenOf {
+    fn arrival(&mut self, life: Life, number: u64, accepted: bool) -> Arrival {
+        if !accepted {
+            let former = self.accepted.life == life;
+            let early = !former && self.early.is_new(life, number);
+            return if early { Arrival::Early } else { Arrival::Again };
         }
-        if incarnation > self.incarnation {
-            *self = Self { incarnation, largest: 0, bits: Vec::new() };
+        if self.accepted.life != life && self.early.life == life {
+            self.accepted = core::mem::take(&mut self.early);
+        }
+        if self.accepted.is_new(life, number) { Arrival::New } else { Arrival::Again }
+    }
+}
+
+impl Seen {
+    /// Notes a number of the sender's present life; says whether it is new.
+    fn is_new(&mut self, life: Life, number: u64) -> bool {
+        if life != self.life {
+            *self = Self { life, largest: 0, bits: Vec::new() };
         }
         if self.bits.is_empty() {
             self.bits = alloc::vec![0; (NUMBERS_REMEMBERED / 64) as usize];
@@ -183,7 +212,7 @@ impl Node {
         let number = self.forwards.add(Forward { request, shard, to, deadline });
         let message = Message::Forward {
             request: number,
-            incarnation: self.world.incarnation,
+            life: self.world.founding.lives.own(),
             shard,
             ordered,
             resp3,
@@ -197,23 +226,21 @@ impl Node {
 
     /// A request from another node's client arrives.
     pub(super) fn on_forward(&mut self, now: Now, from: NodeId, message: Message) {
-        let Message::Forward {
-            request,
-            incarnation,
-            shard,
-            ordered,
-            resp3,
-            session,
-            origin,
-            operation,
-        } = message
+        let Message::Forward { request, life, shard, ordered, resp3, session, origin, operation } =
+            message
         else {
             return;
         };
-        let seen = self.forwards.seen.entry(from).or_default();
-        let is_new = seen.is_new(incarnation, request);
-        if !is_new && !self.world.settings.breaks(Planting::ForwardTwice) {
-            return;
+        let accepted = self.world.founding.lives.is_accepted(from, life);
+        match self.forwards.seen.entry(from).or_default().arrival(life, request, accepted) {
+            Arrival::New => {}
+            Arrival::Early => {
+                let outcome = ForwardOutcome::NotHolder(None);
+                let reply = Message::ForwardReply { request, outcome };
+                return self.world.effects.messages.push((from, reply));
+            }
+            Arrival::Again if self.world.settings.breaks(Planting::ForwardTwice) => {}
+            Arrival::Again => return,
         }
         let parsed = crate::entry::only_operation(&operation);
         let Ok((writes, kind)) = parsed.map(|parsed| (parsed.writes(), parsed.kind())) else {
@@ -383,7 +410,7 @@ mod tests {
     #[test]
     fn a_number_counts_once_whatever_the_order() {
         let mut seen = Seen::default();
-        let life = Incarnation(1);
+        let life = Life(1);
         assert!(seen.is_new(life, 1));
         assert!(seen.is_new(life, 5));
         assert!(seen.is_new(life, 3));
@@ -392,7 +419,18 @@ mod tests {
         assert!(seen.is_new(life, 5 + NUMBERS_REMEMBERED));
         assert!(!seen.is_new(life, 5), "too old to tell");
         assert!(seen.is_new(life, 6));
-        assert!(seen.is_new(Incarnation(2), 1));
-        assert!(!seen.is_new(life, 7), "a former life");
+        assert!(seen.is_new(Life(2), 5), "another life counts anew");
+        assert!(!seen.is_new(Life(2), 5));
+    }
+
+    #[test]
+    fn a_request_that_was_refused_before_its_life_was_known_is_not_run_later() {
+        let mut seen = SeenOf::default();
+        assert_eq!(seen.arrival(Life(1), 7, true), Arrival::New);
+        assert_eq!(seen.arrival(Life(2), 1, false), Arrival::Early);
+        assert_eq!(seen.arrival(Life(2), 1, false), Arrival::Again);
+        assert_eq!(seen.arrival(Life(1), 8, false), Arrival::Again, "its life is over");
+        assert_eq!(seen.arrival(Life(2), 1, true), Arrival::Again, "its sender tries elsewhere");
+        assert_eq!(seen.arrival(Life(2), 2, true), Arrival::New);
     }
 }

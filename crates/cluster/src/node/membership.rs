@@ -9,7 +9,10 @@ use alloc::vec::Vec;
 use types::{DirectoryId, Incarnation, NodeId, Now, ShardId};
 
 use super::Node;
-use crate::io::{Event, Introduction, Membership, Message, OrderOutcome, Origin, WriteId};
+use crate::io::{
+    Condition, Event, Introduction, Membership, Memory, Message, OrderOutcome, Origin, WriteId,
+};
+use crate::lives::{Said, Verdict};
 use crate::planted::Planting;
 use crate::raft_group::{RaftMessage, ReplicaId};
 use crate::record::Record;
@@ -82,6 +85,7 @@ impl Node {
         now: Now,
         from: NodeId,
         incarnation: Incarnation,
+        condition: &Condition,
         introduction: Introduction,
     ) -> bool {
         let founding = &mut self.world.founding;
@@ -90,6 +94,13 @@ impl Node {
         }
         let before = founding.directory_of(from);
         let acquainted = founding.is_acquainted(from);
+        let had_told = founding.lives.accepts_us(from);
+        if founding.is_ours(introduction.cluster)
+            && !self.accept_life(now, from, incarnation, condition, &introduction)
+        {
+            return false;
+        }
+        let founding = &mut self.world.founding;
         founding.hear(from, incarnation, introduction);
         if !founding.is_ours(introduction.cluster) {
             if acquainted || before.is_none() {
@@ -98,6 +109,7 @@ impl Node {
             }
             return false;
         }
+        let told = self.world.founding.lives.accepts_us(from);
         if !acquainted {
             // What either said before is lost: nobody listens to strangers. Whoever is the last to
             // get to know the other is heard.
@@ -109,10 +121,36 @@ impl Node {
             let message = Message::Members(known.clone());
             self.world.effects.messages.push((from, message));
         }
+        if told && !had_told {
+            // With it a majority may have told what it remembers of this node.
+            self.each_shard_with(now, from, |shard, env| shard.on_appeared(env));
+        }
         if self.world.founding.directory_of(from) != before {
             self.each_shard_with(now, from, |shard, env| shard.greet(env));
         }
         true
+    }
+
+    /// A peer says which process of its node it is, and what it remembers of this one. Says whether
+    /// it counts: see `lives`.
+    fn accept_life(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        incarnation: Incarnation,
+        condition: &Condition,
+        introduction: &Introduction,
+    ) -> bool {
+        let Introduction { directory, began, remembered: remembers, .. } = *introduction;
+        let Condition { life, durable, .. } = *condition;
+        let itself = Memory { directory, incarnation, life, durable };
+        let said = Said { itself, began, remembers };
+        let silence = self.world.settings.support_duration;
+        let verdict = self.world.founding.lives.hear(now.monotonic, silence, from, &said);
+        if verdict == (Verdict::Refused { news: true }) {
+            self.world.effects.events.push(Event::LifeRefused { peer: from, incarnation });
+        }
+        verdict == Verdict::Accepted
     }
 
     /// Somebody tells a list of the cluster's nodes.
@@ -179,6 +217,7 @@ impl Node {
         let mut remembered = decided.unwrap_or(self.world.founding.remembered()).clone();
         remembered.membership = self.world.members().clone();
         Record::Origin { remembered }.encode(&mut self.world.effects.payload);
+        self.world.founding.lives.write_all(&mut self.world.effects.payload);
     }
 
     /// A node with an empty directory writes down what it is, as soon as it knows.

@@ -5,6 +5,7 @@
 //! `placing` (here, there, or wait), `forwarding`, `gather` (requests to all shards), `orders`
 //! (moving leases by hand), `membership`, `storage` (the node's log), `reporting` (what it took).
 
+mod anew;
 mod forwarding;
 mod gather;
 mod managing;
@@ -33,6 +34,7 @@ use crate::io::{
     Admission, ClientAddress, Event, Fortification, Input, Membership, Message, Origin, Output,
     WriteId,
 };
+use crate::lives::Lives;
 use crate::planted::Planting;
 use crate::raft_group::RaftMessage;
 use crate::recovery::{RecordError, Recovered};
@@ -40,6 +42,7 @@ use crate::session::Sessions;
 use crate::settings::Settings;
 use crate::shard::{Effects, Env, Shard};
 use crate::support::{ClockWatch, Support};
+use anew::Anew;
 use forwarding::Forwards;
 use gather::Gathers;
 pub(crate) use gather::{split_array, split_value};
@@ -79,6 +82,8 @@ pub struct Node {
     clock: ClockWatch,
     /// What this node has found out about its beginning, and the write that makes it durable.
     decided: Option<(WriteId, Remembered)>,
+    /// How far it is with beginning anew.
+    anew: Anew,
     /// With whom it was last said to disagree about a new cluster.
     disagreeing: Vec<NodeId>,
     /// The list of the nodes is news to the driver.
@@ -139,11 +144,12 @@ impl Node {
         seed: u64,
         now: Now,
     ) -> Result<Self, RecordError> {
-        let incarnation = recovered.incarnation;
-        let support =
-            Support::new(&settings, incarnation, recovered.longest_promise, now.monotonic);
+        let start = recovered.start;
+        let incarnation = start.incarnation;
+        let support = Support::new(&settings, &start, now.monotonic);
         let remembered = reconcile(recovered.remembered, &mut settings);
-        let founding = Founding::new(settings.node, recovered.directory, remembered);
+        let lives = Lives::new(&start, recovered.memories, settings.planted);
+        let founding = Founding::new(settings.node, start.directory, remembered, lives);
         let directory = founding.own_directory().unwrap_or_default();
         let mut shards = Vec::new();
         for (id, shard) in recovered.shards {
@@ -171,13 +177,14 @@ impl Node {
             shards,
             routes,
             frontend,
-            forwards: Forwards::new(incarnation),
+            forwards: Forwards::new(start.life),
             gathers: Gathers::default(),
-            orders: Orders::new(incarnation),
+            orders: Orders::new(start.life),
             managing: Managing::new(reports, now.monotonic),
             storage: Storage::new(now.monotonic),
             reporting: Reporting::new(now.monotonic),
             decided: None,
+            anew: Anew::default(),
             disagreeing: Vec::new(),
             members_news: true,
             homeless: Homeless::default(),
@@ -242,13 +249,17 @@ impl Node {
 
     /// Handles one input. Its outputs come with the next [`Node::settle`].
     pub fn step(&mut self, now: Now, input: Input) {
+        if self.is_void() {
+            return self.note_void(&input);
+        }
         self.watch_clock(now);
         self.world.sessions.stats.set_now(now);
         match input {
             Input::Peer { from, message } => self.on_message(now, from, message),
             Input::PeerUp { peer } => self.on_peer_up(now, peer),
             Input::PeerDown { peer } => self.on_peer_down(now, peer),
-            Input::Persisted { write, segment, oldest } => {
+            Input::Persisted { write, segment, oldest, log_end } => {
+                self.world.founding.lives.note_durable(log_end);
                 self.on_persisted(now, write, segment, oldest);
             }
             Input::Disconnected { session } => self.on_disconnected(now, session),
@@ -264,6 +275,9 @@ impl Node {
     /// Ends a turn: everything that became possible is done, and what the driver must do is
     /// added to `out`.
     pub fn settle(&mut self, now: Now, out: &mut Vec<Output>) {
+        if self.is_void() {
+            return self.begin_anew(now, out);
+        }
         self.watch_clock(now);
         self.world.sessions.stats.set_now(now);
         self.exchange_support(now);
@@ -293,6 +307,9 @@ impl Node {
     /// When [`Node::settle`] must be called next, if nothing happens before.
     #[must_use]
     pub fn next_deadline(&self) -> Monotonic {
+        if self.is_void() {
+            return self.next_void_deadline();
+        }
         let shards = self.timers.peek().map_or(Monotonic::NEVER, |Reverse((at, _))| *at);
         let stop = if self.stopping.is_some() && !self.stopped {
             self.next_sweep.min(self.world.support.next_deadline())
@@ -374,17 +391,18 @@ impl Node {
         }
         match message {
             Message::Beat { epoch, incarnation, sequence, condition, introduction } => {
-                if self.on_introduction(now, from, incarnation, introduction) {
+                if self.on_introduction(now, from, incarnation, &condition, introduction) {
                     let support = &mut self.world.support;
                     let heard = condition.heard_micros;
+                    let life = (incarnation, condition.life);
                     let now = now.monotonic;
-                    let answer = support.on_beat(now, from, epoch, incarnation, sequence, heard);
+                    let answer = support.on_beat(now, from, epoch, life, sequence, heard);
                     support.note_condition(from, incarnation, condition);
                     self.world.effects.messages.extend(answer.map(|answer| (from, answer)));
                 }
             }
-            Message::Promise { sequence, epoch, incarnation, duration_micros } => {
-                let fortification = Fortification { epoch, incarnation };
+            Message::Promise { sequence, epoch, incarnation, life, duration_micros } => {
+                let fortification = Fortification { epoch, incarnation, life };
                 let duration = Duration::from_micros(duration_micros);
                 let support = &mut self.world.support;
                 support.on_promise(now.monotonic, from, sequence, fortification, duration);
@@ -543,6 +561,9 @@ impl Node {
     }
 
     fn emit(&mut self, now: Now, out: &mut Vec<Output>) {
+        if !self.world.effects.payload.is_empty() && !self.storage.has_write() {
+            self.world.founding.lives.write_news(&mut self.world.effects.payload);
+        }
         if let Some(write) = self.storage.begin_write(now.monotonic, &self.world.effects.payload) {
             // Room for as much again, or it is copied over and over while it grows.
             let next = Vec::with_capacity(self.world.effects.payload.len().min(PAYLOAD_ROOM));

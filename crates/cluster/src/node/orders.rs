@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use placement::DecisionId;
-use types::{Incarnation, LeaseEpoch, Monotonic, NodeId, Now, SessionId, ShardId, Term};
+use types::{LeaseEpoch, Life, Monotonic, NodeId, Now, SessionId, ShardId, Term};
 
 use super::Node;
 use super::forwarding::first_number;
@@ -59,8 +59,8 @@ enum Given {
 }
 
 impl Orders {
-    pub(super) fn new(incarnation: Incarnation) -> Self {
-        Self { next: first_number(incarnation), under_way: Vec::new() }
+    pub(super) fn new(life: Life) -> Self {
+        Self { next: first_number(life), under_way: Vec::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -91,6 +91,7 @@ impl Node {
                     self.each_shard_with(now, peer, |shard, env| shard.on_withdrawn(env, peer));
                     self.fail_forwards_to(now, peer);
                 }
+                SupportChange::Reborn(peer) => self.fail_forwards_to(now, peer),
                 SupportChange::Renewed(peer) => {
                     self.each_shard_with(now, peer, |shard, env| shard.greet(env));
                 }

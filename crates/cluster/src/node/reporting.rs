@@ -190,7 +190,7 @@ impl Node {
 
     /// Requests that were passed on to other nodes since this was asked last.
     fn take_forwarded(&mut self) -> u64 {
-        let forwarded = self.forwards.count(self.world.incarnation);
+        let forwarded = self.forwards.count(self.world.founding.lives.own());
         forwarded - core::mem::replace(&mut self.reporting.forwarded, forwarded)
     }
 }

@@ -102,6 +102,11 @@ impl Storage {
         self.shards.push(at);
     }
 
+    /// Whether a write is on its way.
+    pub(super) fn has_write(&self) -> bool {
+        self.under_way.is_some()
+    }
+
     /// Whether a write is on its way to a disk that answers.
     pub(super) fn is_writing(&self) -> bool {
         self.under_way.is_some() && !self.stalled
@@ -127,6 +132,11 @@ impl Storage {
         self.appended += payload.len() as u64;
         self.under_way = Some(UnderWay { write, begun: now, shards });
         Some(write)
+    }
+
+    /// A write is durable; nobody waits for it.
+    pub(super) fn end_write(&mut self, write: WriteId) {
+        self.under_way.take_if(|done| done.write <= write);
     }
 
     /// Bytes appended to the log since the start.

@@ -169,6 +169,7 @@ impl Shard {
                 self.group.leader() == Some(from)
                     && self.group.term() == term
                     && env.now.monotonic >= env.support.may_vote_at()
+                    && self.has_been_told(env)
             }
             Kind::Snapshot => return self.on_catch_up_complete(env, from, message),
             Kind::Append
@@ -240,7 +241,7 @@ impl Shard {
     /// leader, it does not, unless that leader itself asked for the election (rule R19).
     fn may_vote(&mut self, env: &mut Env<'_>, candidate: NodeId, message: &RaftMessage) -> bool {
         let now = env.now.monotonic;
-        if now < env.support.may_vote_at() {
+        if now < env.support.may_vote_at() || !self.has_been_told(env) {
             return false;
         }
         // The mark lets exactly the next term pass: the old holder gave its lease up for good
@@ -252,7 +253,9 @@ impl Shard {
             return asked_for(term) || !self.lease_is_valid(now, env.support);
         }
         match self.kept_promise(now, env.support) {
-            Some(promised) if promised.leader == candidate => {
+            Some(promised)
+                if promised.leader == candidate && !env.support.supports_former_life(candidate) =>
+            {
                 if message.term() > promised.term {
                     // It does not lead any more. It may be unable to win, so the others must be
                     // free to stand, too.
@@ -267,6 +270,23 @@ impl Shard {
             }
             None => true,
         }
+    }
+
+    /// Whether a majority of the voters, this replica counted, has told what it remembers of this
+    /// node. Before that it may have forgotten entries that it has acknowledged and votes that it
+    /// has given, without knowing: its directory may be an old copy (see [`crate::lives`]).
+    fn has_been_told(&self, env: &Env<'_>) -> bool {
+        let me = self.group.me();
+        let tells = |voter: u64| {
+            let voter = ReplicaId::from_engine(voter);
+            voter.is_some_and(|voter| voter == me || env.founding.has_told(voter))
+        };
+        let mut told = true;
+        self.group.for_each_voter_set(|voters| {
+            let count = voters.iter().filter(|voter| tells(**voter)).count();
+            told &= voters.is_empty() || count > voters.len() / 2;
+        });
+        told || env.settings.breaks(Planting::VoteUntold)
     }
 
     /// Asks the leader that this replica has promised itself to whether it still leads. A node
@@ -285,6 +305,10 @@ impl Shard {
     /// A leader says that it no longer leads a term. It can't lead it again, so the promise has
     /// nothing left to protect.
     pub(crate) fn on_release(&mut self, env: &Env<'_>, from: NodeId, term: types::Term) {
+        // A process on a copy of the leader's directory can't speak for it.
+        if env.support.supports_former_life(from) {
+            return;
+        }
         let any_term = self.planted.contains(Planting::ReleaseOfAnyTerm);
         let ended = |promised: &mut Promised| {
             promised.leader == from && (promised.term == term || any_term)
@@ -391,6 +415,11 @@ impl Shard {
         if now < env.support.may_vote_at() {
             let delay = self.campaign_delay(env.settings);
             self.campaign_at = env.support.may_vote_at() + delay;
+            return;
+        }
+        if !self.has_been_told(env) {
+            // Whoever tells wakes it, see `on_appeared`.
+            self.campaign_at = now + env.settings.campaign_step;
             return;
         }
         // A vote may be lost, split or refused by one who still waits for the old holder: try

@@ -3,10 +3,10 @@
 //! For what needs no faults; the simulator has those.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
-use std::time::Duration;
-
-use cluster::{ClientAddress, Event, Input, Member, Node, Output, Recovery, Settings};
-use types::{DirectoryId, Incarnation, Monotonic, NodeId, Now, SegmentId, SessionId, UnixMillis};
+use cluster::{ClientAddress, Event, Input, Member, Node, Output, Recovery, Settings, Start};
+use types::{
+    DirectoryId, Incarnation, Life, Monotonic, NodeId, Now, SegmentId, SessionId, UnixMillis,
+};
 
 pub struct World {
     pub nodes: Vec<Node>,
@@ -24,9 +24,13 @@ impl World {
         let node = |n: u32| {
             let mut settings = Settings::new(NodeId(n), (1..=nodes).map(member).collect());
             settings.shards = shards;
-            let recovered = Recovery::default()
-                .finish(Incarnation(1), DirectoryId(n), Duration::ZERO)
-                .expect("an empty log");
+            let start = Start {
+                incarnation: Incarnation(1),
+                life: Life(u64::from(n)),
+                directory: DirectoryId(n),
+                ..Start::default()
+            };
+            let recovered = Recovery::default().finish(start).expect("an empty log");
             Node::new(settings, recovered, 7, now).expect("an empty log")
         };
         Self {
@@ -62,7 +66,8 @@ impl World {
             match output {
                 Output::Persist { write, .. } => {
                     let segment = SegmentId(1);
-                    let done = Input::Persisted { write, segment, oldest: segment };
+                    let done =
+                        Input::Persisted { write, segment, oldest: segment, log_end: write.0 };
                     self.nodes[at].step(self.now, done);
                     worked = true;
                 }
@@ -83,6 +88,7 @@ impl World {
                 | Output::Close { .. }
                 | Output::Release { .. }
                 | Output::Members(_)
+                | Output::BeginAnew
                 | Output::Stopped => {}
             }
         }

@@ -12,7 +12,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::CommandError;
 use crate::config::{Config, Sources};
-use crate::event_loop::{self, EventLoop, Parts};
+use crate::event_loop::{self, Ending, EventLoop, Parts};
 use crate::log_thread::LogThread;
 use crate::{clock, data_directory, http};
 
@@ -101,19 +101,28 @@ fn serve(config: &Config) -> Result<(), CommandError> {
     if settings.members.len() == 2 {
         tracing::warn!("a cluster of 2 nodes stops when either is lost: use 3");
     }
+    http::start(config).map_err(|error| CommandError::configuration(&error))?;
+    while run_node(config)? == Ending::BeginAnew {
+        tracing::info!("starting anew on the same directory");
+    }
+    Ok(())
+}
+
+/// Runs one life of the node.
+fn run_node(config: &Config) -> Result<Ending, CommandError> {
+    let settings = config.settings();
     let opened = data_directory::open(&config.dir, &settings, random())
         .map_err(|error| CommandError::configuration(&error))?;
+    let start = opened.recovered.start();
+    let life = (start.incarnation, start.life);
     let (poll, waker) = event_loop::poller()?;
     let log = LogThread::start(opened.log, config.disk_reserve, waker.clone())?;
     let node = Node::new(settings, opened.recovered, random(), clock::now()).map_err(|error| {
         CommandError::configuration(&format_args!("the log can't be used: {error:?}"))
     })?;
-    let incarnation = opened.incarnation;
-    let event_loop = EventLoop::new(config, Parts { node, incarnation, log, poll, waker })
+    let event_loop = EventLoop::new(config, Parts { node, life, log, poll, waker })
         .map_err(|error| CommandError::configuration(&error))?;
-    http::start(config).map_err(|error| CommandError::configuration(&error))?;
-    event_loop.run()?;
-    Ok(())
+    Ok(event_loop.run()?)
 }
 
 /// Log lines go to standard error, as text or as JSON.

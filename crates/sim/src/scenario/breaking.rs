@@ -11,6 +11,8 @@
 //! - `late n1 n3 s1 t2`: what n1 said long ago arrives at n3, that it leads s1 no more in term 2.
 //! - `delay 5ms`, `data-delay 1s` (what is not urgent takes so much longer),
 //!   `duplicate 1000`, `reorder` (of messages that are no requests).
+//! - `copy-disk n1` takes a snapshot of a disk as it is, `put-back n1` (which ends the process) puts
+//!   it in the disk's place.
 //! - `stall-disk n1 2s`, `fail-disk n1`, `lose-disk n1` (and its machine), `disk-time n1 20ms`,
 //!   `clock-jump n1 +5s`, `clock-rate n1 10000` (parts per million).
 
@@ -30,6 +32,8 @@ impl Stage {
             ("crash", [name]) => world.kill(node(name)?, true),
             ("kill", [name]) => world.kill(node(name)?, false),
             ("lose-disk", [name]) => world.lose_disk(node(name)?),
+            ("copy-disk", [name]) => world.copy_disk(node(name)?),
+            ("put-back", [name]) => world.put_disk_back(node(name)?),
             ("start" | "restart", [name]) => world.start(node(name)?),
             ("stop", [name]) => world.stop(node(name)?),
             ("pause", [name]) => world.pause(node(name)?, false),
