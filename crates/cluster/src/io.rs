@@ -68,8 +68,9 @@ pub enum Input {
         /// Its session.
         session: SessionId,
     },
-    /// The disk is nearly full (or no longer so): refuse writes until told otherwise.
-    DiskFull(bool),
+    /// The log's files may grow by so many bytes before the disk is full: those that are free there
+    /// and those that the log has in hand. Told when it changes.
+    DiskSpace(u64),
     /// The operator wants the process to end: hand all leases over first.
     Stop,
     /// Nothing but time has passed.
@@ -549,6 +550,11 @@ pub enum Event {
     },
     /// The node stopped beating because its disk does not answer.
     DiskStalled,
+    /// The disk is nearly full, or no longer so.
+    DiskShort {
+        /// Whether it is.
+        short: bool,
+    },
     /// The clocks disagree about how much time has passed; all leases were given up.
     ClockGap {
         /// The disagreement in milliseconds.

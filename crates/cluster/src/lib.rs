@@ -38,6 +38,7 @@ mod raft_group;
 pub mod record;
 mod recovery;
 pub mod report_codec;
+mod room;
 mod session;
 mod settings;
 mod shard;

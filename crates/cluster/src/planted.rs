@@ -69,6 +69,14 @@ pub enum Planting {
     VoteUntold,
     /// A leader counts what was promised to it by another life of a follower.
     CountFormerLife,
+    /// A holder takes any number of bytes of requests.
+    QueueWithoutLimit,
+    /// Whether there is memory for a write is judged when it is applied, by each node's own limit.
+    MemoryJudgedAtApply,
+    /// A holder takes writes although too few disks can store them.
+    FullDisksUnheeded,
+    /// A node whose disk is full acknowledges what it did not write.
+    FullDiskAcknowledges,
 }
 
 impl Planting {
@@ -102,6 +110,10 @@ impl Planting {
         ("accept-older-directory", Self::AcceptOlderDirectory),
         ("vote-untold", Self::VoteUntold),
         ("count-former-life", Self::CountFormerLife),
+        ("queue-without-limit", Self::QueueWithoutLimit),
+        ("memory-judged-at-apply", Self::MemoryJudgedAtApply),
+        ("full-disks-unheeded", Self::FullDisksUnheeded),
+        ("full-disk-acknowledges", Self::FullDiskAcknowledges),
     ];
 
     /// The rule of this name.

@@ -7,6 +7,8 @@
 //! Within one shard a session's requests take effect in the order they were sent; across shards
 //! pipelined requests are concurrent, as they are across the nodes of a Redis Cluster.
 
+mod texts;
+
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
@@ -23,6 +25,8 @@ use crate::frontend::{Asked, CommandStats, Shown, address_of, slow_log};
 use crate::io::{ClientAddress, ForwardOutcome, Message};
 use crate::node::redirects::Redirects;
 use crate::origins::Origins;
+use texts::too_long_to_pass_on;
+pub(crate) use texts::{OVERTAKEN, UNCERTAIN};
 
 /// Who waits for the outcome of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -89,6 +93,8 @@ pub(crate) struct Session {
     output: Vec<u8>,
     queue: VecDeque<Slotted>,
     queued_bytes: usize,
+    /// Bytes of the requests that are not answered.
+    asked_bytes: usize,
     first_ticket: u64,
     /// One bit for each shard (by its number modulo 64) with outstanding requests. A collision
     /// only makes a read wait that need not.
@@ -129,6 +135,8 @@ enum Slotted {
         /// What CLIENT REPLY said when the request came.
         silent: bool,
         asked: Option<Asked>,
+        /// Bytes of the request.
+        bytes: usize,
     },
     Done(Box<[u8]>),
 }
@@ -170,6 +178,7 @@ impl Session {
             output: Vec::new(),
             queue: VecDeque::new(),
             queued_bytes: 0,
+            asked_bytes: 0,
             first_ticket: 0,
             outstanding_shards: 0,
         }
@@ -186,7 +195,8 @@ impl Session {
             self.mark_outstanding(shard);
         }
         let silent = self.reply_mode != ReplyMode::On;
-        self.queue.push_back(Slotted::Waiting { silent, asked: self.asked.take() });
+        let asked = self.asked.take();
+        self.queue.push_back(Slotted::Waiting { silent, asked, bytes: 0 });
         let ticket = self.first_ticket + self.queue.len() as u64 - 1;
         if let Some(group) = self.group.take() {
             self.groups.push((ticket, group));
@@ -207,6 +217,20 @@ impl Session {
     /// Whether an earlier request to `shard` may still be outstanding.
     pub(crate) fn has_outstanding(&self, shard: ShardId) -> bool {
         self.outstanding_shards & 1 << (shard.0 % 64) != 0
+    }
+
+    /// Notes how many bytes the request with this ticket has.
+    pub(crate) fn note_bytes(&mut self, ticket: u64, of_request: usize) {
+        let at = ticket.checked_sub(self.first_ticket).and_then(|at| usize::try_from(at).ok());
+        if let Some(Slotted::Waiting { bytes, .. }) = at.and_then(|at| self.queue.get_mut(at)) {
+            *bytes += of_request;
+            self.asked_bytes += of_request;
+        }
+    }
+
+    /// Bytes of requests that are not answered.
+    pub(crate) fn asked_bytes(&self) -> usize {
+        self.asked_bytes
     }
 
     /// How many requests are outstanding.
@@ -255,7 +279,8 @@ impl Session {
         let at = usize::try_from(ticket.checked_sub(self.first_ticket)?).ok()?;
         match self.queue.get_mut(at)? {
             Slotted::Done(_) => None,
-            &mut Slotted::Waiting { silent, asked } if at == 0 => {
+            &mut Slotted::Waiting { silent, asked, bytes: done } if at == 0 => {
+                self.asked_bytes -= done;
                 let start = self.output.len();
                 let result = write(&mut Reply::new(&mut self.output, self.protocol));
                 let reply = self.output.get(start..).unwrap_or_default();
@@ -269,7 +294,8 @@ impl Session {
                 self.log_slow(slow, ticket, stats);
                 Some(result)
             }
-            waiting @ &mut Slotted::Waiting { silent, asked } => {
+            waiting @ &mut Slotted::Waiting { silent, asked, bytes: done } => {
+                self.asked_bytes -= done;
                 let mut bytes = Vec::new();
                 let result = write(&mut Reply::new(&mut bytes, self.protocol));
                 let slow = count(asked, ticket, &mut self.groups, stats, &bytes);
@@ -578,22 +604,3 @@ fn find(slots: &mut [Option<Box<Session>>], id: SessionId) -> Option<&mut Sessio
     let session = slots.get_mut(id.0 as u32 as usize)?.as_deref_mut()?;
     (session.id == id).then_some(session)
 }
-
-/// What is answered instead of a reply that fits in no message between nodes.
-fn too_long_to_pass_on(len: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let text = alloc::format!(
-        "ERR the request was executed, but its reply of {len} bytes is too long to be passed on by \
-         another node; connect to the node that holds the shard"
-    );
-    Reply::new(&mut bytes, Protocol::Resp2).error(&text);
-    bytes
-}
-
-/// The reply when a request's outcome can't be known.
-pub(crate) const UNCERTAIN: &str = "UNCERTAIN the node that served this request failed before it \
-    could answer: the request may or may not have been executed";
-
-/// The reply to a read that would see what the same client asked for later.
-pub(crate) const OVERTAKEN: &str = "TRYAGAIN the node that served this read failed before it could \
-    answer, and later requests of this connection may have been executed; the read was not";

@@ -65,6 +65,10 @@ pub struct Settings {
     pub segment_bytes: u64,
     /// Log bytes that are always allowed to stand before segments are reclaimed.
     pub log_bytes: u64,
+    /// Bytes that the data of all shards may take, with the log in memory; 0: no limit.
+    pub memory: u64,
+    /// Disk below which nothing is taken that makes data grow.
+    pub disk_reserve: u64,
     /// Rules that this node breaks on purpose, so that tests can show that they are needed.
     pub planted: Plantings,
 }
@@ -108,6 +112,8 @@ impl Settings {
             policy: placement::Policy::default(),
             segment_bytes: 64 << 20,
             log_bytes: 512 << 20,
+            memory: 0,
+            disk_reserve: 256 << 20,
             planted: Plantings::default(),
         }
     }

@@ -26,6 +26,8 @@
 //!
 //! Cost: N x (N-1) small messages for each beat, whatever the number of shards.
 
+mod rooms;
+
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -59,6 +61,8 @@ pub(crate) struct Support {
     stopping: bool,
     /// Grows whenever something changed that shards derive lease ends from in a way that is not
     /// a mere extension.
+    /// By how many bytes this node's data, and its log, may grow.
+    room: (u64, u64),
     changes: Vec<SupportChange>,
     /// What happened since [`Support::expire`] told it last.
     events: Vec<Event>,
@@ -93,6 +97,8 @@ struct Pair {
     link: Link,
     /// Whether it has been asked to stop, in the life that is known here.
     stopping: bool,
+    /// Bytes that its data, and its log, may grow by, as it said last.
+    room: Option<(u64, u64)>,
 }
 
 /// What is known of the connection to a peer.
@@ -154,6 +160,7 @@ impl Support {
             next_beat: now,
             peers: BTreeMap::new(),
             stopping: false,
+            room: (u64::MAX, u64::MAX),
             changes: Vec::new(),
             events: Vec::new(),
             planted: settings.planted,
@@ -207,6 +214,8 @@ impl Support {
                     stopping: self.stopping,
                     heard_micros: pair.heard_micros(now),
                     durable: founding.lives.durable(),
+                    memory_room: self.room.0,
+                    disk_room: self.room.1,
                     ..Condition::default()
                 },
                 introduction: founding.introduction(node),
@@ -464,6 +473,7 @@ impl Support {
         let pair = self.peers.get_mut(&peer);
         if let Some(pair) = pair.filter(|pair| pair.incarnation == incarnation) {
             pair.stopping |= condition.stopping;
+            pair.room = Some((condition.memory_room, condition.disk_room));
         }
     }
 
@@ -538,6 +548,7 @@ impl Pair {
             deaf: false,
             link: Link::Up,
             stopping: false,
+            room: None,
         }
     }
 

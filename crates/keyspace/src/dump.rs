@@ -163,6 +163,15 @@ fn load(payload: &[u8]) -> Result<Cow<'_, [u8]>, Stop> {
     }
 }
 
+/// The most bytes that RESTORE makes of a payload: a packed string says how long it is, and can't
+/// be longer than packing allows.
+#[must_use]
+pub fn restored_bytes_max(payload: &[u8]) -> usize {
+    let packed = payload.get(1) == Some(&0xc3);
+    let most = if packed { lzf::EXPANSION_MAX } else { 1 };
+    payload.len().saturating_mul(most).min(STRING_BYTES_MAX).max(payload.len())
+}
+
 fn load_string(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
     let number = |number: i64| Some(Cow::Owned(number.to_string().into_bytes()));
     match *bytes {

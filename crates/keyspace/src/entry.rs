@@ -199,6 +199,11 @@ impl Entry {
         Content { value: self.value(), expiry: self.expiry(), raw: self.is_raw() }
     }
 
+    /// Unused bytes behind the value.
+    pub(crate) fn spare_bytes(&self) -> usize {
+        self.0.len() - self.layout().end
+    }
+
     /// Bytes that the entry's allocation holds.
     pub(crate) fn bytes(&self) -> usize {
         self.0.len()

@@ -86,6 +86,15 @@ impl Keyspace {
         Some(slot.get(place).value())
     }
 
+    /// How long the value of a key is, and by how much it can grow in its place; expired or not.
+    #[must_use]
+    pub fn value_room(&self, slot: Slot, key: &[u8]) -> Option<(usize, usize)> {
+        let slot = self.range.contains(slot).then(|| self.slot(slot))?;
+        let place = slot.find(self.hasher.hash(key), key)?;
+        let entry = slot.get(place);
+        Some((entry.value().len(), entry.spare_bytes()))
+    }
+
     /// Brings what commands on these keys will read into the processor's cache.
     ///
     /// A look-up of a cold key waits for memory five times in a row. Here the look-ups of a group

@@ -42,6 +42,7 @@ mod slot;
 mod string;
 mod table;
 
+pub use dump::restored_bytes_max;
 pub use entry::Kind;
 pub use execution::{Changes, Context, Lookups, Mode, Outcome};
 pub use image::ImageError;

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 /// A back reference of three bytes stands for so many bytes at most.
-const EXPANSION_MAX: usize = 264;
+pub(crate) const EXPANSION_MAX: usize = 264;
 
 /// The original bytes, or `None` if they are not exactly `len`, or not LZF.
 pub(crate) fn decompress(mut input: &[u8], len: usize) -> Option<Vec<u8>> {

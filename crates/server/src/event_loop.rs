@@ -245,7 +245,7 @@ impl EventLoop {
     }
 
     fn take_news(&mut self) {
-        let News { durable, disk_full } = self.log.take_news();
+        let News { durable, space } = self.log.take_news();
         if let Some(durable) = durable {
             self.core.step(Input::Persisted {
                 write: durable.write,
@@ -254,8 +254,8 @@ impl EventLoop {
                 log_end: durable.log_end,
             });
         }
-        if let Some(full) = disk_full {
-            self.core.step(Input::DiskFull(full));
+        if let Some(space) = space {
+            self.core.step(Input::DiskSpace(space));
         }
     }
 

@@ -33,6 +33,7 @@ pub(crate) fn log(event: &Event) {
         Event::Heard { peer } => {
             info!(%peer, "a node hears this one again");
         }
+        Event::DiskShort { short } => log_disk(*short),
         Event::DiskStalled => {
             warn!("the disk does not answer: no more heartbeats until it does");
         }
@@ -85,6 +86,17 @@ pub(crate) fn log(event: &Event) {
         Event::ReadServed { shard, epoch, at } => {
             trace!(%shard, epoch = epoch.0, ?at, "served a read under a lease");
         }
+    }
+}
+
+fn log_disk(short: bool) {
+    if short {
+        warn!(
+            "the disk is nearly full (setting disk_reserve): writes that grow are left to nodes \
+             with room, and refused where too few have any; free some space"
+        );
+    } else {
+        info!("the disk has space again");
     }
 }
 

@@ -24,6 +24,8 @@ use crate::{clock, exit};
 const HOUSEKEEPING_TIME: Duration = Duration::from_secs(1);
 /// How long nothing must have been asked of the log before it prepares a segment to come.
 const IDLE_TIME: Duration = Duration::from_millis(20);
+/// How long a commit waits that has found the disk full, before it is tried again.
+const FULL_DISK_WAIT: Duration = Duration::from_millis(100);
 /// Bytes of a segment to come that are written at a time.
 const PREPARE_STEP_BYTES: u64 = 512 << 10;
 
@@ -52,8 +54,8 @@ pub(crate) struct Durable {
 pub(crate) struct News {
     /// Writes that have become durable.
     pub(crate) durable: Option<Durable>,
-    /// The free disk space has become too little, or enough again.
-    pub(crate) disk_full: Option<bool>,
+    /// How far the log may grow before the disk is full, if that has changed.
+    pub(crate) space: Option<u64>,
 }
 
 /// The log's figures, as of the last second.
@@ -81,12 +83,11 @@ pub(crate) struct LogThread {
 }
 
 impl LogThread {
-    /// Gives the log to a new thread. `waker` is woken when there is news. With less than
-    /// `reserve` free bytes the disk counts as full.
+    /// Gives the log to a new thread. `waker` is woken when there is news.
     ///
     /// # Errors
     /// If the system has no room for a thread.
-    pub(crate) fn start(log: Log<OsDisk>, reserve: u64, waker: Arc<Waker>) -> io::Result<Self> {
+    pub(crate) fn start(log: Log<OsDisk>, waker: Arc<Waker>) -> io::Result<Self> {
         let (orders, receiver) = mpsc::channel();
         let shared = Arc::new(Mutex::new(Shared::default()));
         let worker = Worker {
@@ -94,8 +95,8 @@ impl LogThread {
             orders: receiver,
             shared: Arc::clone(&shared),
             waker,
-            reserve,
-            disk_full: false,
+            told: None,
+            waits: false,
             next_housekeeping: Monotonic::default(),
         };
         let thread = thread::Builder::new().name("log".into()).spawn(move || worker.run())?;
@@ -139,14 +140,17 @@ struct Worker {
     orders: Receiver<Order>,
     shared: Arc<Mutex<Shared>>,
     waker: Arc<Waker>,
-    reserve: u64,
-    disk_full: bool,
+    /// What has been told of how far the log may grow.
+    told: Option<u64>,
+    /// A commit has found the disk full.
+    waits: bool,
     next_housekeeping: Monotonic,
 }
 
 impl Worker {
     fn run(mut self) {
         let mut preparing = true;
+        self.check_disk_space();
         loop {
             let patience = if preparing { IDLE_TIME } else { HOUSEKEEPING_TIME };
             match self.orders.recv_timeout(patience) {
@@ -159,8 +163,8 @@ impl Worker {
                     continue;
                 }
                 Err(RecvTimeoutError::Timeout) if preparing => {}
-                Err(RecvTimeoutError::Timeout) => survive(self.log.seal()),
-                Err(RecvTimeoutError::Disconnected) => return survive(self.log.seal()),
+                Err(RecvTimeoutError::Timeout) => self.seal(),
+                Err(RecvTimeoutError::Disconnected) => return self.seal(),
             }
             if preparing {
                 preparing = self.prepare();
@@ -174,13 +178,53 @@ impl Worker {
         match order {
             Order::Append { write, payload } => {
                 survive(self.log.append(&payload));
-                let segment = survive(self.log.commit());
+                let segment = self.commit();
                 let (oldest, log_end) = (self.log.oldest_segment(), self.log.sequence());
-                self.tell(|news| news.durable = Some(Durable { write, segment, oldest, log_end }));
+                let space = self.news_of_space();
+                self.tell(|news| {
+                    news.durable = Some(Durable { write, segment, oldest, log_end });
+                    news.space = space.or(news.space);
+                });
             }
             Order::Release { segment } => {
                 survive(self.log.release(segment));
             }
+        }
+    }
+
+    /// Makes durable what was appended. On a full disk it waits for space, and the node with it:
+    /// other nodes serve its shards meanwhile, and it goes on where it was.
+    fn commit(&mut self) -> SegmentId {
+        loop {
+            match self.log.commit() {
+                Ok(segment) => {
+                    if std::mem::take(&mut self.waits) {
+                        tracing::info!("the disk has space again: the log goes on");
+                    }
+                    return segment;
+                }
+                Err(error) if error.is_disk_full() => {
+                    if !std::mem::replace(&mut self.waits, true) {
+                        tracing::error!(
+                            %error,
+                            "the disk is full, its reserve too: this node can store nothing until \
+                             there is space, and other nodes serve its shards"
+                        );
+                    }
+                    thread::park_timeout(FULL_DISK_WAIT);
+                    self.check_disk_space();
+                }
+                Err(error) => die(&error),
+            }
+        }
+    }
+
+    /// Writes the witness of the last commit. It can wait until there is space.
+    fn seal(&mut self) {
+        match self.log.seal() {
+            Ok(()) => {}
+            Err(error) if error.is_disk_full() => {}
+            Err(error) => die(&error),
         }
     }
 
@@ -190,10 +234,7 @@ impl Worker {
             Ok(Preparation::Working) => true,
             Ok(Preparation::Ready) => false,
             // The log goes on within its headroom; the disk is looked at again in a second.
-            Err(error) if error.is_disk_full() => {
-                self.set_disk_full(true);
-                false
-            }
+            Err(error) if error.is_disk_full() => false,
             Err(error) => die(&error),
         }
     }
@@ -206,32 +247,20 @@ impl Worker {
         self.next_housekeeping = now + HOUSEKEEPING_TIME;
         match self.log.free_bytes() {
             Ok(free) => {
-                // Full and free again at different marks, or it would go back and forth.
-                let enough = self.reserve + if self.disk_full { self.reserve / 4 } else { 0 };
-                self.set_disk_full(free < enough);
                 let log_bytes = self.log.disk_bytes();
                 lock(&self.shared).figures = LogFigures { log_bytes, disk_free_bytes: free };
             }
             Err(error) => tracing::warn!(%error, "cannot ask for the free disk space"),
         }
+        if let Some(space) = self.news_of_space() {
+            self.tell(|news| news.space = Some(space));
+        }
     }
 
-    fn set_disk_full(&mut self, full: bool) {
-        if full == self.disk_full {
-            return;
-        }
-        self.disk_full = full;
-        let reserve = self.reserve;
-        if full {
-            tracing::error!(
-                reserve,
-                "the disk is nearly full: writes are refused until there is \
-                space (setting disk_reserve)"
-            );
-        } else {
-            tracing::info!(reserve, "the disk has space again: writes are taken");
-        }
-        self.tell(|news| news.disk_full = Some(full));
+    /// How far the log may grow, if that has changed. A disk that does not say is no fuller.
+    fn news_of_space(&mut self) -> Option<u64> {
+        let space = self.log.space().ok()?;
+        (self.told.replace(space) != Some(space)).then_some(space)
     }
 
     fn tell(&self, change: impl FnOnce(&mut News)) {

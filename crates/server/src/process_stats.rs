@@ -19,11 +19,19 @@ pub(crate) fn capacity(config: &Config) -> ProcessStats {
     let or = |setting: u64, detected: u64| if setting > 0 { setting } else { detected };
     ProcessStats {
         capacity_cpu: or(config.capacity_cpu, cores.min(EVENT_LOOPS) * 1000),
-        capacity_memory: or(config.capacity_memory, memory_bytes()),
+        capacity_memory: or(config.capacity_memory, memory_limit(config.settings().memory)),
         capacity_network: config.capacity_network,
         capacity_log: config.capacity_log,
         ..ProcessStats::default()
     }
+}
+
+/// Of a hundred parts of the memory, how many the data may take if no setting says so.
+const DATA_PERCENT: u64 = 75;
+
+/// What the data may take: as set, or a share of what the machine or the control group has.
+pub(crate) fn memory_limit(setting: u64) -> u64 {
+    if setting > 0 { setting } else { memory_bytes() / 100 * DATA_PERCENT }
 }
 
 /// The machine's memory, or what the process's control group may have of it. 0: unknown.
@@ -32,9 +40,43 @@ fn memory_bytes() -> u64 {
     let total = info.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib = total.and_then(|text| text.trim().strip_suffix(" kB")?.parse::<u64>().ok());
     let machine = kib.unwrap_or(0).saturating_mul(1024);
-    let limit = fs::read_to_string("/sys/fs/cgroup/memory.max").unwrap_or_default();
-    let limit = limit.trim().parse::<u64>().unwrap_or(u64::MAX);
-    machine.min(limit)
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let limit = group_limit(&groups, |file| fs::read_to_string(file).ok());
+    // The group's limit may be all there is to know, and of version 1 it may be absurdly large.
+    if machine == 0 { limit.unwrap_or(0) } else { machine.min(limit.unwrap_or(machine)) }
+}
+
+/// The least limit on memory of a process's control groups, of either version, and of all groups
+/// around them. `groups` is `/proc/self/cgroup`.
+fn group_limit(groups: &str, read: impl Fn(&str) -> Option<String>) -> Option<u64> {
+    let mut least: Option<u64> = None;
+    for line in groups.lines() {
+        let mut fields = line.splitn(3, ':');
+        let (Some(_), Some(controllers), Some(path)) =
+            (fields.next(), fields.next(), fields.next())
+        else {
+            continue;
+        };
+        let (root, files): (&str, &[&str]) = if controllers.is_empty() {
+            ("/sys/fs/cgroup", &["memory.max", "memory.high"])
+        } else if controllers.split(',').any(|name| name == "memory") {
+            ("/sys/fs/cgroup/memory", &["memory.limit_in_bytes"])
+        } else {
+            continue;
+        };
+        // In a container the path may be the host's: the group's own files are at the root then.
+        let mut group = path.trim_end_matches('/');
+        loop {
+            for file in files {
+                let text = read(&format!("{root}{group}/{file}"));
+                let limit = text.and_then(|text| text.trim().parse::<u64>().ok());
+                least = least.into_iter().chain(limit).min();
+            }
+            let Some((parent, _)) = group.rsplit_once('/') else { break };
+            group = parent;
+        }
+    }
+    least
 }
 
 /// The process's figures now, read on the event loop's thread; 0 for what the system does not say,
@@ -68,4 +110,28 @@ fn processor_micros() -> (u64, u64) {
     let mut ticks = after_name.split_ascii_whitespace().skip(11).map(|it| it.parse().unwrap_or(0));
     let mut next = || ticks.next().unwrap_or(0u64).saturating_mul(tick_micros);
     (next(), next())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_narrowest_group_counts() {
+        let files = [
+            ("/sys/fs/cgroup/a/b/memory.max", "max\n"),
+            ("/sys/fs/cgroup/a/memory.max", "3000\n"),
+            ("/sys/fs/cgroup/a/b/memory.high", "2000\n"),
+            ("/sys/fs/cgroup/memory/c/memory.limit_in_bytes", "9223372036854771712\n"),
+            ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "1500\n"),
+        ];
+        let read = |file: &str| {
+            files.iter().find(|(name, _)| *name == file).map(|(_, text)| (*text).to_owned())
+        };
+        assert_eq!(group_limit("0::/a/b\n", read), Some(2000));
+        assert_eq!(group_limit("5:cpu,memory:/c\n1:cpu:/d\n", read), Some(1500));
+        assert_eq!(group_limit("0::/\n", read), None);
+        assert_eq!(group_limit("0::/elsewhere\n", read), None);
+        assert_eq!(group_limit("nonsense\n", read), None);
+    }
 }

@@ -11,6 +11,9 @@ use types::{LeaseEpoch, LogIndex, ShardId, Term};
 
 use crate::world::node_id;
 
+/// Bytes beyond the limit that a node itself may ask a shard for: keys that have expired.
+const QUEUE_SLACK: usize = 32 << 10;
+
 /// A rule that was broken.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Violation {
@@ -121,6 +124,7 @@ impl Checker {
             | Event::Unheard { .. }
             | Event::Heard { .. }
             | Event::DiskStalled
+            | Event::DiskShort { .. }
             | Event::ClockGap { .. }
             | Event::Campaigning { .. }
             | Event::LeaseLost { .. }
@@ -217,6 +221,22 @@ impl Checker {
         }
     }
 
+    /// Looks at the bytes of requests that are under way.
+    pub(crate) fn look_at_queues(
+        &mut self,
+        at: u64,
+        node: usize,
+        limit: usize,
+        views: &[ReplicaView],
+    ) {
+        let over = |view: &&ReplicaView| view.queued_bytes > limit.saturating_add(QUEUE_SLACK);
+        if let Some(view) = views.iter().find(over) {
+            let (node, shard, bytes) = (node_id(node), view.shard, view.queued_bytes);
+            let text = format!("{bytes} bytes of requests are under way in {shard} at {node}");
+            self.report(at, "queues are bounded", text);
+        }
+    }
+
     /// Compares a replica's data with those of the other replicas at the same index.
     pub(crate) fn compare(
         &mut self,
@@ -252,6 +272,8 @@ fn event_name(event: &Event) -> &'static str {
         Event::Unheard { .. } => "unheard",
         Event::Heard { .. } => "heard",
         Event::DiskStalled => "disk stalled",
+        Event::DiskShort { short: true } => "disk short",
+        Event::DiskShort { short: false } => "disk has space",
         Event::ClockGap { .. } => "clock gap",
         Event::Campaigning { .. } => "campaigning",
         Event::LeaseAcquired { .. } => "lease acquired",

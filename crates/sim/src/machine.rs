@@ -53,6 +53,7 @@ pub(crate) enum Arrival {
     PeerUp(NodeId),
     PeerDown(NodeId),
     Persisted { write: WriteId, segment: SegmentId, oldest: SegmentId, log_end: u64 },
+    DiskSpace(u64),
     Connect { connection: u64 },
     Request { connection: u64, args: Vec<Vec<u8>> },
     Hangup { connection: u64 },
@@ -77,6 +78,8 @@ pub(crate) struct Process {
     pub(crate) commit_due: bool,
     pub(crate) links: BTreeMap<u64, ClientLink>,
     pub(crate) connections: BTreeMap<SessionId, u64>,
+    /// What it was told last of how far its log may grow.
+    pub(crate) told_space: u64,
     /// Turns without an input in a row, each due at once, to notice a process that spins.
     pub(crate) idle_turns: u32,
 }
@@ -106,6 +109,8 @@ pub(crate) struct Machine {
     pub(crate) disk_profile: DiskProfile,
     /// Until when the disk does not answer.
     pub(crate) stalled_until: u64,
+    /// Its disk has had an end, so that its process is told how far the log may grow.
+    pub(crate) disk_is_bounded: bool,
     /// The next sync fails.
     pub(crate) failing: bool,
     /// Counts processes; events for earlier ones are void.
@@ -140,6 +145,7 @@ impl Machine {
             went_back: false,
             disk_profile,
             stalled_until: 0,
+            disk_is_bounded: false,
             failing: false,
             life: 0,
             process: None,
@@ -189,6 +195,7 @@ impl Machine {
             commit_due: false,
             links: BTreeMap::new(),
             connections: BTreeMap::new(),
+            told_space: u64::MAX,
             idle_turns: 0,
         });
         Ok(())
@@ -339,22 +346,58 @@ impl Machine {
         Ok(Some((self.commit_time(), early)))
     }
 
-    /// Ends the commit under way. `None` if the disk failed: the process is dead.
-    pub(crate) fn finish_commit(&mut self) -> Option<Arrival> {
+    /// How far the log may grow, if that is news to the process.
+    pub(crate) fn news_of_space(&mut self) -> Option<Arrival> {
+        let process = self.process.as_mut()?;
+        let space = process.log.space().ok()?;
+        let is_news = space != core::mem::replace(&mut process.told_space, space);
+        is_news.then_some(Arrival::DiskSpace(space))
+    }
+
+    /// Ends the commit under way.
+    pub(crate) fn finish_commit(&mut self) -> Commit {
+        match self.try_commit() {
+            Ok(durable) => Commit::Durable(durable),
+            Err(error) if error.is_disk_full() => Commit::Waits,
+            Err(_) => Commit::Failed,
+        }
+    }
+
+    fn try_commit(&mut self) -> Result<Arrival, LogError> {
         if self.failing {
             self.failing = false;
             self.disk.fail_next(Fault::Sync);
         }
-        let process = self.process.as_mut()?;
-        let write = process.committing.take()?;
-        let segment = process.log.commit().ok()?;
+        let process = self.process.as_mut().expect("a commit belongs to a process");
+        let segment = process.log.commit()?;
+        let write = process.committing.take().expect("there is a write to be committed");
         let log_end = process.log.sequence();
         self.commits += 1;
         if self.random.permille(10) {
-            process.log.seal().ok()?;
+            unless_full(process.log.seal())?;
         }
-        while process.log.prepare_spare(PREPARE_STEP_BYTES).ok()? == Preparation::Working {}
+        while unless_full(process.log.prepare_spare(PREPARE_STEP_BYTES))?
+            == Some(Preparation::Working)
+        {}
         let oldest = process.log.oldest_segment();
-        Some(Arrival::Persisted { write, segment, oldest, log_end })
+        Ok(Arrival::Persisted { write, segment, oldest, log_end })
+    }
+}
+
+/// What has become of a commit.
+#[derive(Debug)]
+pub(crate) enum Commit {
+    Durable(Arrival),
+    /// The disk is full: it is tried again.
+    Waits,
+    /// The process is dead.
+    Failed,
+}
+
+fn unless_full<T>(result: Result<T, LogError>) -> Result<Option<T>, LogError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_disk_full() => Ok(None),
+        Err(error) => Err(error),
     }
 }

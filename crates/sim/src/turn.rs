@@ -99,6 +99,7 @@ impl World {
             Arrival::Persisted { write, segment, oldest, log_end } => {
                 process.node.step(now, Input::Persisted { write, segment, oldest, log_end });
             }
+            Arrival::DiskSpace(bytes) => process.node.step(now, Input::DiskSpace(bytes)),
             Arrival::Connect { connection } => process.connect(now, connection),
             Arrival::Request { connection, args } => process.request(now, connection, args),
             Arrival::Hangup { connection } => process.hang_up(now, connection),
@@ -121,7 +122,7 @@ impl World {
                     args.iter().map(|arg| arg.escape_ascii().to_string()).collect();
                 self.note(format_args!("n{at} <- c{connection} {}", words.join(" ")));
             }
-            Arrival::Persisted { .. } => {}
+            Arrival::Persisted { .. } | Arrival::DiskSpace(_) => {}
             Arrival::PeerUp(_)
             | Arrival::PeerDown(_)
             | Arrival::Connect { .. }
@@ -302,6 +303,7 @@ impl World {
             return self.checker.report(self.now, "restart", text);
         }
         self.note(format_args!("n{} starts", node + 1));
+        self.tell_space(node);
         self.make_turn_due(node);
         for peer in (0..self.machines.len()).filter(|peer| *peer != node) {
             let delay = self.random.between(100_000, 5_000_000);

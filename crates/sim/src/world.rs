@@ -14,7 +14,7 @@ use types::{LeaseEpoch, LogIndex, NodeId, Now, ShardId, Slot};
 use crate::checks::{Checker, Violation};
 use crate::clock::Clock;
 use crate::losses::Losses;
-use crate::machine::{Arrival, DiskProfile, Machine};
+use crate::machine::{Arrival, Commit, DiskProfile, Machine};
 use crate::network::{Network, NetworkProfile};
 use crate::random::Random;
 use crate::trace::{Trace, TraceMode};
@@ -25,6 +25,8 @@ pub const MILLISECOND: u64 = 1_000_000;
 pub const SECOND: u64 = 1_000 * MILLISECOND;
 /// How many times its budget a log may be long.
 const LOG_FACTOR: u64 = 3;
+/// How long a commit waits that has found the disk full, before it is tried again.
+const FULL_DISK_WAIT: u64 = 100 * MILLISECOND;
 /// Turns without an input in a row, each due at once, beyond which a process only spins.
 pub(crate) const IDLE_TURNS_MAX: u32 = 1_000;
 
@@ -359,20 +361,51 @@ impl World {
     pub(crate) fn finish_commit(&mut self, node: usize) {
         let life = self.machines[node].life;
         let early = self.machines[node].early_persisted;
+        if self.machines[node].process.as_ref().is_none_or(|it| it.committing.is_none()) {
+            return;
+        }
         match self.machines[node].finish_commit() {
-            Some(arrival) => {
+            Commit::Durable(arrival) => {
                 self.counters.commits += 1;
                 self.trace.mix(0x00c0_0000 | node as u64);
                 if !early {
                     self.arrive(node, life, arrival);
                 }
+                self.tell_space(node);
                 self.begin_commit(node);
             }
-            None => {
+            Commit::Waits => {
+                self.tell_space(node);
+                self.schedule(self.now + FULL_DISK_WAIT, Event::Committed { node, life });
+            }
+            Commit::Failed => {
                 self.note(format_args!("n{} dies of its disk", node + 1));
                 self.kill(node, false);
             }
         }
+    }
+
+    /// Says how far a node's log may grow, if its disk has an end.
+    pub(crate) fn tell_space(&mut self, node: usize) {
+        let machine = &mut self.machines[node];
+        if !machine.disk_is_bounded {
+            return;
+        }
+        let life = machine.life;
+        if let Some(news) = machine.news_of_space() {
+            self.arrive(node, life, news);
+        }
+    }
+
+    /// Gives a node's disk so many bytes more than what is on it, or no end.
+    pub(crate) fn bound_disk(&mut self, node: usize, free: Option<u64>) {
+        let machine = &mut self.machines[node];
+        machine.disk_is_bounded = true;
+        machine.disk.set_full(free.is_some());
+        if let Some(free) = free {
+            machine.disk.add_capacity(free);
+        }
+        self.tell_space(node);
     }
 
     pub(crate) fn begin_commit(&mut self, node: usize) {
@@ -451,6 +484,7 @@ impl World {
             let Some(process) = &mut machine.process else { continue };
             let views = process.node.replicas(now);
             self.checker.look(self.now, node, machine.life, &views);
+            self.checker.look_at_queues(self.now, node, machine.settings.shard_queue_bytes, &views);
             // A replica that has not begun knows nothing, not even its range.
             let has_data = |view: &&ReplicaView| !view.mixed && view.applied_index > LogIndex(0);
             for view in views.iter().filter(has_data).filter(|_| !slots.is_empty()) {

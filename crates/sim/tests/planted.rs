@@ -24,6 +24,10 @@ const TABLE: &[(&str, &str)] = &[
     ("t20_late_words", "release-of-any-term"),
     ("t39_clock_jumps", "ignore-clock-gap"),
     ("t39_clock_jumps", "no-drift-margin"),
+    ("disk_full_follower", "full-disk-acknowledges"),
+    ("disk_full_quorum", "full-disks-unheeded"),
+    ("memory_limit", "memory-judged-at-apply"),
+    ("queue_limit", "queue-without-limit"),
 ];
 
 /// Plays a scenario with a rule broken at every node: something else must be shown than without.

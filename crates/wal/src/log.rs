@@ -200,12 +200,15 @@ impl<D: Disk> Log<D> {
     /// Answers with the segment that the commit lies in.
     ///
     /// # Errors
-    /// Any error is final: what was appended may be durable or not.
+    /// A full disk is found before anything is written ([`LogError::is_disk_full`]): what was
+    /// appended is still in preparation, and the commit can be tried again when there is space.
+    /// Any other error is final: what was appended may be durable or not.
     pub fn commit(&mut self) -> Result<SegmentId, LogError> {
         self.check_failed()?;
         if self.records == 0 {
             return Ok(self.current_segment());
         }
+        self.secure_room()?;
         self.write_commit().map_err(|error| self.fail(error))?;
         self.unsealed = true;
         Ok(self.current_segment())
@@ -217,10 +220,11 @@ impl<D: Disk> Log<D> {
     /// goes along with it.
     ///
     /// # Errors
-    /// Any error is final.
+    /// As those of [`Log::commit`].
     pub fn seal(&mut self) -> Result<(), LogError> {
         self.commit()?;
         if self.unsealed || self.oldest != self.committed_oldest {
+            self.secure_room()?;
             self.write_commit().map_err(|error| self.fail(error))?;
             self.unsealed = false;
         }
@@ -295,6 +299,20 @@ impl<D: Disk> Log<D> {
         (rest + spares).saturating_sub(self.pending_bytes())
     }
 
+    /// Bytes that the log may still grow by before the disk is full: what is free there, what it
+    /// has in hand, and what it has been told to use again.
+    ///
+    /// # Errors
+    /// What the operating system says. Does not end the log.
+    pub fn space(&self) -> io::Result<u64> {
+        let rest = self.current.as_ref().map_or(0, |current| current.file_bytes - current.end);
+        let spares: u64 = self.spares.iter().map(|spare| spare.file_bytes).sum();
+        let released = self.segments.iter().filter(|segment| segment.id < self.oldest);
+        let released: u64 = released.map(|segment| segment.file_bytes).sum();
+        let used = self.pending_bytes();
+        Ok((self.free_bytes()? + rest + spares + released).saturating_sub(used))
+    }
+
     /// Bytes that are free on the disk.
     ///
     /// # Errors
@@ -333,6 +351,15 @@ impl<D: Disk> Log<D> {
         self.failed.clone().map_or(Ok(()), Err)
     }
 
+    /// Ends the log, unless the disk is full: what found no space harms nothing and is tried again.
+    pub(crate) fn fail_unless_full(&mut self, error: LogError) -> LogError {
+        if error.is_disk_full() && !error.leaves_directory_unknown() {
+            error
+        } else {
+            self.fail(error)
+        }
+    }
+
     /// Ends the log.
     pub(crate) fn fail(&mut self, error: LogError) -> LogError {
         self.failed = Some(error.clone());
@@ -344,6 +371,16 @@ impl<D: Disk> Log<D> {
         let last_begun = self.current.as_ref().map(|current| current.header.segment);
         let last = self.spares.back().map(|spare| spare.id).or(last_begun);
         last.map_or(SegmentId(1), SegmentId::next)
+    }
+
+    /// Makes sure that the commit in preparation has room, in the current segment or the next one.
+    fn secure_room(&mut self) -> Result<(), LogError> {
+        if self.fits() {
+            return Ok(());
+        }
+        let block_bytes = self.options.block_bytes;
+        let end = u64::from(block_bytes) + self.frame_bytes(block_bytes);
+        self.reserve_spare(end).map_err(|error| self.fail_unless_full(error))
     }
 
     fn write_commit(&mut self) -> Result<(), LogError> {

@@ -155,6 +155,12 @@ impl MemoryDisk {
         state.capacity_bytes = if full { state.used_bytes() } else { u64::MAX };
     }
 
+    /// Lets the files grow by so many bytes more.
+    pub fn add_capacity(&self, bytes: u64) {
+        let mut state = self.state();
+        state.capacity_bytes = state.capacity_bytes.saturating_add(bytes);
+    }
+
     /// Flips one bit of a file, on the disk and in the page cache. Says whether the file has it.
     pub fn flip_bit(&self, name: &str, offset: u64, bit: u32) -> bool {
         let mut state = self.state();

@@ -1,11 +1,12 @@
 //! A small file that is replaced as a whole: identity, incarnation, longest promise.
 //!
-//! A write makes a new file beside the old one, syncs it, renames it over the old one and syncs
+//! A write fills a second file beside the old one, syncs it, renames it over the old one and syncs
 //! the directory. So a crash leaves the old content or the new one, and a file that is neither
-//! was damaged.
+//! was damaged. The second file is made in advance, with room: a node must be able to start, and
+//! to say so here, when the disk is full.
 //!
 //! Layout, little-endian: `LHOLDMET`, version (4 bytes), length (4 bytes), CRC-32 of all that
-//! precedes and of the content (4 bytes), content.
+//! precedes and of the content (4 bytes), content. What follows is of no meaning.
 
 use crate::error::{MetaError, Operation};
 use crate::{Disk, DiskFile};
@@ -18,6 +19,8 @@ const VERSION: u32 = 1;
 const HEADER_BYTES: usize = 20;
 const NAME: &str = "meta";
 const NEW_NAME: &str = "meta.new";
+/// Room of the file that is made in advance: one block of most file systems.
+const ROOM_BYTES: u64 = 4 << 10;
 
 /// The meta file of a directory.
 #[derive(Debug)]
@@ -44,7 +47,7 @@ impl<D: Disk> MetaFile<D> {
             return Ok(None);
         }
         let file = self.disk.open(NAME).map_err(MetaError::disk(Operation::Open))?;
-        let mut bytes = vec![0; HEADER_BYTES + META_BYTES_MAX + 1];
+        let mut bytes = vec![0; HEADER_BYTES + META_BYTES_MAX + ROOM_BYTES as usize];
         let read = file.read_at(0, &mut bytes).map_err(MetaError::disk(Operation::Read))?;
         bytes.truncate(read);
         decode(&bytes).map(Some)
@@ -60,14 +63,24 @@ impl<D: Disk> MetaFile<D> {
             return Err(MetaError::TooLarge { bytes: content.len() });
         }
         let names = self.disk.list().map_err(MetaError::disk(Operation::List))?;
-        if names.iter().any(|name| name == NEW_NAME) {
-            self.disk.remove(NEW_NAME).map_err(MetaError::disk(Operation::Remove))?;
-        }
-        let mut file = self.disk.create(NEW_NAME).map_err(MetaError::disk(Operation::Create))?;
+        let mut file = if names.iter().any(|name| name == NEW_NAME) {
+            self.disk.open(NEW_NAME).map_err(MetaError::disk(Operation::Open))?
+        } else {
+            let mut file =
+                self.disk.create(NEW_NAME).map_err(MetaError::disk(Operation::Create))?;
+            // It fits without, if that fails.
+            let _ = file.allocate(ROOM_BYTES);
+            file
+        };
         file.write_at(0, &encode(content)).map_err(MetaError::disk(Operation::Write))?;
         file.sync().map_err(MetaError::disk(Operation::Sync))?;
         self.disk.rename(NEW_NAME, NAME).map_err(MetaError::disk(Operation::Rename))?;
-        self.disk.sync_directory().map_err(MetaError::disk(Operation::SyncDirectory))
+        self.disk.sync_directory().map_err(MetaError::disk(Operation::SyncDirectory))?;
+        // For the next time. On a full disk it gets the place of the file that was replaced.
+        if let Ok(mut next) = self.disk.create(NEW_NAME) {
+            let _ = next.allocate(ROOM_BYTES).and_then(|()| next.sync());
+        }
+        Ok(())
     }
 }
 
@@ -96,15 +109,13 @@ fn decode(bytes: &[u8]) -> Result<Vec<u8>, MetaError> {
         array.copy_from_slice(&header[at..at + 4]);
         u32::from_le_bytes(array)
     };
+    let content = content.get(..number(12) as usize).ok_or(MetaError::Corrupt)?;
     // The checksum first: a damaged version must not pass for an unknown one.
     if &header[..8] != MAGIC || checksum(&header[..16], content) != number(16) {
         return Err(MetaError::Corrupt);
     }
     if number(8) != VERSION {
         return Err(MetaError::Version { found: number(8) });
-    }
-    if content.len() != number(12) as usize {
-        return Err(MetaError::Corrupt);
     }
     Ok(content.to_vec())
 }

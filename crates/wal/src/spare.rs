@@ -54,14 +54,7 @@ impl<D: Disk> Log<D> {
     /// the log goes on within its [`Log::headroom`].
     pub fn prepare_spare(&mut self, step_bytes: u64) -> Result<Preparation, LogError> {
         self.check_failed()?;
-        self.prepare_step(step_bytes).map_err(|error| {
-            // Zeroes that found no space harm nothing and are written again by the next call.
-            if error.is_disk_full() && !error.leaves_directory_unknown() {
-                error
-            } else {
-                self.fail(error)
-            }
-        })
+        self.prepare_step(step_bytes).map_err(|error| self.fail_unless_full(error))
     }
 
     fn prepare_step(&mut self, step_bytes: u64) -> Result<Preparation, LogError> {
@@ -93,6 +86,12 @@ impl<D: Disk> Log<D> {
     /// Takes the next spare for a segment that must have room for `end` bytes. Finishes or makes
     /// one if there is none.
     pub(crate) fn take_spare(&mut self, end: u64) -> Result<Spare<D::File>, LogError> {
+        self.reserve_spare(end)?;
+        Ok(self.spares.pop_front().expect("one has just been reserved"))
+    }
+
+    /// Makes the next spare ready for a segment that must have room for `end` bytes.
+    pub(crate) fn reserve_spare(&mut self, end: u64) -> Result<(), LogError> {
         while self.spares.is_empty() {
             if !self.recycle_one()? {
                 self.create_spare()?;
@@ -108,7 +107,7 @@ impl<D: Disk> Log<D> {
             spare.file.sync().map_err(at(Operation::Sync))?;
             spare.file_bytes = length;
         }
-        Ok(self.spares.pop_front().expect("there is one since the loop above"))
+        Ok(())
     }
 
     fn create_spare(&mut self) -> Result<(), LogError> {

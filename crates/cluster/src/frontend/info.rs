@@ -242,8 +242,7 @@ impl Node {
         amount(into, "used_memory_peak", peak);
         line(into, format_args!("used_memory_overhead:{}", totals.log_bytes));
         line(into, format_args!("used_memory_dataset:{}", totals.data_bytes));
-        // No limit.
-        amount(into, "maxmemory", 0);
+        amount(into, "maxmemory", self.world.settings.memory);
         line(into, format_args!("maxmemory_policy:noeviction"));
         let hundredths = resident.saturating_mul(100).checked_div(used).unwrap_or(0);
         let (whole, part) = (hundredths / 100, hundredths % 100);
@@ -328,7 +327,7 @@ impl Node {
         line(into, format_args!("log_memory_bytes:{}", totals.log_bytes));
         line(into, format_args!("log_disk_bytes:{}", process.log_bytes));
         line(into, format_args!("disk_free_bytes:{}", process.disk_free_bytes));
-        line(into, format_args!("disk_full:{}", u8::from(self.disk_full)));
+        line(into, format_args!("disk_full:{}", u8::from(world.room.disk_is_short())));
         line(into, format_args!("disk_stalled:{}", u8::from(figures.disk_stalled)));
         line(into, format_args!("disk_writes:{}", figures.disk_writes));
         line(into, format_args!("disk_writes_under_way:{}", figures.disk_writes_under_way));

@@ -252,10 +252,6 @@ impl Node {
             self.world.effects.messages.push((from, Message::ForwardReply { request, outcome }));
             return;
         }
-        if writes && self.disk_full {
-            let waiter = Waiter::Peer { node: from, request, resp3 };
-            return self.world.sessions.answer_error(waiter, super::requests::DISK_FULL);
-        }
         let request = Request {
             waiter: Waiter::Peer { node: from, request, resp3 },
             operation,

@@ -81,9 +81,6 @@ impl Node {
                 if args.len() > 2 || !args.iter().skip(1).all(known) {
                     return self.reply_error(id, error::SYNTAX);
                 }
-                if self.disk_full {
-                    return self.reply_error(id, super::requests::DISK_FULL);
-                }
                 entry::put_flush(&mut operation);
                 Kind::Flush
             }
@@ -128,6 +125,7 @@ impl Node {
         for shard in shards {
             session.mark_outstanding(*shard);
         }
+        session.note_bytes(ticket, operation.len());
         let gather = self.gathers.next;
         self.gathers.next += 1;
         let parts = alloc::vec![None; shards.len()];

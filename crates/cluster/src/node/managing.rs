@@ -209,7 +209,7 @@ impl Node {
             && let Some(found) = self.shards.get_mut(at)
         {
             let args: [&[u8]; 3] = [b"", control::KEY, &bytes];
-            found.propose_single(Waiter::Nobody, nobody, control_slot(), CommandId::Set, &args);
+            found.propose_single(Waiter::Nobody, nobody, control_slot(), CommandId::Set, &args, 0);
             self.touch(at);
         }
     }

@@ -16,6 +16,7 @@ mod placing;
 pub(crate) mod redirects;
 mod reporting;
 mod requests;
+mod rooms;
 pub(crate) mod routes;
 mod storage;
 mod transactions;
@@ -38,6 +39,7 @@ use crate::lives::Lives;
 use crate::planted::Planting;
 use crate::raft_group::RaftMessage;
 use crate::recovery::{RecordError, Recovered};
+use crate::room::Room;
 use crate::session::Sessions;
 use crate::settings::Settings;
 use crate::shard::{Effects, Env, Shard};
@@ -93,7 +95,6 @@ pub struct Node {
     /// Since when the node has been asked to stop.
     stopping: Option<Monotonic>,
     stopped: bool,
-    pub(crate) disk_full: bool,
     started: Monotonic,
 }
 
@@ -103,6 +104,7 @@ pub(crate) struct World {
     pub(crate) incarnation: Incarnation,
     pub(crate) support: Support,
     pub(crate) founding: Founding,
+    pub(crate) room: Room,
     pub(crate) sessions: Sessions,
     pub(crate) effects: Effects,
     pub(crate) trace_reads: bool,
@@ -125,6 +127,7 @@ impl World {
             settings: &self.settings,
             support: &self.support,
             founding: &self.founding,
+            room: &mut self.room,
             sessions: &mut self.sessions,
             effects: &mut self.effects,
             trace_reads: self.trace_reads,
@@ -170,6 +173,7 @@ impl Node {
                 incarnation,
                 support,
                 founding,
+                room: Room::new(now.monotonic),
                 sessions: Sessions::new(),
                 effects,
                 trace_reads: false,
@@ -194,7 +198,6 @@ impl Node {
             timers: BinaryHeap::new(),
             stopping: None,
             stopped: false,
-            disk_full: false,
             started: now.monotonic,
         };
         for at in 0..node.shards.len() {
@@ -263,7 +266,7 @@ impl Node {
                 self.on_persisted(now, write, segment, oldest);
             }
             Input::Disconnected { session } => self.on_disconnected(now, session),
-            Input::DiskFull(full) => self.disk_full = full,
+            Input::DiskSpace(bytes) => self.note_disk_space(now, bytes),
             Input::Stop => {
                 self.stopping.get_or_insert(now.monotonic);
                 self.world.support.begin_stopping(now.monotonic);
@@ -300,6 +303,7 @@ impl Node {
         }
         self.finish_gathers(now);
         self.note_reroutes(now);
+        self.forget_writes(now);
         self.world.sessions.stats.end_turn(now);
         self.emit(now, out);
     }
@@ -407,6 +411,7 @@ impl Node {
                 let support = &mut self.world.support;
                 support.on_promise(now.monotonic, from, sequence, fortification, duration);
             }
+            Message::Raft { message, .. } if self.has_no_room_for(&message) => {}
             Message::Raft { shard, message, fortified } => {
                 self.on_raft(now, from, shard, message, fortified);
             }
@@ -577,6 +582,7 @@ impl Node {
         for (to, message) in messages.into_iter().chain(answers) {
             out.push(Output::Send { to, message });
         }
+        let pipeline_bytes = self.pipeline_bytes();
         for id in self.world.sessions.take_announced() {
             if self.world.sessions.has_output(id) {
                 out.push(Output::Replies { session: id });
@@ -584,7 +590,10 @@ impl Node {
             let Some(session) = self.world.sessions.get(id) else { continue };
             if session.closing && session.outstanding() == 0 {
                 out.push(Output::Close { session: id });
-            } else if session.paused && !session.closing && requests::has_room(session) {
+            } else if session.paused
+                && !session.closing
+                && requests::has_room(session, pipeline_bytes)
+            {
                 session.paused = false;
                 out.push(Output::Resume { session: id });
             }

@@ -81,6 +81,7 @@ impl Node {
     /// Sends the beats that are due and reacts to what has changed between the nodes.
     pub(super) fn exchange_support(&mut self, now: Now) {
         let healthy = self.check_disk(now);
+        self.keep_room(now);
         let world = &mut self.world;
         world.support.expire(now.monotonic, &mut world.effects.events);
         let messages = &mut world.effects.messages;

@@ -9,7 +9,7 @@ use resp::{CommandId, Reply, error};
 use types::limits::SESSION_PIPELINE_MAX;
 use types::{Now, SessionId, ShardId, Slot};
 
-use super::{Node, admission};
+use super::{Node, World, admission};
 use crate::entry;
 use crate::frontend::Asked;
 use crate::io::Admission;
@@ -21,8 +21,10 @@ use crate::shard::{Request, Standing};
 const OUTPUT_BYTES: usize = 1 << 20;
 
 /// Whether a paused session may go on.
-pub(super) fn has_room(session: &Session) -> bool {
-    session.outstanding() <= SESSION_PIPELINE_MAX / 2 && session.output_bytes() <= OUTPUT_BYTES
+pub(super) fn has_room(session: &Session, pipeline_bytes: usize) -> bool {
+    session.outstanding() <= SESSION_PIPELINE_MAX / 2
+        && session.output_bytes() <= OUTPUT_BYTES
+        && session.asked_bytes() <= pipeline_bytes / 2
 }
 
 impl Node {
@@ -33,6 +35,7 @@ impl Node {
         self.handle(now, id, args);
         self.world.sessions.end_request(id, args);
         self.world.sessions.announce(id);
+        let pipeline_bytes = self.pipeline_bytes();
         let Some(session) = self.world.sessions.get(id) else { return Admission::Pause };
         match session.reply_mode {
             ReplyMode::SkipNext => session.reply_mode = ReplyMode::On,
@@ -41,8 +44,15 @@ impl Node {
         }
         session.paused = session.closing
             || session.outstanding() >= SESSION_PIPELINE_MAX
-            || session.output_bytes() > OUTPUT_BYTES;
+            || session.output_bytes() > OUTPUT_BYTES
+            || session.asked_bytes() > pipeline_bytes;
         admission(session.paused)
+    }
+
+    /// Bytes of requests that one session may have under way before it must wait for answers: its
+    /// own pipeline is never what it is refused for, and never all that others may use.
+    pub(super) fn pipeline_bytes(&self) -> usize {
+        self.world.settings.shard_queue_bytes.min(self.forward_bytes()) / 4
     }
 
     fn handle(&mut self, now: Now, id: SessionId, args: &[&[u8]]) {
@@ -92,9 +102,6 @@ impl Node {
         let Some(route) = self.routes.of_slot(slot) else { return };
         let (shard, local) = (route.shard, route.local);
         let writes = command.flags.contains(Flags::WRITE);
-        if writes && self.disk_full {
-            return self.reply_error(id, DISK_FULL);
-        }
         let standing = local
             .and_then(|at| self.shards.get_mut(at))
             .map(|found| found.standing(now.monotonic, &self.world.support));
@@ -130,10 +137,9 @@ impl Node {
         args: &[&[u8]],
     ) -> bool {
         let Some(at) = self.local(shard) else { return false };
-        let limit = self.world.settings.shard_queue_bytes;
-        let me = self.world.settings.node;
-        let (Some(found), Some(session)) = (self.shards.get_mut(at), self.world.sessions.get(id))
-        else {
+        let World { settings, sessions, room, .. } = &mut self.world;
+        let me = settings.node;
+        let (Some(found), Some(session)) = (self.shards.get_mut(at), sessions.get(id)) else {
             return false;
         };
         // An earlier request of the client may be on its way to a former holder.
@@ -142,13 +148,18 @@ impl Node {
         }
         let alone = !session.has_outstanding(shard)
             || self.homeless.is_empty() && !self.forwards.goes_elsewhere(shard, me);
-        if !alone || !found.admits_directly(limit) {
+        let bytes = args.iter().map(|arg| arg.len()).sum();
+        if !alone || !found.admits_directly(settings, bytes) {
             return false;
         }
+        let Some(growth) = found.admits_single(settings, room, (slot, number, args)) else {
+            return false;
+        };
         let ticket = session.take_ticket(Some(shard));
         let waiter = Waiter::Client { session: id, ticket };
         let origin = session.origin;
-        let bytes = found.propose_single(waiter, (me, id), slot, number, args);
+        let bytes = found.propose_single(waiter, (me, id), slot, number, args, growth);
+        session.note_bytes(ticket, bytes);
         found.load.note_write(now.monotonic, origin, bytes);
         found.load.sample(|| Some((slot, first_key(number, args))));
         self.touch(at);
@@ -218,6 +229,7 @@ impl Node {
         let Some(session) = self.world.sessions.get(id) else { return };
         let ordered = session.has_outstanding(shard);
         let ticket = session.take_ticket(Some(shard));
+        session.note_bytes(ticket, operation.len());
         let request = Request {
             waiter: Waiter::Client { session: id, ticket },
             operation: Bytes::from(operation),
@@ -238,10 +250,6 @@ impl Node {
         }
     }
 }
-
-/// The error when the disk is nearly full.
-pub(super) const DISK_FULL: &str = "MISCONF the disk of this node is nearly full, so writes are \
-    refused; free some space or move the shard to another node";
 
 /// The slot of a command's keys.
 pub(super) fn slot_of_keys(

@@ -71,16 +71,12 @@ impl Node {
             }
         }
         let slot = slot_of_keys(command, args)?;
-        let disk_full = self.disk_full && command.flags.contains(Flags::WRITE);
         let session = self.world.sessions.get(id);
         let Some(transaction) = session.and_then(|session| session.transaction.as_mut()) else {
             return Ok(());
         };
         if *transaction.slot.get_or_insert(slot) != slot {
             return Err(error::CROSS_SLOT);
-        }
-        if disk_full {
-            return Err(super::requests::DISK_FULL);
         }
         Ok(())
     }

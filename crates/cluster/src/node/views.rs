@@ -40,6 +40,8 @@ pub struct ReplicaView {
     pub goal: Vec<NodeId>,
     /// How many keys it has.
     pub keys: u64,
+    /// Bytes of requests that are under way in it.
+    pub queued_bytes: usize,
 }
 
 /// What a node keeps, in bytes.

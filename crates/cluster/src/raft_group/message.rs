@@ -131,6 +131,11 @@ impl RaftMessage {
         entries + self.0.get_snapshot().data.len()
     }
 
+    /// The data of the entries that it carries.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.entries.iter().map(|entry| &entry.data[..])
+    }
+
     /// One readable line, for traces.
     #[must_use]
     pub fn describe(&self) -> alloc::string::String {

@@ -63,8 +63,10 @@ impl Shard {
             }
         }
         if let Some(pending) = pending {
-            self.queue_bytes -= pending.operations.len();
+            self.admission.queue.remove(pending.operations.len());
+            self.admission.queue.remove_growth(pending.growth);
         }
+        self.admission.queue.settle(index);
         self.group.set_applied(index, term);
         self.floors.retain(|_, floor| *floor > index);
     }
@@ -86,6 +88,7 @@ impl Shard {
                 return Some(first);
             }
             // Another leader's entry stands where this one should: it was never executed.
+            self.admission.queue.remove_growth(first.growth);
             self.displace(env, &first.locals, &first.operations);
         }
         None
@@ -153,6 +156,13 @@ impl Shard {
             let waiter = self.next_waiter(env, &mut locals);
             if !fenced {
                 env.sessions.answer_error(waiter, "TRYAGAIN the lease changed; nothing was done");
+                continue;
+            }
+            if env.settings.breaks(Planting::MemoryJudgedAtApply)
+                && env.room.memory(env.settings) == 0
+                && self.growth_of(&operation) > 0
+            {
+                env.sessions.answer_error(waiter, "OOM nothing was done");
                 continue;
             }
             step += 1;

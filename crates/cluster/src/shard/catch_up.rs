@@ -57,6 +57,10 @@ pub(super) struct Staging {
 impl Shard {
     /// The engine wants a replica to catch up by slots.
     pub(super) fn begin_catch_up(&mut self, env: &mut Env<'_>, to: NodeId, mut last: RaftMessage) {
+        if !self.may_copy_to(env, to) {
+            // The engine asks again.
+            return self.group.catch_up_ended(to, false);
+        }
         let now = env.now.monotonic;
         let transfer = last.snapshot_index();
         let mut data = Vec::new();

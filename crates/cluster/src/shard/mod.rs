@@ -7,6 +7,7 @@
 //! `catch_up` (replicas that the log can't help), `checkpoint` (making old log segments free),
 //! `turn` (what happens once a turn).
 
+mod admission;
 mod apply;
 mod catch_up;
 mod checkpoint;
@@ -37,6 +38,7 @@ use crate::planted::Plantings;
 use crate::raft_group::{RaftGroup, RaftMessage, ReplicaChange, ReplicaId};
 use crate::record::{Goal, Lease, ShardState};
 use crate::recovery::RecoveredShard;
+use crate::room::Room;
 use crate::session::{Sessions, Waiter};
 use crate::settings::Settings;
 use crate::support::Support;
@@ -101,6 +103,7 @@ pub(crate) struct Env<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) support: &'a Support,
     pub(crate) founding: &'a Founding,
+    pub(crate) room: &'a mut Room,
     pub(crate) sessions: &'a mut Sessions,
     pub(crate) effects: &'a mut Effects,
     /// Whether every lease read is reported, for checkers.
@@ -144,7 +147,7 @@ pub(crate) struct Shard {
     pending: VecDeque<Pending>,
     held: VecDeque<Request>,
     parked: VecDeque<Request>,
-    queue_bytes: usize,
+    admission: admission::State,
     reads: reads::ReadRounds,
     watches: proposals::Watches,
     reaping: bool,
@@ -274,7 +277,7 @@ impl Shard {
             pending: VecDeque::new(),
             held: VecDeque::new(),
             parked: VecDeque::new(),
-            queue_bytes: 0,
+            admission: admission::State::new(settings.node),
             reads: reads::ReadRounds::default(),
             watches: proposals::Watches::default(),
             reaping: false,
@@ -460,6 +463,7 @@ impl Shard {
             learners: replicas.learners(),
             goal: self.goal.nodes.clone(),
             keys: self.data.keys(),
+            queued_bytes: self.queued_bytes(),
         }
     }
 

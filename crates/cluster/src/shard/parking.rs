@@ -82,15 +82,10 @@ impl Shard {
     /// Parks a request until a holder is known; refuses it when too much waits already. Requests
     /// of one client are parked in its order of sending, whenever each comes.
     pub(crate) fn park(&mut self, env: &mut Env<'_>, request: Request) {
-        if self.queue_bytes >= env.settings.shard_queue_bytes {
-            let text = alloc::format!(
-                "TRYAGAIN too many requests wait for shard {} ({} bytes); try again later",
-                self.id,
-                self.queue_bytes
-            );
+        if let Err(text) = self.check_queue(env.settings, request.operation.len()) {
             return self.refuse(env, &request, &text);
         }
-        self.queue_bytes += request.operation.len();
+        self.admission.queue.add(request.operation.len());
         let later = |other: &Request| request.ordered && request.is_before(other);
         match self.parked.iter().position(later) {
             Some(at) => self.parked.insert(at, request),
@@ -157,7 +152,7 @@ impl Shard {
                 if let Some(sent) = request.sent() {
                     note(&mut kept, sent);
                 }
-                self.queue_bytes += request.operation.len();
+                self.admission.queue.add(request.operation.len());
                 self.parked.push_back(request);
             } else {
                 env.effects.displaced.push((self.id, request));
@@ -168,7 +163,7 @@ impl Shard {
     /// All parked requests, to be placed anew.
     fn take_parked(&mut self) -> VecDeque<Request> {
         let parked = core::mem::take(&mut self.parked);
-        self.queue_bytes -= parked.iter().map(|request| request.operation.len()).sum::<usize>();
+        self.admission.queue.remove(parked.iter().map(|request| request.operation.len()).sum());
         parked
     }
 

@@ -34,8 +34,17 @@ const REAPED_KEYS: usize = 256;
 pub(super) struct Batch {
     operations: Vec<u8>,
     locals: Vec<Local>,
+    /// What the operations may make the data grow by.
+    growth: u64,
     /// Batches that are full, in order.
-    full: VecDeque<(Vec<u8>, Vec<Local>)>,
+    full: VecDeque<Sealed>,
+}
+
+/// What becomes one entry.
+struct Sealed {
+    operations: Vec<u8>,
+    locals: Vec<Local>,
+    growth: u64,
 }
 
 /// What the holder does, beside applying, when an operation of an entry is applied.
@@ -58,6 +67,8 @@ pub(super) struct Pending {
     pub(super) locals: Vec<Local>,
     /// The encoded operations, to run them elsewhere should the entry be lost.
     pub(super) operations: Bytes,
+    /// What they may make the data grow by.
+    pub(super) growth: u64,
 }
 
 /// Keys that sessions watch. Only the holder keeps them; a session whose watch is lost with the
@@ -90,10 +101,11 @@ impl Batch {
 
     /// All that somebody waits for.
     pub(super) fn locals(&self) -> impl Iterator<Item = &Local> {
-        self.full.iter().flat_map(|(_, locals)| locals).chain(&self.locals)
+        self.full.iter().flat_map(|sealed| &sealed.locals).chain(&self.locals)
     }
 
-    fn push(&mut self, waiter: Waiter, watcher: Watcher, start: usize) {
+    fn push(&mut self, waiter: Waiter, watcher: Watcher, start: usize, growth: u64) {
+        self.growth = self.growth.saturating_add(growth);
         let bytes = u32::try_from(self.operations.len() - start).expect("requests are bounded");
         self.locals.push(Local::Apply { waiter, watcher, bytes });
         if self.operations.len() > ENTRY_BYTES {
@@ -108,11 +120,13 @@ impl Batch {
             let operations = Vec::with_capacity(self.operations.len().min(BATCH_ROOM));
             let operations = core::mem::replace(&mut self.operations, operations);
             let locals = Vec::with_capacity(self.locals.len().min(LOCALS_ROOM));
-            self.full.push_back((operations, core::mem::replace(&mut self.locals, locals)));
+            let locals = core::mem::replace(&mut self.locals, locals);
+            let growth = core::mem::take(&mut self.growth);
+            self.full.push_back(Sealed { operations, locals, growth });
         }
     }
 
-    fn take(&mut self) -> Option<(Vec<u8>, Vec<Local>)> {
+    fn take(&mut self) -> Option<Sealed> {
         self.seal();
         self.full.pop_front()
     }
@@ -128,21 +142,22 @@ impl Shard {
         slot: Slot,
         id: CommandId,
         args: &[&[u8]],
+        growth: u64,
     ) -> usize {
         let start = self.batch.operations.len();
         entry::put_single(slot, id, args, &mut self.batch.operations);
         let bytes = self.batch.operations.len() - start;
-        self.queue_bytes += bytes;
-        self.batch.push(waiter, watcher, start);
+        self.admission.queue.add(bytes);
+        self.batch.push(waiter, watcher, start, growth);
         bytes
     }
 
     /// Whether a client's write can go straight into the batch.
-    pub(crate) fn admits_directly(&self, limit: usize) -> bool {
+    pub(crate) fn admits_directly(&self, settings: &Settings, bytes: usize) -> bool {
         self.held.is_empty()
             && self.parked.is_empty()
             && self.reads.is_idle()
-            && self.queue_bytes < limit
+            && self.check_queue(settings, bytes).is_ok()
     }
 
     /// Whether a client's read need not wait for anybody here.
@@ -162,6 +177,11 @@ impl Shard {
 
     /// Adds a request that this holder serves.
     fn admit(&mut self, env: &mut Env<'_>, request: Request) {
+        if (request.writes || !self.held.is_empty())
+            && let Err(text) = self.check_queue(env.settings, request.operation.len())
+        {
+            return self.refuse(env, &request, &text);
+        }
         if !self.held.is_empty() {
             self.hold(request);
             return;
@@ -172,7 +192,7 @@ impl Shard {
         let idle = self.batch.is_empty() && self.pending.is_empty();
         match kind {
             OperationKind::WatchedGroup => self.hold(request),
-            OperationKind::Write => self.propose(&request),
+            OperationKind::Write => self.propose(env, &request),
             OperationKind::Read if request.ordered && !idle => self.batch.push_read(request),
             // What is proposed and not applied must not slip in behind the watcher's back.
             OperationKind::Watch if !idle => self.batch.push_read(request),
@@ -185,18 +205,19 @@ impl Shard {
         }
     }
 
-    fn propose(&mut self, request: &Request) {
+    fn propose(&mut self, env: &mut Env<'_>, request: &Request) {
+        let Some(growth) = self.admits_write(env, request) else { return };
         let start = self.batch.operations.len();
         self.batch.operations.extend_from_slice(&request.operation);
-        self.queue_bytes += request.operation.len();
-        self.batch.push(request.waiter, request.watcher, start);
+        self.admission.queue.add(request.operation.len());
+        self.batch.push(request.waiter, request.watcher, start, growth);
         self.load.note_write(request.arrived, request.origin, request.operation.len());
         self.load.sample(|| request.slot_and_key());
     }
 
     /// Keeps a request until everything before it is applied.
     fn hold(&mut self, request: Request) {
-        self.queue_bytes += request.operation.len();
+        self.admission.queue.add(request.operation.len());
         self.held.push_back(request);
     }
 
@@ -216,7 +237,7 @@ impl Shard {
             // All of them, or a client's write would be proposed here while the read before it
             // looks for another holder.
             for request in core::mem::take(&mut self.held) {
-                self.queue_bytes -= request.operation.len();
+                self.admission.queue.remove(request.operation.len());
                 env.effects.displaced.push((self.id, request));
             }
         }
@@ -233,11 +254,11 @@ impl Shard {
                 self.held.push_back(request);
                 break;
             }
-            self.queue_bytes -= request.operation.len();
+            self.admission.queue.remove(request.operation.len());
             if watched {
                 checked = true;
                 if self.watches.take(request.watcher) {
-                    self.propose(&request);
+                    self.propose(env, &request);
                 } else {
                     env.sessions.answer(request.waiter, |reply| reply.null_array());
                 }
@@ -263,7 +284,7 @@ impl Shard {
         if self.gathers(env) {
             return;
         }
-        while let Some((operations, locals)) = self.batch.take() {
+        while let Some(Sealed { operations, locals, growth }) = self.batch.take() {
             if operations.is_empty() {
                 self.attach_reads(env, locals);
                 continue;
@@ -278,13 +299,15 @@ impl Shard {
             self.load.note_proposed(env.now.monotonic, bytes.len());
             let proposed = self.group.propose(bytes);
             let Some((index, term)) = proposed else {
+                self.admission.queue.remove_growth(growth);
                 self.displace(env, &locals, &operations);
                 continue;
             };
             let proposed = env.now.monotonic;
             let deadline = proposed + env.settings.request_time;
             let operations = Bytes::from(operations);
-            self.pending.push_back(Pending { index, term, proposed, deadline, locals, operations });
+            let pending = Pending { index, term, proposed, deadline, locals, operations, growth };
+            self.pending.push_back(pending);
             self.unsettle(env);
         }
     }
@@ -323,7 +346,7 @@ impl Shard {
                     let end = at + *bytes as usize;
                     let operation = operations.get(at..end).unwrap_or_default();
                     at = end;
-                    self.queue_bytes -= operation.len();
+                    self.admission.queue.remove(operation.len());
                     if *waiter == Waiter::Nobody {
                         continue;
                     }
@@ -348,7 +371,7 @@ impl Shard {
 
     /// The outcome of a proposed entry can't be learned here any more.
     pub(super) fn abandon(&mut self, env: &mut Env<'_>, pending: Pending) {
-        self.queue_bytes -= pending.operations.len();
+        self.admission.queue.abandon(pending.index, pending.operations.len(), pending.growth);
         // From the last to the first: what of each client may yet be executed.
         let mut uncertain = BTreeSet::new();
         for local in pending.locals.into_iter().rev() {
@@ -376,7 +399,7 @@ impl Shard {
         }
         while self.held_expires(env.settings) <= env.now.monotonic {
             let Some(request) = self.held.pop_front() else { return };
-            self.queue_bytes -= request.operation.len();
+            self.admission.queue.remove(request.operation.len());
             self.refuse(env, &request, HELD_TOO_LONG);
         }
     }
@@ -415,7 +438,7 @@ impl Shard {
         let nobody = (self.me, types::SessionId(0));
         for key in keys {
             let slot = resp::slot_of(key);
-            self.propose_single(Waiter::Nobody, nobody, slot, CommandId::Reap, &[b"", key]);
+            self.propose_single(Waiter::Nobody, nobody, slot, CommandId::Reap, &[b"", key], 0);
         }
     }
 

@@ -192,6 +192,11 @@ impl Shard {
         if env.support.is_stopping(target) {
             return Err(alloc::format!("node {target} is being stopped"));
         }
+        if self.admission.rooms.is_full(target) && !self.admission.rooms.is_full(self.me) {
+            return Err(alloc::format!(
+                "the disk of node {target} is nearly full: as the holder it could take no writes"
+            ));
+        }
         if env.support.has_just_started(env.now.monotonic, target) {
             return Err(alloc::format!(
                 "node {target} has just started, and may not lead before promises of its \
@@ -303,7 +308,7 @@ impl Shard {
     }
 
     /// All that could take the lease over, the preferred first.
-    fn heirs(&self) -> Vec<NodeId> {
+    pub(super) fn heirs(&self) -> Vec<NodeId> {
         self.lease.succession.iter().copied().chain(self.voters()).collect()
     }
 

@@ -14,7 +14,7 @@ use super::CommandError;
 use crate::config::{Config, Sources};
 use crate::event_loop::{self, Ending, EventLoop, Parts};
 use crate::log_thread::LogThread;
-use crate::{clock, data_directory, http};
+use crate::{clock, data_directory, http, process_stats};
 
 /// File descriptors that are not clients': peers, log segments, standard streams.
 const RESERVED_FILES: u64 = 512;
@@ -89,12 +89,14 @@ pub(super) fn run(arguments: &StartArguments) -> Result<(), CommandError> {
 }
 
 fn serve(config: &Config) -> Result<(), CommandError> {
-    let settings = config.settings();
+    let mut settings = config.settings();
+    settings.memory = process_stats::memory_limit(settings.memory);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         node = settings.node.0,
         cluster = settings.cluster,
         dir = %config.dir.display(),
+        memory = settings.memory,
         "Leasehold is starting"
     );
     raise_file_limit(settings.clients as u64);
@@ -116,7 +118,7 @@ fn run_node(config: &Config) -> Result<Ending, CommandError> {
     let start = opened.recovered.start();
     let life = (start.incarnation, start.life);
     let (poll, waker) = event_loop::poller()?;
-    let log = LogThread::start(opened.log, config.disk_reserve, waker.clone())?;
+    let log = LogThread::start(opened.log, waker.clone())?;
     let node = Node::new(settings, opened.recovered, random(), clock::now()).map_err(|error| {
         CommandError::configuration(&format_args!("the log can't be used: {error:?}"))
     })?;

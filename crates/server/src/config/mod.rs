@@ -67,7 +67,8 @@ pub(crate) struct Config {
     segment_bytes: u64,
     log_bytes: u64,
     /// Free disk space below which writes are refused.
-    pub(crate) disk_reserve: u64,
+    disk_reserve: u64,
+    memory: u64,
     /// CPU that the node may take, in thousandths of a core; 0: what there is.
     pub(crate) capacity_cpu: u64,
     /// Memory that the node may fill, in bytes; 0: what there is.
@@ -122,7 +123,8 @@ impl Default for Config {
             dir: PathBuf::from("leasehold-data"),
             segment_bytes: core.segment_bytes,
             log_bytes: core.log_bytes,
-            disk_reserve: 256 << 20,
+            disk_reserve: core.disk_reserve,
+            memory: core.memory,
             capacity_cpu: 0,
             capacity_memory: 0,
             capacity_network: 1_250_000_000,
@@ -345,6 +347,8 @@ impl Config {
             managed: self.managed,
             segment_bytes: self.segment_bytes,
             log_bytes: self.log_bytes,
+            memory: self.memory,
+            disk_reserve: self.disk_reserve,
             ..Settings::new(node, self.members.clone())
         }
     }

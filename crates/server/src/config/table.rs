@@ -277,8 +277,19 @@ pub(crate) const SETTINGS: &[Setting] = &[
         name: "shard_queue_bytes",
         topic: Topic::Clients,
         doc: "Most bytes of requests that may be under way in one shard; beyond it clients get \
-              an error at once.",
+              an error at once. A connection waits when its own requests take a quarter of this.",
         field: |config| Field::Bytes(&mut config.shard_queue_bytes, MIB..=16 * GIB),
+    },
+    Setting {
+        name: "memory",
+        topic: Topic::Clients,
+        doc: "Memory that the data of all replicas on this node may take, log entries in memory \
+              included. 0: three quarters of the machine's, or of its control group's; what is \
+              left is for connections, for what the allocator wastes and for catching up. A write \
+              that could grow a shard beyond what any of its replicas' nodes has left is refused \
+              with OOM before it is proposed; reads, deletes and expiry go on. CONFIG SET \
+              maxmemory changes it, and there 0 means no limit.",
+        field: |config| Field::Bytes(&mut config.memory, 0..=1024 * GIB),
     },
     Setting {
         name: "client_idle_time",
@@ -321,8 +332,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         name: "disk_reserve",
         topic: Topic::Storage,
-        doc: "Free disk space below which writes are refused with a clear error, while reads go \
-              on. Writes are taken again when a quarter more than this is free.",
+        doc: "Disk space (free, and in the log's hands) below which this node takes no writes that \
+              make data grow: other nodes hold its leases, and when too few nodes have space for \
+              a majority, such writes are refused. Reads, deletes and expiry go on. As a follower \
+              it still takes what is on its way, down to half of this; the rest is for votes, \
+              deletes and for freeing log. Writes are taken again when there is a quarter more. \
+              At least two segments are sensible. CONFIG SET leasehold-disk-reserve changes it.",
         field: |config| Field::Bytes(&mut config.disk_reserve, 0..=1024 * GIB),
     },
     Setting {
@@ -336,7 +351,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         name: "capacity_memory",
         topic: Topic::Capacity,
-        doc: "Memory that the node may fill. 0: the machine's, or its control group's.",
+        doc: "Memory that the node may fill. 0: as `memory` says.",
         field: |config| Field::Bytes(&mut config.capacity_memory, 0..=1024 * GIB),
     },
     Setting {

@@ -13,6 +13,7 @@
 //!   `duplicate 1000`, `reorder` (of messages that are no requests).
 //! - `copy-disk n1` takes a snapshot of a disk as it is, `put-back n1` (which ends the process) puts
 //!   it in the disk's place.
+//! - `disk n1 20000` leaves so many bytes free on a disk, `disk n1 endless` ends that.
 //! - `stall-disk n1 2s`, `fail-disk n1`, `lose-disk n1` (and its machine), `disk-time n1 20ms`,
 //!   `clock-jump n1 +5s`, `clock-rate n1 10000` (parts per million).
 
@@ -39,6 +40,10 @@ impl Stage {
             ("pause", [name]) => world.pause(node(name)?, false),
             ("suspend", [name]) => world.pause(node(name)?, true),
             ("resume", [name]) => world.resume(node(name)?),
+            ("disk", [name, free]) => {
+                let free = if *free == "endless" { None } else { free.parse().ok() };
+                world.bound_disk(node(name)?, free);
+            }
             ("stall-disk", [name, how_long]) => {
                 world.machines[node(name)?].stalled_until = now + time(how_long)?;
             }

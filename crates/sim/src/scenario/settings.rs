@@ -37,6 +37,9 @@ fn setting(settings: &mut Settings, name: &str, value: &str) -> Result<()> {
         "step" => settings.campaign_step = duration()?,
         "segment" => settings.segment_bytes = count()?,
         "log" => settings.log_bytes = count()?,
+        "memory" => settings.memory = count()?,
+        "disk-reserve" => settings.disk_reserve = count()?,
+        "queue" => settings.shard_queue_bytes = count()? as usize,
         "redirect" => {
             settings.redirect = match value {
                 "always" => cluster::Redirect::Always,

@@ -1,6 +1,6 @@
 //! A full disk: the log goes on within its headroom, is never torn, and opens again.
 
-use wal::{Disk, MemoryDisk, Preparation};
+use wal::{Disk, MemoryDisk, MetaFile, Preparation};
 
 use crate::harness::{filled, numbered, open_well, payloads, prepare, tiny};
 
@@ -36,6 +36,43 @@ fn what_is_prepared_can_be_committed_on_a_full_disk() {
     written.push(b"room again".to_vec());
     disk.crash();
     assert_eq!(payloads(&open_well(disk, tiny()).1), written);
+}
+
+#[test]
+fn a_commit_that_found_no_space_is_made_when_there_is_some() {
+    let (disk, mut log, mut written) = filled(tiny(), 3);
+    disk.set_full(true);
+    for number in 0.. {
+        let payload = numbered(number, 300);
+        log.append(&payload).unwrap();
+        written.push(payload);
+        if log.commit().is_err() {
+            break;
+        }
+    }
+    assert!(log.commit().unwrap_err().is_disk_full(), "still full, and still alive");
+    assert!(log.seal().unwrap_err().is_disk_full());
+    log.append(b"more").unwrap();
+    written.push(b"more".to_vec());
+    assert_eq!(log.space().unwrap(), 0);
+    disk.set_full(false);
+    log.commit().unwrap();
+    disk.crash();
+    assert_eq!(payloads(&open_well(disk, tiny()).1), written);
+}
+
+#[test]
+fn a_meta_file_is_replaced_without_space() {
+    let disk = MemoryDisk::new(1);
+    let meta = MetaFile::new(disk.clone());
+    meta.write(b"a first start").unwrap();
+    disk.set_full(true);
+    for content in ["a second start", "a much, much longer third start", "a fourth start"] {
+        meta.write(content.as_bytes()).unwrap();
+        assert_eq!(meta.read().unwrap().unwrap(), content.as_bytes());
+        disk.crash();
+        assert_eq!(meta.read().unwrap().unwrap(), content.as_bytes());
+    }
 }
 
 #[test]

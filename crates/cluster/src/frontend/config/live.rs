@@ -12,6 +12,8 @@ pub(super) enum Live {
     Password,
     Clients,
     ArgumentBytes,
+    Memory,
+    DiskReserve,
     OutputLimits,
     Port,
     Bind,
@@ -42,6 +44,8 @@ impl Live {
             Self::Password => settings.password.clone(),
             Self::Clients => settings.clients.to_string(),
             Self::ArgumentBytes => settings.argument_bytes.to_string(),
+            Self::Memory => settings.memory.to_string(),
+            Self::DiskReserve => settings.disk_reserve.to_string(),
             Self::OutputLimits => {
                 let hard = match settings.session_output_bytes {
                     usize::MAX => 0,
@@ -84,6 +88,8 @@ impl Live {
             Self::Password => settings.password = String::from(value),
             Self::Clients => settings.clients = size,
             Self::ArgumentBytes => settings.argument_bytes = size,
+            Self::Memory => settings.memory = number,
+            Self::DiskReserve => settings.disk_reserve = number,
             Self::OutputLimits => {
                 let hard = value.split(' ').nth(1).and_then(|word| word.parse().ok());
                 settings.session_output_bytes = match hard {

@@ -26,7 +26,8 @@ const EVICTION: &[&str] = &[
 ];
 
 const LOGGED: &str = "every acknowledged write is in the log, fsynced on a majority";
-const NO_EVICTION: &str = "a limit on memory is not supported by this version";
+const NO_EVICTION: &str =
+    "clients' memory is bounded by session_output_bytes and shard_queue_bytes";
 const OWN_REPLICATION: &str = "shards are replicated by their own logs; see LEASEHOLD SHARDS";
 const NO_TLS: &str = "TLS is not supported by this version";
 const NO_DEBUG: &str = "this command does not exist here";
@@ -89,6 +90,7 @@ pub(super) static PARAMETERS: &[Parameter] = &[
     // Live.
     live(&["requirepass"], Live::Password, Kind::Text { longest: PASSWORD_BYTES_MAX }),
     live(&["maxclients"], Live::Clients, between(1, u32::MAX as i64)),
+    live(&["maxmemory"], Live::Memory, size(0, usize::MAX)),
     live(&["proto-max-bulk-len"], Live::ArgumentBytes, size(1 << 20, limits::ARGUMENT_BYTES_MAX)),
     live(&["client-output-buffer-limit"], Live::OutputLimits, Kind::BufferLimits),
     Parameter { names: &["slowlog-log-slower-than"], kind: between(-1, LONG_MAX),
@@ -104,7 +106,6 @@ pub(super) static PARAMETERS: &[Parameter] = &[
     pinned(&["no-appendfsync-on-rewrite"], "no", LOGGED),
     pinned(&["cluster-enabled"], "yes", "there is no other mode"),
     pinned(&["databases"], "1", "a cluster has one database"),
-    pinned(&["maxmemory"], "0", NO_EVICTION),
     pinned(&["maxmemory-clients"], "0", NO_EVICTION),
     pinned(&["replicaof", "slaveof"], "", OWN_REPLICATION),
     pinned(&["tls-port"], "0", NO_TLS),
@@ -226,6 +227,7 @@ pub(super) static PARAMETERS: &[Parameter] = &[
         Kind::Word(&["never", "rationed", "always"])),
     live(&["leasehold-shard-queue-bytes"], Live::ShardQueueBytes, size(1 << 20, 1 << 40)),
     live(&["leasehold-log-bytes"], Live::LogBytes, size(1 << 20, 1 << 50)),
+    live(&["leasehold-disk-reserve"], Live::DiskReserve, size(0, 1 << 50)),
     read_only(&["leasehold-segment-bytes"], Live::SegmentBytes),
     read_only(&["leasehold-node"], Live::Node),
     read_only(&["leasehold-cluster"], Live::Cluster),
