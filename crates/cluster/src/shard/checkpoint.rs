@@ -239,7 +239,8 @@ impl Shard {
             return false;
         }
         if self.places.vote_segment <= target {
-            Record::Vote { shard: self.id, vote: self.group.vote() }.encode(payload);
+            Record::Vote { shard: self.id, vote: self.durable_vote(self.group.vote()) }
+                .encode(payload);
             self.places.vote_written();
         }
         let stated = bound.min(applied);
@@ -317,8 +318,7 @@ impl Shard {
     fn write_tombstone(&mut self, payload: &mut Vec<u8>) {
         Record::Removed { shard: self.id }.encode(payload);
         // With how far the log was: see `may_come_back`.
-        let vote = HardVote { commit: self.removed_at, ..self.group.vote() };
-        Record::Vote { shard: self.id, vote }.encode(payload);
+        Record::Vote { shard: self.id, vote: self.durable_vote(self.group.vote()) }.encode(payload);
         self.places.vote_written();
     }
 

@@ -241,7 +241,7 @@ impl Shard {
     /// leader, it does not, unless that leader itself asked for the election (rule R19).
     fn may_vote(&mut self, env: &mut Env<'_>, candidate: NodeId, message: &RaftMessage) -> bool {
         let now = env.now.monotonic;
-        if now < env.support.may_vote_at() || !self.has_been_told(env) {
+        if now < env.support.may_vote_at() || self.has_forgotten() || !self.has_been_told(env) {
             return false;
         }
         // The mark lets exactly the next term pass: the old holder gave its lease up for good

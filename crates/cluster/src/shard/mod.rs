@@ -35,7 +35,7 @@ use crate::founding::Founding;
 use crate::io::{Event, Fortification, Message, WriteId};
 use crate::node::ReplicaView;
 use crate::planted::Plantings;
-use crate::raft_group::{RaftGroup, RaftMessage, ReplicaChange, ReplicaId};
+use crate::raft_group::{HardVote, RaftGroup, RaftMessage, ReplicaChange, ReplicaId};
 use crate::record::{Goal, Lease, ShardState};
 use crate::recovery::RecoveredShard;
 use crate::room::Room;
@@ -168,7 +168,7 @@ pub(crate) struct Shard {
 
     /// It was removed from this node and has given up all but its vote.
     removed: bool,
-    /// How far its log was then.
+    /// How far its log was then; at the start of a process, how far it was known to be committed.
     removed_at: LogIndex,
     planted: Plantings,
 
@@ -362,6 +362,21 @@ impl Shard {
     /// Whether a leader that writes to it may know that it was removed.
     pub(crate) fn may_come_back(&self, message: &RaftMessage) -> bool {
         message.term() > self.group.term() || message.may_follow_removal(self.removed_at)
+    }
+
+    /// Whether it was removed, gave up its log, and has not been given all of it anew. Its former
+    /// log may be what committed an entry, its own removal among them: n1 and n3 do so without n2,
+    /// n3 is removed and forgets, n1 starts again and writes to n3 before it knows that the removal
+    /// is committed, and dies. With the vote of an empty n3 now n2 would lead without the entry.
+    pub(crate) fn has_forgotten(&self) -> bool {
+        self.group.last_index() < self.removed_at
+    }
+
+    /// What is written down of its vote: with how far its log was when it was removed, as long as
+    /// it has forgotten that.
+    fn durable_vote(&self, vote: HardVote) -> HardVote {
+        let commit = if self.has_forgotten() { self.removed_at } else { vote.commit };
+        HardVote { commit, ..vote }
     }
 
     /// A leader writes to it again: it begins as an empty replica that remembers its vote.

@@ -99,7 +99,7 @@ impl Shard {
             collected.vote.filter(|_| collected.must_persist)
         };
         if let Some(vote) = vote {
-            put_vote(self.id, vote, payload);
+            put_vote(self.id, self.durable_vote(vote), payload);
             self.places.vote_written();
         }
         for message in collected.messages {
