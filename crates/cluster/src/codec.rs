@@ -16,7 +16,7 @@ use crate::bytes_codec::{Put, Take};
 use crate::entry::{put_nodes, take_nodes};
 use crate::io::{
     Condition, Fortification, ForwardOutcome, Introduction, Membership, Message, Order,
-    OrderOutcome,
+    OrderOutcome, StandDownReason, StandsBack,
 };
 use crate::raft_group::RaftMessage;
 use crate::report_codec;
@@ -96,11 +96,16 @@ pub fn encode(message: &Message, into: &mut Vec<u8>) {
             into.put_bytes(host.as_bytes());
             into.put_bytes(library.as_bytes());
         }
-        Message::AskRelease { shard, term } | Message::Release { shard, term } => {
-            let asks = matches!(message, Message::AskRelease { .. });
-            into.put_u8(if asks { 12 } else { 13 });
+        Message::AskRelease { shard, term } => {
+            into.put_u8(12);
             into.put_u32(shard.0);
             into.put_u64(term.0);
+        }
+        Message::Release { shard, term, stands_back } => {
+            into.put_u8(13);
+            into.put_u32(shard.0);
+            into.put_u64(term.0);
+            put_stands_back(*stands_back, into);
         }
         Message::AskRoutes => into.put_u8(15),
         Message::Report(report) => {
@@ -112,6 +117,27 @@ pub fn encode(message: &Message, into: &mut Vec<u8>) {
             membership.encode(into);
         }
     }
+}
+
+fn put_stands_back(stands_back: Option<StandsBack>, into: &mut Vec<u8>) {
+    let Some(StandsBack { micros, reason }) = stands_back else { return into.put_u8(0) };
+    into.put_u8(match reason {
+        StandDownReason::Stuck => 1,
+        StandDownReason::NoLease => 2,
+        StandDownReason::SlowDisk => 3,
+    });
+    into.put_u64(micros);
+}
+
+fn take_stands_back(from: &mut Take<'_>) -> Result<Option<StandsBack>, CodecError> {
+    let reason = match from.u8()? {
+        0 => return Ok(None),
+        1 => StandDownReason::Stuck,
+        2 => StandDownReason::NoLease,
+        3 => StandDownReason::SlowDisk,
+        4..=u8::MAX => return Err(CodecError("a known reason to step down")),
+    };
+    Ok(Some(StandsBack { micros: from.u64()?, reason }))
 }
 
 fn put_forward_outcome(outcome: &ForwardOutcome, into: &mut Vec<u8>) {
@@ -243,11 +269,13 @@ pub fn decode(bytes: &[u8]) -> Result<Message, CodecError> {
 }
 
 fn put_condition(condition: Condition, into: &mut Vec<u8>) {
-    let Condition { life, stopping, heard_micros, wall, durable, memory_room, disk_room } =
+    let Condition { life, stopping, heard_micros, arriving, sync_micros, wall, durable, .. } =
         condition;
+    let Condition { memory_room, disk_room, .. } = condition;
     into.put_u64(life.0);
     into.put_u8(u8::from(stopping));
-    for number in [heard_micros, wall.0, durable, memory_room, disk_room] {
+    let numbers = [heard_micros, arriving, sync_micros, wall.0, durable, memory_room, disk_room];
+    for number in numbers {
         into.put_u64(number);
     }
 }
@@ -257,6 +285,8 @@ fn take_condition(from: &mut Take<'_>) -> Result<Condition, CodecError> {
         life: Life(from.u64()?),
         stopping: from.u8()? & 1 != 0,
         heard_micros: from.u64()?,
+        arriving: from.u64()?,
+        sync_micros: from.u64()?,
         wall: UnixMillis(from.u64()?),
         durable: from.u64()?,
         memory_room: from.u64()?,
@@ -316,7 +346,11 @@ fn decode_fields(from: &mut Take<'_>) -> Result<Message, CodecError> {
         10 => Message::OrderReply { number: from.u64()?, outcome: take_order_outcome(from)? },
         11 => Message::TopologyClient { host: text(from)?, library: text(from)? },
         12 => Message::AskRelease { shard: ShardId(from.u32()?), term: Term(from.u64()?) },
-        13 => Message::Release { shard: ShardId(from.u32()?), term: Term(from.u64()?) },
+        13 => Message::Release {
+            shard: ShardId(from.u32()?),
+            term: Term(from.u64()?),
+            stands_back: take_stands_back(from)?,
+        },
         14 => Message::Members(Membership::decode(from)?),
         15 => Message::AskRoutes,
         16 => {

@@ -200,6 +200,8 @@ pub enum Message {
         shard: ShardId,
         /// The term.
         term: Term,
+        /// Set if the sender stepped down because it got nowhere: it wants others to go first.
+        stands_back: Option<StandsBack>,
     },
     /// One slot of a shard, on its way to a replica that is too far behind for the log.
     SlotImage {
@@ -330,6 +332,38 @@ pub enum Order {
     },
 }
 
+/// Why a leader gave its place up by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StandDownReason {
+    /// Nothing that it sent was acknowledged for a while, though others were there.
+    Stuck,
+    /// It had no valid lease for a while, though others were there.
+    NoLease,
+    /// Its disk is much slower than that of another.
+    SlowDisk,
+}
+
+impl StandDownReason {
+    /// The reason for people, behind a comma.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Stuck => "since what it sent to its followers was not acknowledged",
+            Self::NoLease => "since it led without a valid lease",
+            Self::SlowDisk => "since its disk is much slower than another's",
+        }
+    }
+}
+
+/// A replica that stepped down stands last: it lets others lead.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StandsBack {
+    /// For how long, in microseconds.
+    pub micros: u64,
+    /// Why.
+    pub reason: StandDownReason,
+}
+
 /// What came of an order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum OrderOutcome {
@@ -436,6 +470,10 @@ pub struct Condition {
     /// How long ago it sent the beat that the receiver's newest promise answered, in microseconds;
     /// `u64::MAX`: the receiver has not answered in its present life.
     pub heard_micros: u64,
+    /// Bytes that have arrived of a message from the receiver that is not complete yet.
+    pub arriving: u64,
+    /// How long syncs of its disk take at least, in microseconds.
+    pub sync_micros: u64,
     /// Its wall clock.
     pub wall: UnixMillis,
     /// The newest position of its log that is durable.
@@ -605,6 +643,17 @@ pub enum Event {
         shard: ShardId,
         /// The term.
         term: Term,
+    },
+    /// A leader that got nowhere gave its place up, and stands last for a while.
+    SteppedDown {
+        /// The shard.
+        shard: ShardId,
+        /// The term that it led.
+        term: Term,
+        /// Why.
+        reason: StandDownReason,
+        /// For how long it stands last, in milliseconds.
+        last_millis: u64,
     },
     /// A transfer did not happen in time; the old holder campaigns.
     TransferFailed {

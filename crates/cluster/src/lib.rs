@@ -48,7 +48,8 @@ pub use frontend::ProcessStats;
 pub use histogram::Histogram;
 pub use io::{
     Admission, ClientAddress, Condition, Event, Fortification, ForwardOutcome, Input, Introduction,
-    Membership, Memory, Message, Order, OrderOutcome, Origin, Output, WriteId,
+    Membership, Memory, Message, Order, OrderOutcome, Origin, Output, StandDownReason, StandsBack,
+    WriteId,
 };
 pub use lives::Start;
 pub use member::{InvalidMember, Member, PEER_PORT_STEP, Role};

@@ -77,6 +77,12 @@ pub enum Planting {
     FullDisksUnheeded,
     /// A node whose disk is full acknowledges what it did not write.
     FullDiskAcknowledges,
+    /// A leader stays although nothing that it sends is acknowledged.
+    LeadWithoutProgress,
+    /// A leader that has stepped down stands for election like any other.
+    StandAtOnce,
+    /// Each message of a leader that nobody supports puts off the election of another.
+    LeadByMessages,
 }
 
 impl Planting {
@@ -114,6 +120,9 @@ impl Planting {
         ("memory-judged-at-apply", Self::MemoryJudgedAtApply),
         ("full-disks-unheeded", Self::FullDisksUnheeded),
         ("full-disk-acknowledges", Self::FullDiskAcknowledges),
+        ("lead-without-progress", Self::LeadWithoutProgress),
+        ("stand-at-once", Self::StandAtOnce),
+        ("lead-by-messages", Self::LeadByMessages),
     ];
 
     /// The rule of this name.

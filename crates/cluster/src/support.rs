@@ -92,6 +92,9 @@ struct Pair {
     answered: Option<Monotonic>,
     /// Since when its present life is known to beat.
     beats_since: Monotonic,
+    /// Bytes of an unfinished message on its way from it to us, and of one from us to it.
+    arriving: u64,
+    arriving_there: u64,
     /// It says with its beats that our answers don't reach it.
     deaf: bool,
     link: Link,
@@ -216,6 +219,7 @@ impl Support {
                     durable: founding.lives.durable(),
                     memory_room: self.room.0,
                     disk_room: self.room.1,
+                    arriving: pair.arriving,
                     ..Condition::default()
                 },
                 introduction: founding.introduction(node),
@@ -474,6 +478,7 @@ impl Support {
         if let Some(pair) = pair.filter(|pair| pair.incarnation == incarnation) {
             pair.stopping |= condition.stopping;
             pair.room = Some((condition.memory_room, condition.disk_room));
+            pair.arriving_there = condition.arriving;
         }
     }
 
@@ -490,6 +495,18 @@ impl Support {
         reborn.is_some_and(|at| now < at + waits)
     }
 
+    /// So many bytes have arrived of a message from `peer` that is not complete.
+    pub(crate) fn note_arriving(&mut self, peer: NodeId, bytes: u64) {
+        if let Some(pair) = self.peers.get_mut(&peer) {
+            pair.arriving = bytes;
+        }
+    }
+
+    /// How much of an unfinished message of ours has arrived at `peer`, as it said last.
+    pub(crate) fn arriving_at(&self, peer: NodeId) -> u64 {
+        self.peers.get(&peer).map_or(0, |pair| pair.arriving_there)
+    }
+
     /// Whether `peer` beats, but says that nothing of ours reaches it.
     #[expect(dead_code, reason = "views of nodes will say it")]
     pub(crate) fn is_deaf(&self, now: Monotonic, peer: NodeId) -> bool {
@@ -500,7 +517,6 @@ impl Support {
     }
 
     /// Whether `peer` has answered a beat that was sent at `since` or later.
-    #[expect(dead_code, reason = "who steps down will ask it")]
     pub(crate) fn has_answered_since(&self, peer: NodeId, since: Monotonic) -> bool {
         self.peers.get(&peer).is_some_and(|pair| pair.answered >= Some(since))
     }
@@ -545,6 +561,8 @@ impl Pair {
             last_heard: None,
             answered: None,
             beats_since: Monotonic(0),
+            arriving: 0,
+            arriving_there: 0,
             deaf: false,
             link: Link::Up,
             stopping: false,

@@ -58,6 +58,10 @@ pub(crate) fn log(event: &Event) {
         Event::LeaseGivenUp { shard, term } => {
             debug!(%shard, term = term.0, "gave up a lease for the rest of the term");
         }
+        Event::SteppedDown { shard, term, reason, last_millis } => {
+            warn!(%shard, term = term.0, reason = reason.describe(), last_millis,
+                "gave a shard up: others lead it, this node stands last");
+        }
         Event::TransferFailed { shard, target } => {
             warn!(%shard, %target, "a lease could not be handed over in time; taking it back");
         }

@@ -131,6 +131,7 @@ impl Checker {
             | Event::LeaseChanged { .. }
             | Event::TransferBegun { .. }
             | Event::LeaseGivenUp { .. }
+            | Event::SteppedDown { .. }
             | Event::TransferFailed { .. }
             | Event::CatchUpBegun { .. }
             | Event::CatchUpInstalled { .. }
@@ -281,6 +282,7 @@ fn event_name(event: &Event) -> &'static str {
         Event::LeaseChanged { .. } => "lease changed",
         Event::TransferBegun { .. } => "transfer begun",
         Event::LeaseGivenUp { .. } => "lease given up",
+        Event::SteppedDown { .. } => "stepped down",
         Event::TransferFailed { .. } => "transfer failed",
         Event::CatchUpBegun { .. } => "catch-up begun",
         Event::CatchUpInstalled { .. } => "catch-up installed",

@@ -59,3 +59,19 @@ fn a_lapsed_promise_is_not_renewed() {
 fn the_deaf_are_not_supported() {
     must_fail("holder_hears_nothing", "support-the-deaf");
 }
+
+#[test]
+fn a_leader_that_gets_nowhere_steps_down() {
+    must_fail("large_messages_vanish", "lead-without-progress");
+    must_fail("data_of_the_holder_cut", "lead-without-progress");
+}
+
+#[test]
+fn a_leader_that_has_stepped_down_stands_last() {
+    must_fail("large_messages_vanish", "stand-at-once");
+}
+
+#[test]
+fn messages_alone_keep_no_leader_in_office() {
+    must_fail("leader_without_lease_is_read_from", "lead-by-messages");
+}

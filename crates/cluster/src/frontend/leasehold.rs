@@ -160,7 +160,7 @@ fn write_route(route: &Route, reply: &mut Reply<'_>) {
 }
 
 fn write_replica(status: &ShardStatus, reply: &mut Reply<'_>) {
-    reply.map(27);
+    reply.map(28);
     number_pair(reply, "shard", u64::from(status.shard.0));
     number_pair(reply, "first_slot", u64::from(status.range.first().number()));
     number_pair(reply, "last_slot", u64::from(status.range.last().number()));
@@ -199,6 +199,12 @@ fn write_replica(status: &ShardStatus, reply: &mut Reply<'_>) {
     number_pair(reply, "parked", status.parked as u64);
     number_pair(reply, "reads", status.load.reads);
     number_pair(reply, "writes", status.load.writes);
+    // Which replica gave the lease up because it got nowhere, and lets others lead.
+    key(reply, "stands_last");
+    match &status.stands_last {
+        Some(text) => reply.bulk(text.as_bytes()),
+        None => reply.null(),
+    }
 }
 
 fn node_pair(reply: &mut Reply<'_>, name: &str, node: Option<NodeId>) {

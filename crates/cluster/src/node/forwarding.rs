@@ -319,6 +319,11 @@ impl Node {
         }
     }
 
+    /// The driver says how much of a message that is not complete has arrived from another node.
+    pub fn note_arriving(&mut self, peer: NodeId, bytes: usize) {
+        self.world.support.note_arriving(peer, bytes as u64);
+    }
+
     /// Bytes that wait for a node, those of this turn's answers included.
     fn waiting_for(&self, node: NodeId) -> usize {
         let backlog = self.forwards.backlogs.get(&node).copied().unwrap_or(0);

@@ -416,8 +416,10 @@ impl Node {
                 self.on_raft(now, from, shard, message, fortified);
             }
             Message::AskRelease { shard, term } => self.on_ask_release(from, shard, term),
-            Message::Release { shard, term } => {
-                self.with_shard(now, shard, |shard, env| shard.on_release(env, from, term));
+            Message::Release { shard, term, stands_back } => {
+                self.with_shard(now, shard, |shard, env| {
+                    shard.on_release(env, from, term, stands_back)
+                });
             }
             Message::SlotImage { shard, transfer, slot, index, image } => {
                 if self.local(shard).is_none() && !self.is_buried(shard) {

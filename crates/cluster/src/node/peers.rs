@@ -48,7 +48,10 @@ impl Node {
     pub(super) fn on_ask_release(&mut self, from: NodeId, shard: ShardId, term: Term) {
         let found = self.local(shard).and_then(|at| self.shards.get(at));
         if !found.is_some_and(|found| found.leads(term)) {
-            self.world.effects.messages.push((from, Message::Release { shard, term }));
+            self.world
+                .effects
+                .messages
+                .push((from, Message::Release { shard, term, stands_back: None }));
         }
     }
 

@@ -81,6 +81,13 @@ impl Shard {
         env.effects.events.push(event);
     }
 
+    /// When a voter last acknowledged a part of its catch-up.
+    pub(super) fn heard_of_catch_ups(&self) -> Monotonic {
+        let voters = self.voters();
+        let to_voters = self.catch_ups.iter().filter(|sending| voters.contains(&sending.to));
+        to_voters.map(|sending| sending.heard).max().unwrap_or(Monotonic(0))
+    }
+
     /// Sends what may be sent, and gives up on receivers that are silent.
     pub(super) fn advance_catch_ups(&mut self, env: &mut Env<'_>) {
         if self.catch_ups.is_empty() {

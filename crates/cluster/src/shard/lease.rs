@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use types::{LeaseEpoch, Monotonic, NodeId};
 
 use super::{Env, Fortified, Promised, Shard};
-use crate::io::{Event, Fortification, Message};
+use crate::io::{Event, Fortification, Message, StandsBack};
 use crate::planted::Planting;
 use crate::raft_group::{Kind, RaftMessage, ReplicaId};
 use crate::settings::Settings;
@@ -202,12 +202,19 @@ impl Shard {
         if self.group.term() != term || self.group.leader() != Some(leader) {
             return;
         }
-        self.campaign_at = Monotonic::NEVER;
-        self.campaigns = 0;
         let given = env.support.fortification_for(env.now.monotonic, leader);
         self.promised = given.map(|fortification| Promised { leader, term, fortification });
-        if given.is_none() {
-            // A leader that does not beat must not keep the shard by messages alone.
+        if given.is_some() {
+            self.note_leader();
+            self.campaign_at = Monotonic::NEVER;
+            self.campaigns = 0;
+        } else if self.patient_with != term
+            || self.campaign_at == Monotonic::NEVER
+            || self.planted.contains(Planting::LeadByMessages)
+        {
+            // A new leader may be heard before its beats are. One that does not beat, or does not
+            // hear, must not keep the shard by messages alone, however many come.
+            self.patient_with = term;
             let patience = env.settings.support_duration + self.campaign_delay(env.settings);
             self.campaign_at = env.now.monotonic + patience;
         }
@@ -259,7 +266,7 @@ impl Shard {
                 if message.term() > promised.term {
                     // It does not lead any more. It may be unable to win, so the others must be
                     // free to stand, too.
-                    self.on_release(env, candidate, promised.term);
+                    self.on_release(env, candidate, promised.term, None);
                 }
                 true
             }
@@ -304,10 +311,19 @@ impl Shard {
 
     /// A leader says that it no longer leads a term. It can't lead it again, so the promise has
     /// nothing left to protect.
-    pub(crate) fn on_release(&mut self, env: &Env<'_>, from: NodeId, term: types::Term) {
+    pub(crate) fn on_release(
+        &mut self,
+        env: &Env<'_>,
+        from: NodeId,
+        term: types::Term,
+        stands_back: Option<StandsBack>,
+    ) {
         // A process on a copy of the leader's directory can't speak for it.
         if env.support.supports_former_life(from) {
             return;
+        }
+        if let Some(stands_back) = stands_back {
+            self.note_last(env.now.monotonic, from, stands_back);
         }
         let any_term = self.planted.contains(Planting::ReleaseOfAnyTerm);
         let ended = |promised: &mut Promised| {
@@ -402,6 +418,12 @@ impl Shard {
         }
     }
 
+    /// How long votes may take: a campaign voids those of the one before.
+    fn vote_time(&self, env: &Env<'_>) -> Duration {
+        let trips = self.voters().into_iter().filter_map(|voter| env.support.round_trip(voter));
+        trips.max().unwrap_or_default() * 2
+    }
+
     /// Campaigns if it is time to.
     pub(super) fn maybe_campaign(&mut self, env: &mut Env<'_>) {
         let now = env.now.monotonic;
@@ -422,12 +444,15 @@ impl Shard {
             self.campaign_at = now + env.settings.campaign_step;
             return;
         }
+        if self.stands_back(env) {
+            return;
+        }
         // A vote may be lost, split or refused by one who still waits for the old holder: try
         // again soon, and more slowly the longer it takes. Ranks keep the heirs apart.
         let tries = self.campaigns.min(6);
-        self.campaign_at = now
-            + env.settings.campaign_step / 4 * (1 << tries)
-            + self.campaign_delay(env.settings) / 2;
+        let pause = env.settings.campaign_step / 4 * (1 << tries);
+        self.campaign_at =
+            now + pause.max(self.vote_time(env)) + self.campaign_delay(env.settings) / 2;
         if let Some(promised) = self.kept_promise(now, env.support) {
             return self.ask_release(env, promised);
         }

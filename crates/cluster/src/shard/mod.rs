@@ -4,7 +4,7 @@
 //! Reading order: `lease` (who may serve, vote and campaign), `proposals` (from a request to a log
 //! entry), `apply` (from a committed entry to data and replies), `parking` (requests that wait for
 //! a holder), `reads` (when there is no lease to read under), `transfer` (handing the lease over),
-//! `catch_up` (replicas that the log can't help), `checkpoint` (making old log segments free),
+//! `stand_down` (leaders that get nowhere), `catch_up` (replicas that the log can't help), `checkpoint` (making old log segments free),
 //! `turn` (what happens once a turn).
 
 mod admission;
@@ -17,10 +17,12 @@ mod parking;
 mod proposals;
 mod reads;
 mod repair;
+mod stand_down;
 mod transfer;
 mod turn;
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -136,11 +138,17 @@ pub(crate) struct Shard {
     transfer: Option<transfer::Transfer>,
     /// To whom hand-overs failed lately, and when.
     failed_heirs: Vec<(NodeId, Monotonic)>,
+    progress: stand_down::Progress,
+    stepped_down: Option<stand_down::SteppedDown>,
+    /// Other replicas that have stepped down.
+    last: Vec<stand_down::Last>,
 
     // The follower's side.
     promised: Option<Promised>,
     campaign_at: Monotonic,
     campaigns: u32,
+    /// The term whose leader was given time to be supported.
+    patient_with: Term,
 
     // Requests.
     batch: Batch,
@@ -220,6 +228,8 @@ pub(crate) struct ShardStatus {
     pub(crate) log_bytes: usize,
     pub(crate) parked: usize,
     pub(crate) load: load::Totals,
+    /// Which replica stands last, and why.
+    pub(crate) stands_last: Option<String>,
 }
 
 impl Shard {
@@ -270,9 +280,13 @@ impl Shard {
             led: None,
             transfer: None,
             failed_heirs: Vec::new(),
+            progress: stand_down::Progress::default(),
+            stepped_down: None,
+            last: Vec::new(),
             promised: None,
             campaign_at: Monotonic::NEVER,
             campaigns: 0,
+            patient_with: Term(0),
             batch: Batch::default(),
             pending: VecDeque::new(),
             held: VecDeque::new(),
@@ -394,7 +408,9 @@ impl Shard {
         self.group.step_down();
         self.recheck_lease();
         for voter in self.voters() {
-            env.effects.messages.push((voter, Message::Release { shard: self.id, term }));
+            env.effects
+                .messages
+                .push((voter, Message::Release { shard: self.id, term, stands_back: None }));
         }
     }
 
@@ -516,6 +532,7 @@ impl Shard {
             log_bytes,
             parked: self.parked.len(),
             load: self.load.totals,
+            stands_last: self.standing_last(now.monotonic),
         }
     }
 

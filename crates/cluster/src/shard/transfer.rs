@@ -74,7 +74,9 @@ impl Shard {
             ));
         }
         let result = match order {
-            Order::Transfer { target, .. } => self.begin_transfer(env, *target),
+            Order::Transfer { target, .. } => self
+                .judge_last(env.now.monotonic, *target)
+                .and_then(|()| self.begin_transfer(env, *target)),
             Order::Campaign { .. } => self.campaign_by_order(env),
             Order::Succession { heirs, .. } => self.order_succession(env, heirs),
             Order::Replicas { .. } => Ok(()),
@@ -332,7 +334,7 @@ impl Shard {
         let (shard, term) = (self.id, self.group.term());
         self.group.step_down();
         for voter in self.voters().into_iter().filter(|voter| *voter != self.me) {
-            env.effects.messages.push((voter, Message::Release { shard, term }));
+            env.effects.messages.push((voter, Message::Release { shard, term, stands_back: None }));
         }
     }
 }

@@ -49,6 +49,7 @@ impl Shard {
         // What the engine did not want after all.
         self.accepted = None;
         self.stand_by(env);
+        self.repeat_release(env);
         self.advance_catch_ups(env);
         self.place_parked(env);
         self.compact(env);
@@ -134,6 +135,7 @@ impl Shard {
             self.campaign_at = Monotonic::NEVER;
             self.campaigns = 0;
             self.fortified.clear();
+            self.begin_progress(env.now.monotonic);
             let elected_alone = self.promised.is_none_or(|promised| {
                 !env.support.supports(
                     env.now.monotonic,
@@ -153,6 +155,7 @@ impl Shard {
     /// Something is under way that followers must get to know.
     pub(super) fn unsettle(&mut self, env: &Env<'_>) {
         if self.settle_at == Monotonic::NEVER {
+            self.begin_progress(env.now.monotonic);
             self.settle_at = env.now.monotonic + SETTLE_AFTER;
         }
     }
@@ -180,6 +183,10 @@ impl Shard {
             return;
         }
         self.settle_at = Monotonic::NEVER;
+        if !self.group.is_leader() {
+            return;
+        }
+        self.watch_progress(env);
         if !self.group.is_leader() {
             return;
         }
@@ -232,6 +239,7 @@ impl Shard {
         let now = env.now.monotonic;
         self.campaign_at
             .min(self.settle_at)
+            .min(self.release_deadline())
             .min(self.next_expiry_of_waits(env.settings))
             .min(self.next_round_deadline())
             .min(self.transfer_deadline())

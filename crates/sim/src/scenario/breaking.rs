@@ -106,7 +106,8 @@ impl Stage {
             ("late", [from, to, shard, term]) => {
                 let (from, to) = (node(from)?, node(to)?);
                 let term = Term(u64::from(number(term, 't')?));
-                let message = Message::Release { shard: ShardId(number(shard, 's')?), term };
+                let shard = ShardId(number(shard, 's')?);
+                let message = Message::Release { shard, term, stands_back: None };
                 world.send_message(from, to, &message);
             }
             ("unhold", []) => world.let_go(),
