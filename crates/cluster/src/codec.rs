@@ -124,7 +124,6 @@ fn put_stands_back(stands_back: Option<StandsBack>, into: &mut Vec<u8>) {
     into.put_u8(match reason {
         StandDownReason::Stuck => 1,
         StandDownReason::NoLease => 2,
-        StandDownReason::SlowDisk => 3,
     });
     into.put_u64(micros);
 }
@@ -134,8 +133,7 @@ fn take_stands_back(from: &mut Take<'_>) -> Result<Option<StandsBack>, CodecErro
         0 => return Ok(None),
         1 => StandDownReason::Stuck,
         2 => StandDownReason::NoLease,
-        3 => StandDownReason::SlowDisk,
-        4..=u8::MAX => return Err(CodecError("a known reason to step down")),
+        3..=u8::MAX => return Err(CodecError("a known reason to step down")),
     };
     Ok(Some(StandsBack { micros: from.u64()?, reason }))
 }

@@ -339,8 +339,6 @@ pub enum StandDownReason {
     Stuck,
     /// It had no valid lease for a while, though others were there.
     NoLease,
-    /// Its disk is much slower than that of another.
-    SlowDisk,
 }
 
 impl StandDownReason {
@@ -350,7 +348,6 @@ impl StandDownReason {
         match self {
             Self::Stuck => "since what it sent to its followers was not acknowledged",
             Self::NoLease => "since it led without a valid lease",
-            Self::SlowDisk => "since its disk is much slower than another's",
         }
     }
 }
@@ -592,6 +589,11 @@ pub enum Event {
     DiskShort {
         /// Whether it is.
         short: bool,
+    },
+    /// Each sync of the disk takes long, and that of another node is much faster: leases go there.
+    DiskSlow {
+        /// How long at least.
+        millis: u64,
     },
     /// The clocks disagree about how much time has passed; all leases were given up.
     ClockGap {

@@ -83,6 +83,8 @@ pub enum Planting {
     StandAtOnce,
     /// Each message of a leader that nobody supports puts off the election of another.
     LeadByMessages,
+    /// A node keeps its leases however slow its disk is beside others'.
+    KeepLeasesOnSlowDisk,
 }
 
 impl Planting {
@@ -123,6 +125,7 @@ impl Planting {
         ("lead-without-progress", Self::LeadWithoutProgress),
         ("stand-at-once", Self::StandAtOnce),
         ("lead-by-messages", Self::LeadByMessages),
+        ("keep-leases-on-slow-disk", Self::KeepLeasesOnSlowDisk),
     ];
 
     /// The rule of this name.

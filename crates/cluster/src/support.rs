@@ -64,6 +64,8 @@ pub(crate) struct Support {
     /// By how many bytes this node's data, and its log, may grow.
     room: (u64, u64),
     changes: Vec<SupportChange>,
+    /// How long syncs of the own disk take at least.
+    own_sync: Duration,
     /// What happened since [`Support::expire`] told it last.
     events: Vec<Event>,
     planted: Plantings,
@@ -95,6 +97,8 @@ struct Pair {
     /// Bytes of an unfinished message on its way from it to us, and of one from us to it.
     arriving: u64,
     arriving_there: u64,
+    /// How long syncs of its disk take at least; zero if that is not known.
+    sync: Duration,
     /// It says with its beats that our answers don't reach it.
     deaf: bool,
     link: Link,
@@ -165,6 +169,7 @@ impl Support {
             stopping: false,
             room: (u64::MAX, u64::MAX),
             changes: Vec::new(),
+            own_sync: Duration::ZERO,
             events: Vec::new(),
             planted: settings.planted,
         }
@@ -220,6 +225,7 @@ impl Support {
                     memory_room: self.room.0,
                     disk_room: self.room.1,
                     arriving: pair.arriving,
+                    sync_micros: u64::try_from(self.own_sync.as_micros()).unwrap_or(u64::MAX),
                     ..Condition::default()
                 },
                 introduction: founding.introduction(node),
@@ -479,6 +485,7 @@ impl Support {
             pair.stopping |= condition.stopping;
             pair.room = Some((condition.memory_room, condition.disk_room));
             pair.arriving_there = condition.arriving;
+            pair.sync = Duration::from_micros(condition.sync_micros);
         }
     }
 
@@ -495,6 +502,21 @@ impl Support {
         reborn.is_some_and(|at| now < at + waits)
     }
 
+    /// Syncs of the own disk take so long at least.
+    pub(crate) fn note_own_sync(&mut self, time: Duration) {
+        self.own_sync = time;
+    }
+
+    /// How long syncs of the own disk take at least.
+    pub(crate) fn own_sync(&self) -> Duration {
+        self.own_sync
+    }
+
+    /// How long syncs of a peer's disk take at least, as it said last; zero: not known.
+    pub(crate) fn sync_at(&self, peer: NodeId) -> Duration {
+        self.peers.get(&peer).map_or(Duration::ZERO, |pair| pair.sync)
+    }
+
     /// So many bytes have arrived of a message from `peer` that is not complete.
     pub(crate) fn note_arriving(&mut self, peer: NodeId, bytes: u64) {
         if let Some(pair) = self.peers.get_mut(&peer) {
@@ -508,7 +530,6 @@ impl Support {
     }
 
     /// Whether `peer` beats, but says that nothing of ours reaches it.
-    #[expect(dead_code, reason = "views of nodes will say it")]
     pub(crate) fn is_deaf(&self, now: Monotonic, peer: NodeId) -> bool {
         let pair = self.peers.get(&peer);
         pair.is_some_and(|pair| {
@@ -563,6 +584,7 @@ impl Pair {
             beats_since: Monotonic(0),
             arriving: 0,
             arriving_there: 0,
+            sync: Duration::ZERO,
             deaf: false,
             link: Link::Up,
             stopping: false,

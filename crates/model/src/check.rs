@@ -154,6 +154,9 @@ impl fmt::Display for Step<'_> {
                 write_message(f, message)?;
                 write!(f, " is lost")
             }
+            Action::Withdraw { from, to } => {
+                write!(f, "n{from} withdraws the lapsed promise to n{to}")
+            }
             Action::RaiseEpoch(id) => write!(f, "n{id} learns of the withdrawal, raises its epoch"),
             Action::Campaign(id) => {
                 write!(f, "n{id} campaigns for term {}", self.before.node(id).term + 1)
@@ -207,6 +210,8 @@ fn changes(settings: &Settings, before: &State, after: &State) -> Vec<String> {
             let (was, is) = (old.given[other], new.given[other]);
             if was != is && is.ends > 0 {
                 lines.push(format!("n{id} supports n{other} until its clock reads {}", is.ends));
+            } else if is.lapsed && !was.lapsed {
+                lines.push(format!("n{id}'s promise to n{other} has lapsed"));
             } else if was.ends > 0 && is.ends == 0 && is.epoch > 0 {
                 lines.push(format!("n{id} withdraws its support for n{other} at {}", is.epoch));
             }

@@ -20,6 +20,7 @@
 //! | `CountFromReceipt` | R3 | one holder |
 //! | `OwnWindow` | R27 | one holder |
 //! | `RegrantWithdrawn` | R10 | one holder |
+//! | `RenewLapsed` | R10 | one holder at a time |
 //! | `IgnoreEpoch` | R10 | one holder |
 //! | `IgnoreIncarnation` | R12 | one holder |
 //! | `CountAnswersNotVoters` | R3 | one holder |
@@ -52,6 +53,7 @@
 //! | `TransferToLearner` | R24 | nothing: it does not campaign |
 //! | `TransferDuringChange` | R20 | nothing: neighbouring configurations overlap |
 
+pub mod availability;
 mod check;
 mod digest;
 mod machine;

@@ -48,6 +48,13 @@ pub enum Action {
     },
     /// A beat or promise is lost: it makes room for another.
     Lose(Message),
+    /// A node finds that a promise it gave has lapsed, and withdraws it.
+    Withdraw {
+        /// Whose promise it was.
+        from: NodeId,
+        /// To whom.
+        to: NodeId,
+    },
     /// A leader learns that its support was withdrawn, and raises its epoch.
     RaiseEpoch(NodeId),
     /// A node campaigns for its next term.
@@ -201,6 +208,9 @@ impl Machine {
         let full = !instant && state.flight.iter().flatten().count() >= self.settings.flight;
         for from in self.settings.ids() {
             let node = state.node(from);
+            let lapsed = |to: &NodeId| node.given[usize::from(*to)].lapsed;
+            let lapsed = self.settings.others(from).filter(lapsed);
+            actions.extend(lapsed.map(|to| Action::Withdraw { from, to }));
             if !matches!(node.role, Role::Leader(_)) {
                 continue;
             }

@@ -161,8 +161,17 @@ fn supports(settings: &Settings, voters: Voters, leader: NodeId, nodes: Nodes) -
 /// Whether a beat at `epoch` is answered with a promise.
 #[must_use]
 pub(crate) fn may_promise(settings: &Settings, given: Given, epoch: u8) -> bool {
-    let withdrawn = given.ends == 0 && !settings.breaks(Violation::RegrantWithdrawn);
+    // To lapse and to be withdrawn are one to whoever reads a promise.
+    let renewed = given.lapsed && settings.breaks(Violation::RenewLapsed);
+    let withdrawn = given.ends == 0 && !renewed && !settings.breaks(Violation::RegrantWithdrawn);
     epoch > given.epoch || (epoch == given.epoch && !withdrawn)
+}
+
+/// Whether a promise that lapses is withdrawn with a step of its own. Unless that rule is broken the
+/// two states behave alike.
+#[must_use]
+fn lapses_first(settings: &Settings) -> bool {
+    !settings.reduce || settings.breaks(Violation::RenewLapsed)
 }
 
 /// When a promise ends for the node that receives it, on its clock.
@@ -288,15 +297,15 @@ pub(crate) fn forget(settings: &Settings, state: &mut State) {
     }
 }
 
-/// What runs out does so here: a promise that ended is withdrawn for good.
+/// What runs out does so here: a promise that ended has lapsed.
 fn forget_promises(settings: &Settings, state: &mut State) {
     for id in settings.ids() {
         let clock = state.clock(id);
         let view = *state;
         let node = state.node_mut(id);
         for given in &mut node.given {
-            if given.ends <= clock {
-                given.ends = 0;
+            if given.ends > 0 && given.ends <= clock {
+                (given.ends, given.lapsed) = (0, lapses_first(settings));
             }
         }
         for received in &mut node.received {

@@ -123,6 +123,8 @@ pub struct Given {
     pub epoch: u8,
     /// When the promise ends, on the giver's clock; 0 once it has ended: withdrawn for good.
     pub ends: Time,
+    /// It has ended, and the giver has not looked since: it is yet to be withdrawn.
+    pub lapsed: bool,
 }
 
 /// A promise as the node that received it counts it. It is always for its current epoch.

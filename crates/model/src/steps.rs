@@ -35,6 +35,9 @@ impl Machine {
                 }
             }
             Action::Lose(message) => state.remove(message),
+            Action::Withdraw { from, to } => {
+                state.node_mut(from).given[usize::from(to)].lapsed = false;
+            }
             Action::RaiseEpoch(id) => {
                 let node = state.node_mut(id);
                 node.epoch += 1;
@@ -108,7 +111,7 @@ impl Machine {
                 }
                 let ends = state.clock(to) + self.settings.windows[usize::from(to)];
                 let ends = if epoch == given.epoch { ends.max(given.ends) } else { ends };
-                state.node_mut(to).given[usize::from(from)] = Given { epoch, ends };
+                state.node_mut(to).given[usize::from(from)] = Given { epoch, ends, lapsed: false };
                 let incarnation = state.node(to).incarnation;
                 Some(Message::Promise { from: to, to: from, epoch, incarnation, sent })
             }

@@ -24,6 +24,8 @@ pub enum Violation {
     OwnWindow,
     /// Withdrawn support is given again at the same epoch.
     RegrantWithdrawn,
+    /// A promise that has lapsed is renewed as long as nobody has withdrawn it.
+    RenewLapsed,
     /// A bond made at an older epoch counts at the present one.
     IgnoreEpoch,
     /// A bond made with an earlier incarnation of the supporter counts.
@@ -114,7 +116,7 @@ const fn case(
 const SHORT_RESTART: Settings = Settings { ticks: 2, windows: [1; NODES], ..RESTART };
 
 /// Every violation.
-pub const CASES: [Case; 38] = {
+pub const CASES: [Case; 39] = {
     use Invariant::{CommittedKept, LeaseExcludesLeaders, NoStaleRead, OneHolder, OneLeader};
     use Violation as V;
     [
@@ -125,6 +127,7 @@ pub const CASES: [Case; 38] = {
         case(V::CountFromReceipt, "R3", OneHolder, DELAY),
         case(V::OwnWindow, "R27", OneHolder, UNEQUAL),
         case(V::RegrantWithdrawn, "R10", OneHolder, EXPIRY),
+        case(V::RenewLapsed, "R10", OneHolder, EXPIRY),
         case(V::IgnoreEpoch, "R10", OneHolder, EXPIRY),
         case(V::IgnoreIncarnation, "R12", OneHolder, SHORT_RESTART),
         case(V::CountAnswersNotVoters, "R3", OneHolder, EXPIRY),

@@ -36,6 +36,7 @@ harmful! {
     r3_promise_counted_from_receipt: CountFromReceipt, "R3";
     r27_promise_counted_with_the_receivers_window: OwnWindow, "R27";
     r10_withdrawn_support_given_again: RegrantWithdrawn, "R10";
+    r10_lapsed_promise_renewed: RenewLapsed, "R10";
     r10_bond_of_an_older_epoch_counts: IgnoreEpoch, "R10";
     r12_bond_of_an_older_incarnation_counts: IgnoreIncarnation, "R12";
     r3_answers_counted_instead_of_voters: CountAnswersNotVoters, "R3";

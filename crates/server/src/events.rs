@@ -37,6 +37,9 @@ pub(crate) fn log(event: &Event) {
         Event::DiskStalled => {
             warn!("the disk does not answer: no more heartbeats until it does");
         }
+        Event::DiskSlow { millis } => {
+            warn!(millis, "each sync of the disk takes long: leases go to nodes with faster disks");
+        }
         Event::ClockGap { millis } => {
             warn!(millis, "the clocks jumped (suspended, or set by hand): gave up all leases");
         }

@@ -102,6 +102,11 @@ impl PeerIntake {
         Received::Messages
     }
 
+    /// Bytes that have arrived of a frame that is not complete.
+    pub(crate) fn unfinished(&self) -> usize {
+        self.input.len()
+    }
+
     /// Takes bytes that have arrived.
     fn take(&mut self, received: &[u8], core: &mut Core) -> Result<Option<Greeting>, FrameError> {
         if self.from.is_none() {

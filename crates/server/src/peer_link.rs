@@ -25,6 +25,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 const ANSWER_TIME: Duration = Duration::from_secs(2);
 /// A failure that goes on is told again after this time.
 const REMINDER_TIME: Duration = Duration::from_secs(60);
+/// A connection that stalls so soon after it came up, and after another had stalled, is dialled
+/// anew with small segments: it may be that large packets vanish on the way and small ones pass.
+const STALL_TIME: Duration = Duration::from_secs(30);
+const SMALL_SEGMENT: u32 = 512;
 /// Longest answer to a greeting, in bytes; more than that is no answer.
 const ANSWER_BYTES_MAX: usize = 1024;
 
@@ -83,6 +87,11 @@ pub(crate) struct PeerLink {
     /// A message was left out since there was no room.
     overflown: bool,
     pause: Duration,
+    /// When it came up last, and when it stalled last.
+    up_since: Monotonic,
+    stalled: Option<Monotonic>,
+    /// It is dialled with small segments.
+    small: bool,
     /// The failure that was last logged, and when: one that goes on is not told at every try.
     reported: Option<(String, Monotonic)>,
 }
@@ -101,6 +110,9 @@ impl PeerLink {
             written: 0,
             overflown: false,
             pause: PAUSE_MIN,
+            up_since: Monotonic::default(),
+            stalled: None,
+            small: false,
             reported: None,
         }
     }
@@ -172,7 +184,8 @@ impl PeerLink {
         now: Monotonic,
     ) {
         let connect = || {
-            let mut stream = TcpStream::connect(address)?;
+            let segment = self.small.then_some(SMALL_SEGMENT);
+            let mut stream = socket::connect(address, segment)?;
             registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
             Ok::<_, io::Error>(stream)
         };
@@ -225,7 +238,7 @@ impl PeerLink {
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Change::None,
                 Err(error) if socket::is_temporary(&error) => continue,
-                Err(error) => return self.fail(now, &error.to_string()),
+                Err(error) => return self.break_off(now, &error),
             };
             let Some(answer) = answer else {
                 return self.fail(now, "the other side sent something unexpected");
@@ -238,16 +251,17 @@ impl PeerLink {
             };
             match result {
                 Ok(None) => {}
-                Ok(Some(())) => return self.come_up(),
+                Ok(Some(())) => return self.come_up(now),
                 Err(error) => return self.fail(now, &error.to_string()),
             }
         }
     }
 
-    fn come_up(&mut self) -> Change {
+    fn come_up(&mut self, now: Monotonic) -> Change {
         let State::Greeting { stream, .. } = self.take_state() else { return Change::None };
         self.state = State::Up { stream };
         self.pause = PAUSE_MIN;
+        self.up_since = now;
         self.reported = None;
         tracing::info!(peer = %self.peer.node, purpose = %self.purpose, "connected to a node");
         Change::Up
@@ -301,8 +315,23 @@ impl PeerLink {
                 self.written += count as u64;
                 None
             }
-            Err(error) => Some(self.fail(now, &error.to_string())),
+            Err(error) => Some(self.break_off(now, &error)),
         }
+    }
+
+    /// The system has given the connection up.
+    fn break_off(&mut self, now: Monotonic, error: &io::Error) -> Change {
+        if error.kind() == io::ErrorKind::TimedOut && self.is_up() {
+            let again = self.stalled.is_some_and(|before| before < self.up_since);
+            self.small = again && now.since(self.up_since) < STALL_TIME;
+            self.stalled = Some(now);
+            if self.small {
+                tracing::warn!(peer = %self.peer.node, purpose = %self.purpose, SMALL_SEGMENT,
+                    "a connection stalls each time it is made: large packets may vanish on the \
+                     way, so the next one uses small ones (is the MTU right everywhere?)");
+            }
+        }
+        self.fail(now, &error.to_string())
     }
 
     /// Gives the connection up, to dial again later.

@@ -217,6 +217,9 @@ impl PeerTransport {
             let Some(intake) = self.intakes.get_mut(index) else { continue };
             let received = intake.receive(core, buffer);
             self.input_bytes += std::mem::take(&mut intake.uncounted);
+            if let Some((node, Purpose::Data)) = intake.from {
+                core.node.note_arriving(node, intake.unfinished());
+            }
             match received {
                 Received::Messages => {}
                 Received::Greeting(greeting) => self.greet(index, &greeting),

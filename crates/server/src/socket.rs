@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
+use rustix::io::Errno;
 use rustix::net::sockopt;
+use socket2::{Domain, Protocol, Socket, Type};
 use types::Monotonic;
 
 use crate::clock;
@@ -37,6 +39,24 @@ pub(crate) fn prepare(stream: &TcpStream) -> io::Result<()> {
 pub(crate) fn give_up_after(stream: &TcpStream, time: Duration) -> io::Result<()> {
     let millis = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
     Ok(sockopt::set_tcp_user_timeout(stream, millis)?)
+}
+
+/// Begins to connect. With `segment` no packet on the connection bears more bytes than that, in
+/// either direction: larger ones may vanish on the way.
+///
+/// # Errors
+/// What the operating system says at once.
+pub(crate) fn connect(address: SocketAddr, segment: Option<u32>) -> io::Result<TcpStream> {
+    let Some(segment) = segment else { return TcpStream::connect(address) };
+    let kind = (Domain::for_address(address), Type::STREAM, Some(Protocol::TCP));
+    let socket = Socket::new(kind.0, kind.1, kind.2)?;
+    socket.set_nonblocking(true)?;
+    // It is agreed on while connecting, so it must be set before.
+    socket.set_tcp_mss(segment)?;
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() != Some(Errno::INPROGRESS.raw_os_error()) => Err(error),
+        Ok(()) | Err(_) => Ok(TcpStream::from_std(socket.into())),
+    }
 }
 
 /// Whether reading or writing should just be tried again later.

@@ -125,6 +125,7 @@ impl Checker {
             | Event::Heard { .. }
             | Event::DiskStalled
             | Event::DiskShort { .. }
+            | Event::DiskSlow { .. }
             | Event::ClockGap { .. }
             | Event::Campaigning { .. }
             | Event::LeaseLost { .. }
@@ -275,6 +276,7 @@ fn event_name(event: &Event) -> &'static str {
         Event::DiskStalled => "disk stalled",
         Event::DiskShort { short: true } => "disk short",
         Event::DiskShort { short: false } => "disk has space",
+        Event::DiskSlow { .. } => "disk slow",
         Event::ClockGap { .. } => "clock gap",
         Event::Campaigning { .. } => "campaigning",
         Event::LeaseAcquired { .. } => "lease acquired",

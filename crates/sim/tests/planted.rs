@@ -75,3 +75,8 @@ fn a_leader_that_has_stepped_down_stands_last() {
 fn messages_alone_keep_no_leader_in_office() {
     must_fail("leader_without_lease_is_read_from", "lead-by-messages");
 }
+
+#[test]
+fn leases_leave_a_slow_disk() {
+    must_fail("slow_disk", "keep-leases-on-slow-disk");
+}

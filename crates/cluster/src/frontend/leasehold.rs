@@ -113,7 +113,7 @@ impl Node {
             let replicas = self.routes.iter().filter(|route| route.replicas.contains(&node));
             let incarnation =
                 if myself { world.incarnation } else { world.support.incarnation_of(node) };
-            reply.map(12);
+            reply.map(14);
             number_pair(reply, "node", u64::from(node.0));
             pair(reply, "id", &node_name(&world.settings, node));
             pair(reply, "host", &member.host);
@@ -125,7 +125,13 @@ impl Node {
             reply.boolean(self.is_member_alive(now, node));
             key(reply, "supports_us");
             reply.boolean(myself || world.support.is_supported_by(now.monotonic, node));
+            // It beats, and says whether anything of ours reaches it.
+            key(reply, "hears_us");
+            reply.boolean(myself || !world.support.is_deaf(now.monotonic, node));
             number_pair(reply, "incarnation", incarnation.0);
+            let sync = if myself { world.support.own_sync() } else { world.support.sync_at(node) };
+            let sync = u64::try_from(sync.as_micros()).unwrap_or(u64::MAX);
+            number_pair(reply, "sync_us", sync);
             key(reply, "round_trip_us");
             match world.support.round_trip(node) {
                 Some(trip) => reply.integer(i64::try_from(trip.as_micros()).unwrap_or(i64::MAX)),

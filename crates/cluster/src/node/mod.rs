@@ -18,6 +18,7 @@ mod reporting;
 mod requests;
 mod rooms;
 pub(crate) mod routes;
+mod slow_disk;
 mod storage;
 mod transactions;
 mod views;
@@ -53,6 +54,7 @@ use orders::Orders;
 use placing::Homeless;
 use reporting::Reporting;
 use routes::Routes;
+pub(crate) use slow_disk::is_slower_there;
 use storage::Storage;
 pub use views::{ReplicaView, StoredView};
 
@@ -80,6 +82,7 @@ pub struct Node {
     storage: Storage,
     pub(crate) reporting: Reporting,
     homeless: Homeless,
+    slow_disk: slow_disk::SlowDisk,
     next_sweep: Monotonic,
     clock: ClockWatch,
     /// What this node has found out about its beginning, and the write that makes it durable.
@@ -192,6 +195,7 @@ impl Node {
             disagreeing: Vec::new(),
             members_news: true,
             homeless: Homeless::default(),
+            slow_disk: slow_disk::SlowDisk::default(),
             next_sweep: Monotonic::NEVER,
             clock: ClockWatch::default(),
             dirty: Vec::new(),

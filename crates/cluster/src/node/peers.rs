@@ -85,6 +85,7 @@ impl Node {
     pub(super) fn exchange_support(&mut self, now: Now) {
         let healthy = self.check_disk(now);
         self.keep_room(now);
+        self.leave_slow_disk(now);
         let world = &mut self.world;
         world.support.expire(now.monotonic, &mut world.effects.events);
         let messages = &mut world.effects.messages;

@@ -17,6 +17,10 @@ const IMAGE_BYTES_PER_TURN: usize = 256 << 10;
 /// How long the disk may be idle before it is asked for a sign of life.
 const PROBE_AFTER: Duration = Duration::from_millis(300);
 
+/// So many writes in a row tell how fast the disk is: the fastest of them counts, since a large
+/// write takes long on any disk.
+const RECENT_WRITES: usize = 5;
+
 /// What is on its way to the disk.
 pub(super) struct Storage {
     next: WriteId,
@@ -44,6 +48,8 @@ struct WriteTimes {
     count: u64,
     last: Duration,
     total: Duration,
+    /// The newest ones.
+    recent: [Duration; RECENT_WRITES],
     /// Those since the last report.
     window: Histogram,
 }
@@ -149,6 +155,11 @@ impl Storage {
         core::mem::take(&mut self.writes.window).percentile(990)
     }
 
+    /// How long the disk takes for a sync at least; zero until that is known.
+    pub(super) fn sync_time(&self) -> Duration {
+        self.writes.recent.iter().min().copied().unwrap_or_default()
+    }
+
     pub(super) fn take_release(&mut self) -> Option<Output> {
         self.release.take().map(|segment| Output::Release { segment })
     }
@@ -160,6 +171,8 @@ impl WriteTimes {
         self.last = time;
         self.total = self.total.saturating_add(time);
         self.window.record(time);
+        self.recent.rotate_right(1);
+        self.recent[0] = time;
     }
 
     fn mean(&self) -> Duration {

@@ -20,6 +20,7 @@ use types::{LogIndex, Monotonic, NodeId, ShardId, Term};
 use super::{Env, Shard};
 use crate::entry;
 use crate::io::{Event, Message, Order, OrderOutcome};
+use crate::node::is_slower_there;
 use crate::planted::Planting;
 use crate::raft_group::RaftGroup;
 
@@ -76,6 +77,7 @@ impl Shard {
         let result = match order {
             Order::Transfer { target, .. } => self
                 .judge_last(env.now.monotonic, *target)
+                .and_then(|()| self.judge_disk(env, *target))
                 .and_then(|()| self.begin_transfer(env, *target)),
             Order::Campaign { .. } => self.campaign_by_order(env),
             Order::Succession { heirs, .. } => self.order_succession(env, heirs),
@@ -149,7 +151,9 @@ impl Shard {
         if target == self.me {
             return Ok(());
         }
-        let deadline = env.now.monotonic + env.settings.transfer_time;
+        // What is in flight here waits for the own disk, at worst behind another sync.
+        let patience = env.settings.transfer_time + env.support.own_sync() * 3;
+        let deadline = env.now.monotonic + patience;
         self.transfer = Some(Transfer { target, deadline, given_up: false });
         // New requests must be parked from here on, though the lease itself still stands until
         // it is given up; requests in flight finish under it.
@@ -171,6 +175,19 @@ impl Shard {
             return Ok(());
         }
         self.judge_heir(env, target)
+    }
+
+    /// Whether a lease that an order moves would come back for the disk's sake.
+    fn judge_disk(&self, env: &Env<'_>, target: NodeId) -> Result<(), String> {
+        if !is_slower_there(env.support, target) {
+            return Ok(());
+        }
+        Err(alloc::format!(
+            "the disk of node {target} takes {} ms for a sync, that of node {} {} ms",
+            env.support.sync_at(target).as_millis(),
+            self.me,
+            env.support.own_sync().as_millis()
+        ))
     }
 
     /// Whether a replica can take the lease now.
