@@ -197,10 +197,11 @@ fn put_order(order: &Order, into: &mut Vec<u8>) {
             put_nodes(heirs, into);
             into.put_u64(epoch.0);
         }
-        Order::Replicas { goal, generation } => {
+        Order::Replicas { goal, generation, dead } => {
             into.put_u8(3);
             put_nodes(goal, into);
             into.put_u64(*generation);
+            into.put_u32(dead.map_or(0, |node| node.0));
         }
     }
 }
@@ -214,7 +215,11 @@ fn take_order(from: &mut Take<'_>) -> Result<Order, CodecError> {
         }
         1 => Order::Campaign { epoch: LeaseEpoch(from.u64()?) },
         2 => Order::Succession { heirs: take_nodes(from)?, epoch: LeaseEpoch(from.u64()?) },
-        3 => Order::Replicas { goal: take_nodes(from)?, generation: from.u64()? },
+        3 => {
+            let (goal, generation) = (take_nodes(from)?, from.u64()?);
+            let dead = NodeId(from.u32()?);
+            Order::Replicas { goal, generation, dead: (dead.0 != 0).then_some(dead) }
+        }
         4..=u8::MAX => return Err(CodecError("a known kind of order")),
     })
 }

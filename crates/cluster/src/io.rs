@@ -329,6 +329,9 @@ pub enum Order {
         goal: Vec<NodeId>,
         /// The version of the replica set that is meant.
         generation: u64,
+        /// A node whose replica goes since it is taken for dead: the holder knows better if it hears
+        /// that node.
+        dead: Option<NodeId>,
     },
 }
 
@@ -599,6 +602,25 @@ pub enum Event {
     ClockGap {
         /// The disagreement in milliseconds.
         millis: u64,
+    },
+    /// A peer's wall clock has run further than this node's clocks: this machine may have stood
+    /// still with all its clocks, so its leases don't count until others have confirmed them.
+    PeersClockJumped {
+        /// The peer.
+        peer: NodeId,
+        /// How much further.
+        millis: u64,
+    },
+    /// This node's wall clock is off by more than the setting `clock_skew`, as the others' clocks
+    /// have it.
+    ClockOff {
+        /// By how much it is ahead; negative: behind.
+        millis: i64,
+    },
+    /// It is right again.
+    ClockRight {
+        /// By how much it is ahead still.
+        millis: i64,
     },
     /// This node stands for election in a shard.
     Campaigning {

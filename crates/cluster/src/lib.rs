@@ -20,6 +20,7 @@
 extern crate alloc;
 
 mod bytes_codec;
+mod clock;
 pub mod codec;
 mod entry;
 mod founding;

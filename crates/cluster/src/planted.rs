@@ -21,6 +21,17 @@ pub enum Planting {
     /// A manager decides on although it has lost the lease of the system shard: two at once. No
     /// rule is broken by that, and nothing may come of it.
     ManageWithoutLease,
+    /// A holder stamps entries with its own wall clock, whatever the others' clocks say.
+    StampByOwnClock,
+    /// A shard whose log is ahead of the time stands still until that has come.
+    StampsStandStill,
+    /// KEYS, SCAN and RANDOMKEY leave out what has expired by the holder's clock, though the log
+    /// does not say so.
+    ListByHoldersClock,
+    /// A machine that may have stood still with its clocks goes on as if it had not.
+    TrustOwnClocks,
+    /// A manager takes a node for dead that others hear, and its holder obeys.
+    BuryTheLiving,
     /// A catch-up installs the slots that came last, whichever the engine has accepted.
     InstallNewestStaging,
     /// A lease that was given up is used again when nobody has taken it over (R21).
@@ -95,6 +106,11 @@ impl Planting {
         ("forget-promises", Self::ForgetPromises),
         ("early-persisted", Self::EarlyPersisted),
         ("manage-without-lease", Self::ManageWithoutLease),
+        ("stamp-by-own-clock", Self::StampByOwnClock),
+        ("stamps-stand-still", Self::StampsStandStill),
+        ("list-by-holders-clock", Self::ListByHoldersClock),
+        ("trust-own-clocks", Self::TrustOwnClocks),
+        ("bury-the-living", Self::BuryTheLiving),
         ("install-newest-staging", Self::InstallNewestStaging),
         ("resume-after-transfer", Self::ResumeAfterTransfer),
         ("read-without-round", Self::ReadWithoutRound),

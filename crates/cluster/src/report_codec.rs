@@ -13,13 +13,13 @@ use placement::{
     Follower, Generation, HOT_KEY_BYTES_MAX, HOT_MAX, HeldShard, ORIGIN_TEXT_MAX, ORIGINS_MAX,
     Origin, Percentiles, Report, Resources, RoundTrip,
 };
-use types::limits::{REPLICAS_MAX, SHARDS_MAX};
+use types::limits::{NODES_MAX, REPLICAS_MAX, SHARDS_MAX};
 use types::{Incarnation, LeaseEpoch, NodeId, ShardId, Slot, SlotRange};
 
 use crate::bytes_codec::{CodecError, Put, Take};
 
 /// The first byte: raised with every change of what follows.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// Appends a report to a buffer.
 pub fn encode(report: &Report, into: &mut Vec<u8>) {
@@ -34,6 +34,12 @@ pub fn encode(report: &Report, into: &mut Vec<u8>) {
     put_number(report.memory_capacity, into);
     put_number(report.memory_used, into);
     put_time(report.fsync, into);
+    into.put_u64(report.clock_ahead.cast_unsigned());
+    into.put_u8(u8::from(report.clock_off));
+    into.put_len(report.hears.len());
+    for node in &report.hears {
+        into.put_u32(node.0);
+    }
     into.put_len(report.round_trips.len());
     for trip in &report.round_trips {
         into.put_u32(trip.origin.0);
@@ -132,6 +138,9 @@ fn take_report(from: &mut Take<'_>) -> Result<Report, CodecError> {
         memory_capacity: number(from)?,
         memory_used: number(from)?,
         fsync: time(from)?,
+        clock_ahead: from.u64()?.cast_signed(),
+        clock_off: from.u8()? != 0,
+        hears: list(from, NODES_MAX, |from| Ok(NodeId(from.u32()?)))?,
         round_trips: list(from, ORIGINS_MAX, |from| {
             Ok(RoundTrip { origin: Origin(from.u32()?), time: time(from)? })
         })?,
@@ -300,6 +309,9 @@ mod tests {
                 memory_capacity: self.number(),
                 memory_used: self.number(),
                 fsync: self.time(),
+                clock_ahead: self.next().cast_signed(),
+                clock_off: self.next().is_multiple_of(2),
+                hears: self.list(NODES_MAX, Self::node),
                 round_trips: self.list(ORIGINS_MAX, |it| RoundTrip {
                     origin: Origin(it.next() as u32),
                     time: it.time(),

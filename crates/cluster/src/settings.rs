@@ -35,6 +35,9 @@ pub struct Settings {
     /// A jump between the monotonic and the wall clock larger than this means that the machine
     /// was suspended or its clock was set: the node then gives up all its leases.
     pub clock_gap: Duration,
+    /// How far the wall clock may be from the cluster clock before the node says that it is off,
+    /// and ranks last for leases.
+    pub clock_skew: Duration,
     /// How long a client's request waits for a lease that is on its way or for a new holder.
     pub park_time: Duration,
     /// How long a request that was proposed or forwarded may take before its outcome is reported
@@ -98,6 +101,7 @@ impl Settings {
             support_duration: Duration::from_millis(750),
             clock_drift_permille: 50,
             clock_gap: Duration::from_millis(500),
+            clock_skew: Duration::from_secs(1),
             park_time: Duration::from_millis(1500),
             request_time: Duration::from_secs(5),
             transfer_time: Duration::from_millis(500),

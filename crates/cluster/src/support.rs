@@ -33,7 +33,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use smallvec::SmallVec;
-use types::{Incarnation, Life, Monotonic, NodeId, Now, SupportEpoch};
+use types::{Incarnation, Life, Monotonic, NodeId, SupportEpoch, UnixMillis};
 
 use crate::founding::Founding;
 use crate::io::{Condition, Event, Fortification, Message};
@@ -196,6 +196,7 @@ impl Support {
     pub(crate) fn beat(
         &mut self,
         now: Monotonic,
+        wall: UnixMillis,
         healthy: bool,
         founding: &Founding,
         out: &mut Vec<(NodeId, Message)>,
@@ -222,6 +223,7 @@ impl Support {
                     stopping: self.stopping,
                     heard_micros: pair.heard_micros(now),
                     durable: founding.lives.durable(),
+                    wall,
                     memory_room: self.room.0,
                     disk_room: self.room.1,
                     arriving: pair.arriving,
@@ -397,13 +399,17 @@ impl Support {
         self.events.push(Event::SupportWithdrawn { peer, epoch: given.epoch });
     }
 
-    /// Gives up every promise held: the clock can't be trusted to have counted the time.
-    pub(crate) fn drop_received(&mut self) {
+    /// Every promise held counts as over, since the clock may not have counted the time: until a
+    /// beat that is sent from now on is answered. Epochs may stay. A peer that promises the same one
+    /// again has never withdrawn it, so what it keeps in the shards under it stands, too.
+    pub(crate) fn drop_received(&mut self, now: Monotonic) {
         for pair in self.peers.values_mut() {
-            pair.own_epoch = pair.own_epoch.next();
-            pair.received = None;
+            if let Some(received) = &mut pair.received {
+                received.until = Monotonic(0);
+            }
             pair.sent.clear();
         }
+        self.next_beat = self.next_beat.min(now);
     }
 
     /// What has changed since the last call.
@@ -639,23 +645,4 @@ fn less_drift(duration: Duration, permille: u32) -> Duration {
 /// The most that two clocks may drift apart over `duration`.
 fn drift_of(duration: Duration, permille: u32) -> Duration {
     duration / 1000 * permille
-}
-
-/// Notices that the machine was suspended or its clock was set: the two clocks then disagree about
-/// how much time has passed (rules R1 and T39).
-#[derive(Default)]
-pub(crate) struct ClockWatch {
-    last: Option<Now>,
-}
-
-impl ClockWatch {
-    /// The disagreement since the last call, if it is larger than `tolerance`.
-    pub(crate) fn gap(&mut self, now: Now, tolerance: Duration) -> Option<Duration> {
-        let last = self.last.replace(now)?;
-        let monotonic = i128::from(now.monotonic.0) - i128::from(last.monotonic.0);
-        let wall = (i128::from(now.wall.0) - i128::from(last.wall.0)) * 1_000_000;
-        let gap = u64::try_from((monotonic - wall).unsigned_abs()).unwrap_or(u64::MAX);
-        let gap = Duration::from_nanos(gap);
-        (gap > tolerance).then_some(gap)
-    }
 }

@@ -71,6 +71,8 @@ pub struct Terms {
     pub locality: f64,
     /// What the move itself costs; more for a shard that has just moved.
     pub stability: f64,
+    /// The candidate's wall clock is off: it comes last.
+    pub clock: f64,
     /// The operator wants the shard there.
     pub pin: f64,
 }
@@ -78,7 +80,7 @@ pub struct Terms {
 impl Terms {
     /// The terms with their names.
     #[must_use]
-    pub fn named(&self) -> [(&'static str, f64); 8] {
+    pub fn named(&self) -> [(&'static str, f64); 9] {
         [
             ("load", self.load),
             ("room", self.room),
@@ -87,6 +89,7 @@ impl Terms {
             ("neighbour", self.neighbour),
             ("locality", self.locality),
             ("stability", self.stability),
+            ("clock", self.clock),
             ("pin", self.pin),
         ]
     }

@@ -70,6 +70,9 @@ pub(crate) struct NodeState {
     pub(crate) memory_capacity: f64,
     pub(crate) memory_used: f64,
     pub(crate) fsync: Duration,
+    pub(crate) clock_off: bool,
+    /// The other nodes that it hears.
+    pub(crate) hears: Vec<NodeId>,
     pub(crate) round_trips: BTreeMap<Origin, Duration>,
     /// Whether the present silence of the node has been noticed.
     pub(crate) silence_noted: bool,
@@ -95,6 +98,8 @@ impl NodeState {
             memory_capacity: 0.0,
             memory_used: 0.0,
             fsync: Duration::ZERO,
+            clock_off: false,
+            hears: Vec::new(),
             round_trips: BTreeMap::new(),
             silence_noted: false,
             overfull_rounds: 0,
@@ -271,6 +276,28 @@ impl Cluster {
         lost.dedup();
         // One node of three is no pattern.
         lost.len() > 1 && lost.len() as f64 > policy.crash_share_max * self.nodes.len() as f64
+    }
+
+    /// The nodes that report, and say that they hear another one.
+    pub(crate) fn heard_by(
+        &self,
+        now: Monotonic,
+        policy: &Policy,
+        node: NodeId,
+    ) -> impl Iterator<Item = NodeId> {
+        let hears =
+            move |state: &NodeState| state.is_live(now, policy) && state.hears.contains(&node);
+        self.nodes.iter().filter(move |(_, state)| hears(state)).map(|(other, _)| *other)
+    }
+
+    /// Whether so many of the nodes that report hear another one that its silence here shows a bad
+    /// link of the manager's and not its death: one is dead to the cluster only if most don't hear
+    /// it.
+    pub(crate) fn is_vouched_for(&self, now: Monotonic, policy: &Policy, node: NodeId) -> bool {
+        let others = self.nodes.iter().filter(|(other, _)| **other != node);
+        let live = others.filter(|(_, state)| state.is_live(now, policy)).count();
+        let heard = self.heard_by(now, policy, node).count();
+        heard > 0 && heard * 2 >= live
     }
 
     /// Notes that a node was lost or has started again. It counts if a lease had moved there or

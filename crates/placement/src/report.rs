@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use types::limits::{REPLICAS_MAX, SHARDS_MAX};
+use types::limits::{NODES_MAX, REPLICAS_MAX, SHARDS_MAX};
 use types::{Incarnation, LeaseEpoch, NodeId, ShardId, Slot, SlotRange};
 
 use crate::command::Generation;
@@ -59,6 +59,12 @@ pub struct Report {
     pub memory_used: f64,
     /// 99th percentile of the time of an fsync.
     pub fsync: Duration,
+    /// How far its wall clock is ahead of the cluster's time, in milliseconds; negative: behind.
+    pub clock_ahead: i64,
+    /// Whether that is more than it may be.
+    pub clock_off: bool,
+    /// The other nodes whose beats reach it.
+    pub hears: Vec<NodeId>,
     /// Round trips from this node to its clients, by origin.
     pub round_trips: Vec<RoundTrip>,
     /// Where the clients that are connected to this node come from, with a text for people.
@@ -254,6 +260,7 @@ impl Report {
         if self.fsync > MEASURED_MAX {
             return not_sane("fsync");
         }
+        check_list("hears", NODES_MAX, self.hears.iter())?;
         if self.round_trips.iter().any(|trip| trip.time > MEASURED_MAX) {
             return not_sane("round_trips");
         }

@@ -43,6 +43,24 @@ pub(crate) fn log(event: &Event) {
         Event::ClockGap { millis } => {
             warn!(millis, "the clocks jumped (suspended, or set by hand): gave up all leases");
         }
+        Event::PeersClockJumped { peer, millis } => {
+            warn!(
+                %peer,
+                millis,
+                "the clock of another node has jumped, or this machine stood still with its \
+                 clocks: its leases are confirmed anew"
+            );
+        }
+        Event::ClockOff { millis } => {
+            warn!(
+                ahead_millis = millis,
+                "the wall clock of this machine is off, as the other nodes' clocks have it: it gets \
+                 leases last. Set it right (is the time service running?)"
+            );
+        }
+        Event::ClockRight { millis } => {
+            info!(ahead_millis = millis, "the wall clock of this machine is right again");
+        }
         Event::Campaigning { shard, term } => {
             debug!(%shard, term = term.0, "standing for election");
         }

@@ -127,6 +127,9 @@ impl Checker {
             | Event::DiskShort { .. }
             | Event::DiskSlow { .. }
             | Event::ClockGap { .. }
+            | Event::PeersClockJumped { .. }
+            | Event::ClockOff { .. }
+            | Event::ClockRight { .. }
             | Event::Campaigning { .. }
             | Event::LeaseLost { .. }
             | Event::LeaseChanged { .. }
@@ -278,6 +281,9 @@ fn event_name(event: &Event) -> &'static str {
         Event::DiskShort { short: false } => "disk has space",
         Event::DiskSlow { .. } => "disk slow",
         Event::ClockGap { .. } => "clock gap",
+        Event::PeersClockJumped { .. } => "peer's clock jumped",
+        Event::ClockOff { .. } => "clock off",
+        Event::ClockRight { .. } => "clock right",
         Event::Campaigning { .. } => "campaigning",
         Event::LeaseAcquired { .. } => "lease acquired",
         Event::LeaseLost { .. } => "lease lost",

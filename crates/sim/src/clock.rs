@@ -21,11 +21,14 @@ pub(crate) struct Clock {
     stopped: bool,
     /// What the wall clock missed while it was stopped.
     missed: u64,
+    /// Nobody will set it right.
+    stays_behind: bool,
 }
 
 impl Clock {
     pub(crate) fn new(offset: u64, rate: i64) -> Self {
-        Self { since: 0, monotonic: offset, wall: WALL_START, rate, stopped: false, missed: 0 }
+        let (wall, stopped, stays_behind) = (WALL_START, false, false);
+        Self { since: 0, monotonic: offset, wall, rate, stopped, missed: 0, stays_behind }
     }
 
     /// What the machine reads.
@@ -87,14 +90,21 @@ impl Clock {
         self.missed = 0;
     }
 
-    /// The virtual machine goes on; the host sets its wall clock right.
+    /// The virtual machine is stopped, and no clock of it will ever tell.
+    pub(crate) fn stop_unnoticed(&mut self, at: u64) {
+        self.stop(at);
+        self.stays_behind = true;
+    }
+
+    /// The virtual machine goes on; most often the host sets its wall clock right.
     pub(crate) fn go_on_if_stopped(&mut self, at: u64) {
         if !self.stopped {
             return;
         }
         self.settle(at);
         self.stopped = false;
-        self.wall += core::mem::take(&mut self.missed);
+        let missed = core::mem::take(&mut self.missed);
+        self.wall += if core::mem::take(&mut self.stays_behind) { 0 } else { missed };
     }
 }
 

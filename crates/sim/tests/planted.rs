@@ -80,3 +80,24 @@ fn messages_alone_keep_no_leader_in_office() {
 fn leases_leave_a_slow_disk() {
     must_fail("slow_disk", "keep-leases-on-slow-disk");
 }
+
+#[test]
+fn stamps_are_the_cluster_clock() {
+    must_fail("clock_ahead", "stamp-by-own-clock");
+    must_fail("log_ahead", "stamps-stand-still");
+}
+
+#[test]
+fn what_has_expired_is_what_the_log_says() {
+    must_fail("keys_of_an_expired_key", "list-by-holders-clock");
+}
+
+#[test]
+fn a_machine_that_stood_still_does_not_go_by_its_clocks() {
+    must_fail("machine_stood_still", "trust-own-clocks");
+}
+
+#[test]
+fn whoever_is_heard_by_most_is_not_dead() {
+    must_fail("manager_does_not_hear", "bury-the-living");
+}

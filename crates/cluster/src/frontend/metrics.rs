@@ -81,6 +81,16 @@ impl Node {
         into.gauge("leasehold_log_bytes", "Bytes of the log on disk.", process.log_bytes);
         into.gauge("leasehold_disk_free_bytes", "Free bytes of the disk.", process.disk_free_bytes);
         into.gauge(
+            "leasehold_clock_ahead_seconds",
+            "How far the wall clock is ahead of the cluster clock; negative: behind.",
+            self.world.clock.error_millis() as f64 / 1e3,
+        );
+        into.gauge(
+            "leasehold_clock_off",
+            "1 if the wall clock is off by more than the setting clock_skew.",
+            u8::from(self.world.clock.is_off()),
+        );
+        into.gauge(
             "leasehold_disk_stalled",
             "1 if the disk does not answer, so that leases are given up.",
             u8::from(figures.disk_stalled),

@@ -27,7 +27,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use placement::{
-    Action, Command, Decision, DecisionId, Generation, HeldShard, Manager, Outcome, Policy, Report,
+    Action, Command, Decision, DecisionId, Generation, HeldShard, Manager, Outcome, Policy, Reason,
+    Report,
 };
 use types::{LeaseEpoch, Monotonic, NodeId, Now, ShardId, SlotRange};
 
@@ -301,7 +302,8 @@ impl LeaseManager {
                     goal.push(*to);
                 }
                 self.moves.insert(id, ReplicaMove { shard, from: *from, to: *to, seen: now });
-                let order = Order::Replicas { goal, generation: generation.0 };
+                let dead = from.filter(|_| decision.reason == Reason::Repair);
+                let order = Order::Replicas { goal, generation: generation.0, dead };
                 (self.placement.holder(shard)?, order)
             }
         };
@@ -344,6 +346,34 @@ impl LeaseManager {
                 && !self.moves.values().any(|it| it.to == *node)
         };
         leaving.filter(is_empty).collect()
+    }
+
+    /// The nodes that report, and say that they hear another one.
+    pub(crate) fn heard_by(&self, now: Monotonic, node: NodeId) -> Vec<NodeId> {
+        let hears = |of: &NodeId| self.hears(now, *of).contains(&node);
+        self.reports.keys().copied().filter(hears).collect()
+    }
+
+    /// Whom a node hears, if it reports.
+    pub(crate) fn hears(&self, now: Monotonic, node: NodeId) -> &[NodeId] {
+        let live = self.silence(now, node) < self.control.policy.silent_after;
+        let report = self.reports.get(&node).filter(|_| live);
+        report.map_or(&[], |(_, report)| report.hears.as_slice())
+    }
+
+    /// Members that don't report here although most of the others hear them: the fault is this
+    /// node's link to them.
+    pub(crate) fn unheard(&self, now: Monotonic) -> Vec<NodeId> {
+        let limit = self.control.policy.silent_after;
+        let live = |node: &NodeId| self.silence(now, *node) < limit;
+        let silent = self.control.membership.nodes().filter(|node| !live(node));
+        let others = self.reports.keys().filter(|node| live(node)).count();
+        silent
+            .filter(|node| {
+                let heard = self.heard_by(now, *node).len();
+                heard > 0 && heard * 2 >= others
+            })
+            .collect()
     }
 
     /// How long nothing has been heard of a node.

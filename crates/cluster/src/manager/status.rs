@@ -66,6 +66,11 @@ impl LeaseManager {
             json.key("locality").text(&member.locality.to_string());
             json.key("live").raw(live);
             json.key("silent_ms").raw(millis(silence));
+            json.key("heard_by").list(&self.heard_by(now.monotonic, node), |json, other| {
+                json.raw(other.0);
+            });
+            json.key("clock_ahead_ms").optional(report.map(|report| report.clock_ahead));
+            json.key("clock_off").raw(report.is_some_and(|report| report.clock_off));
             json.key("incarnation").optional(report.map(|report| report.incarnation.0));
             json.key("used").real(status.map_or(0.0, |status| status.used), 4);
             let class = status.map_or(String::from("manager"), |status| status.class.to_string());

@@ -250,7 +250,10 @@ impl Node {
     }
 
     /// A node's report arrives.
-    pub(super) fn on_report(&mut self, now: Now, from: NodeId, report: placement::Report) {
+    pub(super) fn on_report(&mut self, now: Now, from: NodeId, mut report: placement::Report) {
+        if self.world.settings.breaks(Planting::BuryTheLiving) {
+            report.hears.clear();
+        }
         let Some(manager) = &mut self.managing.manager else { return };
         if report.node != from {
             return;
@@ -340,14 +343,23 @@ impl Node {
         let Some(manager) = &self.managing.manager else { return };
         let control = manager.control();
         let patience = control.policy.repair_after;
+        let unheard = manager.unheard(now.monotonic);
         let stays = |node: NodeId| {
-            control.duty(node) != Duty::Leaving
-                && (node == me || manager.silence(now.monotonic, node) < patience)
+            let lives = node == me
+                || unheard.contains(&node)
+                || manager.silence(now.monotonic, node) < patience;
+            control.duty(node) != Duty::Leaving && lives
         };
         let best = system_replicas(&control.membership.members, stays);
         let drained = control.duty(me) != Duty::Full;
-        let fit: Vec<NodeId> =
+        let mut fit: Vec<NodeId> =
             control.membership.nodes().filter(|node| control.duty(*node) == Duty::Full).collect();
+        if !unheard.is_empty() {
+            // Whoever hears more nodes manages better. It is never handed to and fro: each one that
+            // has it hears more than the one before.
+            let here = manager.hears(now.monotonic, me).len();
+            fit.retain(|node| manager.hears(now.monotonic, *node).len() > here);
+        }
         let Some(found) = self.system_shard() else { return };
         let goal = next_system_goal(found.goal(), &best, &control.membership, stays);
         let voters = found.voters();
@@ -355,7 +367,7 @@ impl Node {
             // Refused while its nodes don't take part yet: tried again in the next round.
             let _: OrderOutcome = self.order_replicas(now, ShardId::SYSTEM, &goal);
         }
-        if drained {
+        if drained || !unheard.is_empty() {
             self.with_shard(now, ShardId::SYSTEM, |found, env| {
                 let heirs = voters.into_iter().filter(|heir| fit.contains(heir)).collect();
                 found.hand_over_to_any(env, heirs);

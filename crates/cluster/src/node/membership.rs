@@ -208,6 +208,7 @@ impl Node {
     /// Exchanges support with the members, and with nobody else.
     pub(super) fn meet_members(&mut self) {
         let others: Vec<NodeId> = self.world.others().collect();
+        self.world.clock.set_peers(&others);
         self.world.support.set_peers(others.into_iter());
     }
 

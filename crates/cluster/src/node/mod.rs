@@ -1,11 +1,13 @@
 //! One node: its shards, its clients, and what it knows of the others.
 //!
 //! Reading order: this file (inputs, and what happens once a turn), `peers` (the other nodes),
-//! `routes` (who holds what), `requests` (from a client's arguments to a shard), `transactions`,
-//! `placing` (here, there, or wait), `forwarding`, `gather` (requests to all shards), `orders`
-//! (moving leases by hand), `membership`, `storage` (the node's log), `reporting` (what it took).
+//! `clocks`, `routes` (who holds what), `requests` (from a client's arguments to a shard),
+//! `transactions`, `placing` (here, there, or wait), `forwarding`, `gather` (requests to all
+//! shards), `orders` (moving leases by hand), `membership`, `storage` (the node's log), `reporting`
+//! (what it took).
 
 mod anew;
+mod clocks;
 mod forwarding;
 mod gather;
 mod managing;
@@ -30,6 +32,7 @@ use core::time::Duration;
 
 use types::{Incarnation, Monotonic, NodeId, Now, SessionId, ShardId};
 
+use crate::clock::ClusterClock;
 use crate::founding::{Founding, Remembered};
 use crate::frontend::Frontend;
 use crate::io::{
@@ -37,14 +40,13 @@ use crate::io::{
     WriteId,
 };
 use crate::lives::Lives;
-use crate::planted::Planting;
 use crate::raft_group::RaftMessage;
 use crate::recovery::{RecordError, Recovered};
 use crate::room::Room;
 use crate::session::Sessions;
 use crate::settings::Settings;
 use crate::shard::{Effects, Env, Shard};
-use crate::support::{ClockWatch, Support};
+use crate::support::Support;
 use anew::Anew;
 use forwarding::Forwards;
 use gather::Gathers;
@@ -84,7 +86,6 @@ pub struct Node {
     homeless: Homeless,
     slow_disk: slow_disk::SlowDisk,
     next_sweep: Monotonic,
-    clock: ClockWatch,
     /// What this node has found out about its beginning, and the write that makes it durable.
     decided: Option<(WriteId, Remembered)>,
     /// How far it is with beginning anew.
@@ -106,6 +107,7 @@ pub(crate) struct World {
     pub(crate) settings: Settings,
     pub(crate) incarnation: Incarnation,
     pub(crate) support: Support,
+    pub(crate) clock: ClusterClock,
     pub(crate) founding: Founding,
     pub(crate) room: Room,
     pub(crate) sessions: Sessions,
@@ -129,6 +131,7 @@ impl World {
             now,
             settings: &self.settings,
             support: &self.support,
+            clock: &self.clock,
             founding: &self.founding,
             room: &mut self.room,
             sessions: &mut self.sessions,
@@ -175,6 +178,7 @@ impl Node {
                 settings,
                 incarnation,
                 support,
+                clock: ClusterClock::new(now),
                 founding,
                 room: Room::new(now.monotonic),
                 sessions: Sessions::new(),
@@ -197,7 +201,6 @@ impl Node {
             homeless: Homeless::default(),
             slow_disk: slow_disk::SlowDisk::default(),
             next_sweep: Monotonic::NEVER,
-            clock: ClockWatch::default(),
             dirty: Vec::new(),
             timers: BinaryHeap::new(),
             stopping: None,
@@ -286,6 +289,7 @@ impl Node {
             return self.begin_anew(now, out);
         }
         self.watch_clock(now);
+        self.advance_clock(now);
         self.world.sessions.stats.set_now(now);
         self.exchange_support(now);
         self.begin_taking_part();
@@ -403,10 +407,11 @@ impl Node {
                     let support = &mut self.world.support;
                     let heard = condition.heard_micros;
                     let life = (incarnation, condition.life);
-                    let now = now.monotonic;
-                    let answer = support.on_beat(now, from, epoch, life, sequence, heard);
+                    let at = now.monotonic;
+                    let answer = support.on_beat(at, from, epoch, life, sequence, heard);
                     support.note_condition(from, incarnation, condition);
                     self.world.effects.messages.extend(answer.map(|answer| (from, answer)));
+                    self.note_wall_clock(now, from, condition.wall);
                 }
             }
             Message::Promise { sequence, epoch, incarnation, life, duration_micros } => {
@@ -504,25 +509,6 @@ impl Node {
             self.unwatch(now, session, shard);
         }
         self.world.sessions.close(session);
-    }
-
-    /// A node whose clocks disagree about the time that has passed was suspended: it can't know
-    /// which of its promises still stand.
-    pub(crate) fn watch_clock(&mut self, now: Now) {
-        let tolerance = self.world.settings.clock_gap;
-        let Some(gap) = self.clock.gap(now, tolerance) else { return };
-        if self.world.settings.breaks(Planting::IgnoreClockGap) {
-            return;
-        }
-        self.world.support.drop_received();
-        for at in 0..self.shards.len() {
-            if let Some(shard) = self.shards.get_mut(at) {
-                shard.recheck_lease();
-            }
-            self.touch(at);
-        }
-        let millis = u64::try_from(gap.as_millis()).unwrap_or(u64::MAX);
-        self.world.effects.events.push(Event::ClockGap { millis });
     }
 
     /// Hands the leases over and says when that is done.

@@ -89,7 +89,7 @@ impl Node {
         let world = &mut self.world;
         world.support.expire(now.monotonic, &mut world.effects.events);
         let messages = &mut world.effects.messages;
-        world.support.beat(now.monotonic, healthy, &world.founding, messages);
+        world.support.beat(now.monotonic, now.wall, healthy, &world.founding, messages);
         for change in world.support.take_changes() {
             match change {
                 SupportChange::Withdrawn(peer) => {

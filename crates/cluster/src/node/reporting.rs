@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use placement::{CAPACITY_MIN, HeldShard, MEASURED_MAX, Report, Resources};
-use types::{Monotonic, Now, SessionId, ShardId};
+use types::{Monotonic, NodeId, Now, SessionId, ShardId};
 
 use super::Node;
 use crate::frontend::ProcessStats;
@@ -166,10 +166,19 @@ impl Node {
             memory_capacity,
             memory_used,
             fsync: self.storage.take_fsync_p99().min(MEASURED_MAX),
+            clock_ahead: self.world.clock.error_millis(),
+            clock_off: self.world.clock.is_off(),
+            hears: self.hears(now),
             round_trips: self.world.sessions.origins.round_trips(now.monotonic),
             origins: self.world.sessions.origins.texts(),
             held,
         })
+    }
+
+    /// The members whose beats reach this node.
+    fn hears(&self, now: Now) -> Vec<NodeId> {
+        let alive = |node: &NodeId| self.world.support.is_alive(now.monotonic, *node);
+        self.world.others().filter(alive).collect()
     }
 
     /// The shards that are held, with the weights of their requests as load; and the weight of what

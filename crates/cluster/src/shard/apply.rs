@@ -389,7 +389,12 @@ impl Shard {
                 self.watches.add(request.watcher, &keys);
                 env.sessions.answer(request.waiter, put_ok)
             }
-            Operation::Survey(survey) => self.survey(env, survey, request.waiter),
+            Operation::Survey(survey) => {
+                if context.mode == Mode::Read && self.reaps_before(context.now) {
+                    return self.read_behind(request.clone());
+                }
+                self.survey(env, survey, request.waiter, context.now)
+            }
             Operation::Group { .. }
             | Operation::Flush
             | Operation::Unwatch
@@ -403,7 +408,7 @@ impl Shard {
     }
 
     pub(super) fn read_context(&self, env: &Env<'_>) -> Context {
-        Context { now: self.next_stamp(env.now), seed: self.seed, mode: Mode::Read }
+        Context { now: self.next_stamp(env), seed: self.seed, mode: Mode::Read }
     }
 
     /// Lets the log remove the expired ones of a command's keys, and reads behind that.
@@ -413,9 +418,25 @@ impl Shard {
         self.read_behind(request);
     }
 
-    /// Answers a question about the whole shard, and says in how many bytes.
-    fn survey(&mut self, env: &mut Env<'_>, survey: Survey<'_>, waiter: Waiter) -> usize {
-        let now = self.next_stamp(env.now);
+    /// A question about the whole shard is answered behind what makes the log say which keys have
+    /// expired, if any have: a key that is left out must be so for every later holder.
+    fn reaps_before(&mut self, now: UnixMillis) -> bool {
+        let due = self.data.next_expiry().is_some_and(|expiry| expiry <= now);
+        if !due || self.planted.contains(Planting::ListByHoldersClock) {
+            return false;
+        }
+        self.propose_reaping_of_expired(now)
+    }
+
+    /// Answers a question about the whole shard, and says in how many bytes. What has expired at
+    /// `now` is left out, and the log says so already.
+    fn survey(
+        &mut self,
+        env: &mut Env<'_>,
+        survey: Survey<'_>,
+        waiter: Waiter,
+        now: UnixMillis,
+    ) -> usize {
         let seed = self.random();
         let data = &self.data;
         env.sessions.answer(waiter, |reply| {

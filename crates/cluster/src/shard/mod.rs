@@ -33,6 +33,7 @@ use types::{
 };
 
 use crate::bytes_codec::CodecError;
+use crate::clock::ClusterClock;
 use crate::founding::Founding;
 use crate::io::{Event, Fortification, Message, WriteId};
 use crate::node::ReplicaView;
@@ -104,6 +105,7 @@ pub(crate) struct Env<'a> {
     pub(crate) now: Now,
     pub(crate) settings: &'a Settings,
     pub(crate) support: &'a Support,
+    pub(crate) clock: &'a ClusterClock,
     pub(crate) founding: &'a Founding,
     pub(crate) room: &'a mut Room,
     pub(crate) sessions: &'a mut Sessions,
@@ -127,6 +129,8 @@ pub(crate) struct Shard {
     stamp: UnixMillis,
     /// Stamp of the newest batch this replica proposed.
     proposed_stamp: UnixMillis,
+    /// If the log is ahead of the cluster clock: since when it is known, and where it was then.
+    ahead: (Monotonic, UnixMillis),
     seed: u64,
     pub(crate) load: Load,
 
@@ -272,6 +276,7 @@ impl Shard {
             goal_proposed: (LogIndex(0), Term(0)),
             stamp: state.stamp,
             proposed_stamp: UnixMillis(0),
+            ahead: (now.monotonic, UnixMillis(0)),
             seed: seed ^ u64::from(id.0).wrapping_mul(0x9e37_79b9_7f4a_7c15),
             load: Load::default(),
             fortified: Vec::new(),

@@ -9,7 +9,7 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use resp::CommandId;
-use types::{LogIndex, Monotonic, Now, Slot, Term, UnixMillis};
+use types::{LogIndex, Monotonic, Slot, Term, UnixMillis};
 
 use super::{Env, MALFORMED, Request, Shard, Watcher};
 use crate::entry::{self, BatchHeader, OperationKind};
@@ -289,7 +289,7 @@ impl Shard {
                 self.attach_reads(env, locals);
                 continue;
             }
-            self.proposed_stamp = self.next_stamp(env.now);
+            self.proposed_stamp = self.next_stamp(env);
             let header = BatchHeader {
                 epoch: self.lease.epoch,
                 stamp: self.proposed_stamp,
@@ -331,9 +331,40 @@ impl Shard {
         }
     }
 
-    /// The stamp of a batch proposed now: the holder's wall clock, but never backwards.
-    pub(super) fn next_stamp(&self, now: Now) -> UnixMillis {
-        now.wall.max(self.stamp).max(self.proposed_stamp)
+    /// The stamp of a batch proposed now: the cluster clock, but never backwards.
+    ///
+    /// A log can be ahead of the cluster clock: most clocks were ahead when it was written. Stamps
+    /// then go on at half the speed until the time has caught up, so that keys still expire.
+    pub(super) fn next_stamp(&self, env: &Env<'_>) -> UnixMillis {
+        let newest = self.stamp.max(self.proposed_stamp);
+        let clock = self.clock(env);
+        if clock >= newest { clock } else { self.paced(env).max(newest) }
+    }
+
+    fn clock(&self, env: &Env<'_>) -> UnixMillis {
+        if self.planted.contains(Planting::StampByOwnClock) {
+            return env.now.wall;
+        }
+        env.clock.read(env.now.monotonic)
+    }
+
+    /// Half the time that has passed since the log was found to be ahead.
+    fn paced(&self, env: &Env<'_>) -> UnixMillis {
+        let (since, stamp) = self.ahead;
+        if self.planted.contains(Planting::StampsStandStill) {
+            return stamp;
+        }
+        let passed = env.now.monotonic.since(since).as_millis() / 2;
+        UnixMillis(stamp.0.saturating_add(u64::try_from(passed).unwrap_or(u64::MAX)))
+    }
+
+    /// Notes from when on a log that is ahead is waited for. A count that has begun goes on: only
+    /// one that is over itself is behind what the log has.
+    pub(super) fn note_if_ahead(&mut self, env: &Env<'_>) {
+        let newest = self.stamp.max(self.proposed_stamp);
+        if self.clock(env) < newest && self.paced(env) < newest {
+            self.ahead = (env.now.monotonic, newest);
+        }
     }
 
     /// Requests whose entry is certainly not in the log go to whoever holds the lease now.
@@ -424,13 +455,17 @@ impl Shard {
         if self.reaping || !self.is_serving(env) {
             return;
         }
+        self.reaping = self.propose_reaping_of_expired(self.next_stamp(env));
+    }
+
+    /// Proposes to remove keys that have expired at `now`, not too many at once; says whether there
+    /// are any.
+    pub(super) fn propose_reaping_of_expired(&mut self, now: UnixMillis) -> bool {
         let mut keys = Vec::new();
-        self.data.expired(self.next_stamp(env.now), REAPED_KEYS, &mut keys);
-        if !keys.is_empty() {
-            let keys: Vec<&[u8]> = keys.iter().map(AsRef::as_ref).collect();
-            self.propose_reaping(&keys);
-            self.reaping = true;
-        }
+        self.data.expired(now, REAPED_KEYS, &mut keys);
+        let keys: Vec<&[u8]> = keys.iter().map(AsRef::as_ref).collect();
+        self.propose_reaping(&keys);
+        !keys.is_empty()
     }
 
     /// Proposes to remove those of the keys that have expired.

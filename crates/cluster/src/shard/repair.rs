@@ -22,6 +22,7 @@ use types::{DirectoryId, NodeId};
 use super::{Env, Shard};
 use crate::entry;
 use crate::io::{Event, OrderOutcome};
+use crate::planted::Planting;
 use crate::raft_group::{ReplicaChange, ReplicaId};
 
 /// So many voters stay until all that should come have come: with two, one more loss would stop
@@ -88,6 +89,13 @@ impl Shard {
         let (index, term) = self.goal_proposed;
         let goal_pending = term == self.group.term() && index > self.applied_index();
         goal_pending || self.group.change_pending()
+    }
+
+    /// Whether a replica is in good health, whatever others say of its node.
+    pub(super) fn knows_alive(&self, env: &Env<'_>, node: NodeId) -> bool {
+        !env.settings.breaks(Planting::BuryTheLiving)
+            && self.group.is_leader()
+            && self.is_ready(env, node)
     }
 
     fn judge_goal(&mut self, env: &Env<'_>, goal: &[NodeId]) -> Result<(), String> {

@@ -63,7 +63,14 @@ impl Shard {
         let about = match order {
             Order::Transfer { epoch, .. } => *epoch,
             Order::Campaign { epoch } | Order::Succession { epoch, .. } => Some(*epoch),
-            Order::Replicas { goal, generation } => {
+            Order::Replicas { goal, generation, dead } => {
+                if let Some(node) = dead.filter(|node| self.knows_alive(env, *node)) {
+                    let id = self.id;
+                    return OrderOutcome::Refused(alloc::format!(
+                        "node {node} is no dead replica of shard {id}: its holder hears it, and it \
+                         has the log"
+                    ));
+                }
                 return self.order_replicas(env, goal, Some(*generation));
             }
         };

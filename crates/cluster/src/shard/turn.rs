@@ -28,6 +28,7 @@ impl Shard {
         self.expire_pending(env);
         self.maybe_campaign(env);
         self.settle_followers(env);
+        self.note_if_ahead(env);
         self.reap(env);
         loop {
             self.release_held(env);
@@ -254,7 +255,7 @@ impl Shard {
         }
         let Some(UnixMillis(expiry)) = self.data.next_expiry() else { return Monotonic::NEVER };
         // At most a hundred times a second, however many keys expire.
-        let wait = expiry.saturating_sub(env.now.wall.0).max(10);
+        let wait = expiry.saturating_sub(self.next_stamp(env).0).max(10);
         env.now.monotonic + Duration::from_millis(wait)
     }
 }

@@ -264,7 +264,8 @@ impl Manager {
         let mut silent = Vec::new();
         for (node, state) in &self.cluster.nodes {
             let expected = state.clock.is_some();
-            if expected && !state.silence_noted && !state.is_live(now, &self.policy) {
+            let new = expected && !state.silence_noted && !state.is_live(now, &self.policy);
+            if new && !self.cluster.is_vouched_for(now, &self.policy, *node) {
                 silent.push(*node);
             }
         }

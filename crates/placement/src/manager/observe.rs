@@ -110,6 +110,8 @@ impl Manager {
         node.memory_capacity = report.memory_capacity;
         node.memory_used = report.memory_used;
         node.fsync = report.fsync;
+        node.clock_off = report.clock_off;
+        node.hears.clone_from(&report.hears);
         node.round_trips = report.round_trips.iter().map(|trip| (trip.origin, trip.time)).collect();
         if restarted {
             self.cluster.has_crashed(now, report.node, &self.policy);

@@ -14,6 +14,10 @@ use crate::resources::Resources;
 /// Score of a place that the operator wants: above everything else.
 const PIN_SCORE: f64 = 100.0;
 
+/// Score of a candidate whose clock is off: below everything but what the operator wants. It may
+/// still hold leases, where nobody else can.
+const CLOCK_SCORE: f64 = -50.0;
+
 /// How long a target is avoided that could not take a lease which must leave its place.
 const ORDER_BACK_OFF: Duration = Duration::from_secs(1);
 
@@ -79,6 +83,9 @@ impl Round<'_> {
             neighbour: self.neighbour_term(state, node),
             ..Terms::default()
         };
+        if self.cluster.nodes.get(&node).is_some_and(|known| known.clock_off) {
+            terms.clock = CLOCK_SCORE;
+        }
         if let Some(source) = source {
             let left = (source.level - level).share_of(source.capacity);
             terms.load += penalty(source.used()) - penalty(left);

@@ -67,6 +67,7 @@ fn repair(round: &mut Round<'_>, copies: &mut Copies) {
         .iter()
         .filter(|(_, state)| state.silence(round.now) >= round.policy.repair_after)
         .map(|(node, _)| *node)
+        .filter(|node| !cluster.is_vouched_for(round.now, round.policy, *node))
         .collect();
     for (shard, state) in &cluster.shards {
         let lost = state.replicas.iter().copied().find(|node| dead.contains(node));

@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-use types::ShardId;
+use types::{NodeId, ShardId};
 
 use super::Round;
 use super::bids::Care;
@@ -33,7 +33,14 @@ pub(super) fn run(round: &mut Round<'_>) {
 /// A shard that had a holder is left to its heirs for a while. One that never had waits only until
 /// all its replicas have reported that they don't hold it.
 fn is_due(round: &Round<'_>, state: &ShardState) -> bool {
-    let reported = |node| round.nodes.get(node).is_some_and(|view| view.live);
+    let reported = |node: &NodeId| round.nodes.get(node).is_some_and(|view| view.live);
+    // One that others hear and the manager does not may well hold it.
+    let unheard = |node: &NodeId| {
+        !reported(node) && round.cluster.is_vouched_for(round.now, round.policy, *node)
+    };
+    if state.replicas.iter().any(unheard) {
+        return false;
+    }
     let waited = round.now.since(state.vacant_since) >= round.policy.orphan_after;
     waited || state.epoch.0 == 0 && state.replicas.iter().all(reported)
 }

@@ -374,3 +374,26 @@ fn a_record_that_is_forgotten_leaves_nothing_behind() {
     assert_eq!(moves(&cluster.seconds(4)), []);
     assert_eq!(moves(&cluster.second()).len(), 60);
 }
+
+#[test]
+fn a_node_whose_clock_is_off_comes_last() {
+    let mut cluster = Cluster::placed(3, &[0.05; 9], |number| number as u32 % 3 + 1);
+    cluster.seconds(5);
+    cluster.clocks_off.push(NodeId(1));
+    cluster.seconds(1);
+    cluster.silent.push(NodeId(2));
+    for shard in cluster.shards.values_mut().filter(|shard| shard.holder == Some(NodeId(2))) {
+        shard.holder = None;
+    }
+    let decisions = cluster.seconds(10);
+    let lost = decisions.iter().filter(|decision| decision.reason == Reason::HolderLost);
+    assert!(lost.clone().count() >= 3);
+    assert!(lost.clone().all(|decision| decision.target() == Some(NodeId(3))));
+    // It is not forbidden to hold: where there is nobody else, it does.
+    cluster.silent.push(NodeId(3));
+    for shard in cluster.shards.values_mut().filter(|shard| shard.holder == Some(NodeId(3))) {
+        shard.holder = None;
+    }
+    cluster.seconds(10);
+    assert!(cluster.shards.values().all(|shard| shard.holder == Some(NodeId(1))));
+}

@@ -147,3 +147,20 @@ fn an_overfull_node_whose_leases_cannot_leave_gets_replicas_elsewhere() {
     assert!(relieved > 0);
     assert!(cluster.loads()[&NodeId(1)] < 0.75, "{:?}", cluster.loads());
 }
+
+#[test]
+fn a_node_that_only_the_manager_does_not_hear_is_left_alone() {
+    let mut cluster = zones();
+    cluster.command(Command::Freeze(true));
+    cluster.seconds(5);
+    cluster.unheard.push(NodeId(1));
+    assert_eq!(cluster.seconds(1_000), []);
+    // Then it dies.
+    cluster.silent.push(NodeId(1));
+    for shard in cluster.shards.values_mut().filter(|shard| shard.holder == Some(NodeId(1))) {
+        shard.holder = None;
+    }
+    let decisions = cluster.seconds(10);
+    assert!(decisions.iter().any(|decision| decision.reason == Reason::HolderLost));
+    assert!(decisions.iter().any(|decision| decision.reason == Reason::Repair));
+}

@@ -26,6 +26,9 @@ pub(crate) struct Cluster {
     pub(crate) manager: Manager,
     pub(crate) seconds: u64,
     pub(crate) silent: Vec<NodeId>,
+    /// Nodes that only the manager does not hear.
+    pub(crate) unheard: Vec<NodeId>,
+    pub(crate) clocks_off: Vec<NodeId>,
     pub(crate) nodes: Vec<NodeId>,
     pub(crate) shards: BTreeMap<ShardId, Shard>,
     pub(crate) round_trips: BTreeMap<(NodeId, Origin), Duration>,
@@ -46,6 +49,8 @@ impl Cluster {
             manager: Manager::new(policy, 7).expect("a valid policy"),
             seconds: 100,
             silent: Vec::new(),
+            unheard: Vec::new(),
+            clocks_off: Vec::new(),
             nodes: Vec::new(),
             shards: BTreeMap::new(),
             round_trips: BTreeMap::new(),
@@ -111,6 +116,12 @@ impl Cluster {
     }
 
     /// The report that a node would send now.
+    /// Whom a node hears.
+    fn hears(&self, node: NodeId) -> Vec<NodeId> {
+        let others = self.nodes.iter().copied().filter(|other| *other != node);
+        others.filter(|other| !self.silent.contains(other)).collect()
+    }
+
     pub(crate) fn report(&self, node: NodeId) -> Report {
         let mut used = Resources::NONE;
         let mut held = Vec::new();
@@ -150,6 +161,9 @@ impl Cluster {
             memory_capacity: 1e9,
             memory_used: 1e8,
             fsync: Duration::from_millis(1),
+            clock_ahead: 0,
+            clock_off: self.clocks_off.contains(&node),
+            hears: self.hears(node),
             round_trips: trips
                 .map(|((_, origin), time)| RoundTrip { origin: *origin, time: *time })
                 .collect(),
@@ -162,7 +176,7 @@ impl Cluster {
     pub(crate) fn second(&mut self) -> Vec<Decision> {
         self.seconds += 1;
         for node in self.nodes.clone() {
-            if !self.silent.contains(&node) {
+            if !self.silent.contains(&node) && !self.unheard.contains(&node) {
                 let report = self.report(node);
                 self.manager.observe(self.now(), report).expect("a sound report");
             }

@@ -43,6 +43,11 @@ pub(super) struct NodeStatus {
     pub(super) locality: String,
     pub(super) live: bool,
     pub(super) silent_ms: u64,
+    /// The nodes that report and hear it.
+    pub(super) heard_by: Vec<u64>,
+    /// How far its wall clock is ahead, and whether that is too far.
+    pub(super) clock_ahead_ms: i64,
+    pub(super) clock_off: bool,
     pub(super) used: f64,
     pub(super) class: String,
     pub(super) cpu: f64,
@@ -108,6 +113,9 @@ impl NodeStatus {
             locality: word(&it["locality"]),
             live: it["live"].as_bool().unwrap_or(false),
             silent_ms: count(&it["silent_ms"]),
+            heard_by: list(&it["heard_by"]).iter().map(count).collect(),
+            clock_ahead_ms: it["clock_ahead_ms"].as_i64().unwrap_or(0),
+            clock_off: it["clock_off"].as_bool().unwrap_or(false),
             used: number(&it["used"]),
             class: word(&it["class"]),
             cpu: number(&it["cpu"]),
@@ -120,7 +128,11 @@ impl NodeStatus {
 
     /// How it is with the node, in a word or two.
     pub(super) fn state(&self) -> String {
-        let mut state = if self.live { self.class.clone() } else { String::from("down") };
+        let mut state = match (self.live, self.heard_by.is_empty()) {
+            (true, _) => self.class.clone(),
+            (false, true) => String::from("down"),
+            (false, false) => String::from("unheard"),
+        };
         if !matches!(self.duty.as_str(), "" | "full") {
             state = format!("{state}, {}", self.duty);
         }

@@ -290,6 +290,34 @@ fn summary(status: &Status) -> String {
         text.push_str(&format!(" Nothing moves: {reason}."));
     }
     text.push('\n');
+    for node in &status.nodes {
+        text.push_str(&trouble(status, node));
+    }
+    text
+}
+
+/// What is wrong with a node but can't be told from its row.
+fn trouble(status: &Status, node: &NodeStatus) -> String {
+    let number = node.node;
+    let mut text = String::new();
+    if !node.live && !node.heard_by.is_empty() {
+        let by: Vec<String> = node.heard_by.iter().map(u64::to_string).collect();
+        let manager = status.manager.map(|(node, ..)| format!(" (node {node})"));
+        text.push_str(&format!(
+            "Node {number} is not heard by the manager{}, but by {}: look at the network between \
+             them. While most nodes hear it, nothing is moved away from it.\n",
+            manager.unwrap_or_default(),
+            by.join(", ")
+        ));
+    }
+    if node.clock_off {
+        let far = age(node.clock_ahead_ms.unsigned_abs());
+        let way = if node.clock_ahead_ms < 0 { "behind" } else { "ahead" };
+        text.push_str(&format!(
+            "The wall clock of node {number} is {far} {way}: set it right (is its time service \
+             running?). Keys expire by the other nodes' clocks; the node gets leases last.\n"
+        ));
+    }
     text
 }
 
@@ -311,6 +339,18 @@ mod tests {
         assert_eq!(lines[6], "Lease Manager: n1 (epoch 5, for 12m). Mean use 49%.");
         let frozen = Status { frozen: true, manager: None, ..recorded() };
         assert!(summary(&frozen).contains("none") && summary(&frozen).contains("freeze --off"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let mut status = recorded();
+        status.nodes[3].heard_by = vec![2, 3];
+        status.nodes[1].clock_off = true;
+        status.nodes[1].clock_ahead_ms = -90_000;
+        let text = table(&status) + &summary(&status);
+        assert!(text.contains("unheard for 74s"), "{text}");
+        assert!(text.contains("Node 4 is not heard by the manager (node 1), but by 2, 3:"));
+        assert!(text.contains("The wall clock of node 2 is 90s behind:"), "{text}");
     }
 
     #[test]

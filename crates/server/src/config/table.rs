@@ -218,8 +218,18 @@ pub(crate) const SETTINGS: &[Setting] = &[
         name: "clock_gap",
         topic: Topic::Leases,
         doc: "A jump between the monotonic and the wall clock larger than this means that the \
-              machine was suspended or its clock was set; the node then gives up all its leases.",
+              machine was suspended or its clock was set; the node then has its leases confirmed \
+              anew before it goes by them. The same if another node's wall clock runs further \
+              than this node's clocks: they may have stood still with the machine.",
         field: |config| Field::Duration(&mut config.clock_gap, millis(50)..=seconds(60)),
+    },
+    Setting {
+        name: "clock_skew",
+        topic: Topic::Leases,
+        doc: "How far a node's wall clock may be from the cluster clock, the median of all nodes' \
+              wall clocks, before the node says so and gets leases last. Keys expire by the \
+              cluster clock, so one wrong clock does no harm.",
+        field: |config| Field::Duration(&mut config.clock_skew, millis(50)..=seconds(60)),
     },
     Setting {
         name: "park_time",

@@ -172,7 +172,9 @@ node: 1 is full. What is not known is null. New fields may come; skip what you d
 `held_still` (why nothing moves, or null), `mean` (use of the nodes), `nodes`, `shards`.
 
 **A node**: `node`, `name`, `address`, `peer_address`, `role` (`data` or `manager`), `duty` (`full`,
-`drained` or `leaving`), `locality`, `live`, `silent_ms`, `incarnation`, `used` (its fullest
+`drained` or `leaving`), `locality`, `live`, `silent_ms`, `heard_by` (the nodes that report and hear
+it), `clock_ahead_ms` (of the cluster clock; negative: behind), `clock_off` (that is more than
+`clock_skew`), `incarnation`, `used` (its fullest
 resource), `class`, `cpu`, `network`, `log`, `late` (what it uses beside these to pass requests on
 whose clients have yet to hear of a move; it ends by itself), `memory`, `fsync_ms`, `leases`,
 `replicas`, `inbound` (leases on their way to it).

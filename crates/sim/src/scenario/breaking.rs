@@ -1,7 +1,7 @@
 //! Commands that break something, or put it right. They show nothing.
 //!
 //! - `crash n1` (power), `kill n1`, `start n1`, `restart n1`, `stop n1`, `pause n1`, `suspend n1`
-//!   (with its clocks), `resume n1`.
+//!   (with its clocks), `freeze n1` (the same, and nobody sets its wall clock right), `resume n1`.
 //! - `block n1 n2` (one direction), `partition n1 | n2 n3`, `heal`, `reset n1 n2`.
 //! - `drop TimeoutNow` loses messages whose text has the word, `drop nothing` ends it.
 //! - `lose n1 n2 MsgAppend_` loses such messages from one node to another; `_` stands for a space.
@@ -39,6 +39,11 @@ impl Stage {
             ("stop", [name]) => world.stop(node(name)?),
             ("pause", [name]) => world.pause(node(name)?, false),
             ("suspend", [name]) => world.pause(node(name)?, true),
+            ("freeze", [name]) => {
+                let at = node(name)?;
+                world.pause(at, true);
+                world.machines[at].clock.stop_unnoticed(now);
+            }
             ("resume", [name]) => world.resume(node(name)?),
             ("disk", [name, free]) => {
                 let free = if *free == "endless" { None } else { free.parse().ok() };

@@ -210,7 +210,7 @@ fn parse_order(words: &[&str]) -> Result<Order> {
         }
         ["replicas", goal @ .., about] => {
             let generation = u64::from(number(about, 'v')?);
-            Ok(Order::Replicas { goal: nodes(goal)?, generation })
+            Ok(Order::Replicas { goal: nodes(goal)?, generation, dead: None })
         }
         _ => fail(format!("there is no order `{}`", words.join(" "))),
     }

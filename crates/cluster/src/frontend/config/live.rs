@@ -26,6 +26,7 @@ pub(super) enum Live {
     SupportDuration,
     ClockDrift,
     ClockGap,
+    ClockSkew,
     CampaignStep,
     ParkTime,
     RequestTime,
@@ -63,6 +64,7 @@ impl Live {
             Self::BeatInterval => millis(settings.beat_interval),
             Self::ClockDrift => settings.clock_drift_permille.to_string(),
             Self::ClockGap => millis(settings.clock_gap),
+            Self::ClockSkew => millis(settings.clock_skew),
             Self::CampaignStep => millis(settings.campaign_step),
             Self::ParkTime => millis(settings.park_time),
             Self::RequestTime => millis(settings.request_time),
@@ -97,6 +99,7 @@ impl Live {
                     Some(bytes) => bytes,
                 };
             }
+            Self::ClockSkew => settings.clock_skew = time,
             Self::ParkTime => settings.park_time = time,
             Self::RequestTime => settings.request_time = time,
             Self::TransferTime => settings.transfer_time = time,

@@ -226,6 +226,7 @@ pub(super) static PARAMETERS: &[Parameter] = &[
     live(&["leasehold-redirect"], Live::Redirect,
         Kind::Word(&["never", "rationed", "always"])),
     live(&["leasehold-shard-queue-bytes"], Live::ShardQueueBytes, size(1 << 20, 1 << 40)),
+    live(&["leasehold-clock-skew"], Live::ClockSkew, between(50, 60_000)),
     live(&["leasehold-log-bytes"], Live::LogBytes, size(1 << 20, 1 << 50)),
     live(&["leasehold-disk-reserve"], Live::DiskReserve, size(0, 1 << 50)),
     read_only(&["leasehold-segment-bytes"], Live::SegmentBytes),

@@ -119,7 +119,9 @@ function drawFacts(status) {
 
 function drawNode(it, mean) {
   const level = it.class === "urgent" ? "bad" : it.class === "overfull" ? "warn" : "";
-  let state = it.live ? it.class : `down for ${age(it.silent_ms || 0)}`;
+  const gone = (it.heard_by || []).length ? "unheard" : "down";
+  let state = it.live ? it.class : `${gone} for ${age(it.silent_ms || 0)}`;
+  if (it.clock_off) state += ", clock off";
   if (it.duty && it.duty !== "full") state += `, ${it.duty}`;
   const fill = make("i", level);
   fill.style.width = percent(Math.min(1, it.used || 0));
