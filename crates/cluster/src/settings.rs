@@ -59,6 +59,8 @@ pub struct Settings {
     pub session_output_bytes: usize,
     /// Most client connections.
     pub clients: usize,
+    /// What the system grants: CONFIG SET allows no more.
+    pub clients_most: usize,
     /// Whether this node manages while it holds the system shard. Off on every node of a new
     /// cluster, leases move by failures and operators alone, and nobody reports.
     pub managed: bool,
@@ -112,6 +114,7 @@ impl Settings {
             shard_queue_bytes: 64 << 20,
             session_output_bytes: 256 << 20,
             clients: 10_000,
+            clients_most: usize::MAX,
             managed: true,
             policy: placement::Policy::default(),
             segment_bytes: 64 << 20,

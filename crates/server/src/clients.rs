@@ -25,6 +25,7 @@ use crate::client_connection::{ClientConnection, Phase, Work};
 use crate::clock;
 use crate::config::Config;
 use crate::core::Core;
+use crate::descriptors;
 use crate::round_trips::RoundTrips;
 use crate::socket::{Acceptor, prepare};
 
@@ -32,8 +33,6 @@ use crate::socket::{Acceptor, prepare};
 /// one costs some microseconds.
 const ROUND_TRIPS_MAX: usize = 32;
 const ROUND_TRIP_PLACES: usize = 1024;
-/// Connections that may be on their way out beside those that are served.
-const LEAVING_MAX: usize = 1024;
 /// How long a client may take to read its last replies.
 const FINISH_TIME: Duration = Duration::from_secs(30);
 /// How long a client may take to close its side after the last reply.
@@ -64,6 +63,8 @@ pub(crate) struct Clients {
     registry: Registry,
     first_token: usize,
     rules: Rules,
+    /// Connections that may be on their way out beside those that are served.
+    leaving_max: usize,
     connections: Slab<ClientConnection>,
     sessions: HashMap<SessionId, usize, RandomState>,
     /// Connections that may have something to do, each at most once.
@@ -94,6 +95,7 @@ impl Clients {
             request_bytes: usize::try_from(config.request_bytes).unwrap_or(usize::MAX),
             ..RequestLimits::LARGEST
         };
+        let shares = descriptors::share_out(descriptors::raise(), settings.members.len() as u64);
         let rules = Rules {
             limits,
             protected_mode: config.protected_mode,
@@ -106,6 +108,7 @@ impl Clients {
             registry: registry.try_clone()?,
             first_token,
             rules,
+            leaving_max: usize::try_from(shares.leaving).unwrap_or(usize::MAX),
             connections: Slab::new(),
             sessions: HashMap::default(),
             queue: VecDeque::new(),
@@ -207,7 +210,7 @@ impl Clients {
     }
 
     fn add(&mut self, mut stream: TcpStream, address: SocketAddr, core: &mut Core) {
-        let full = self.connections.len() >= core.node.clients_max() + LEAVING_MAX;
+        let full = self.connections.len() >= core.node.clients_max() + self.leaving_max;
         if full || prepare(&stream).is_err() {
             return;
         }

@@ -25,7 +25,7 @@ use crate::peer_frame::Purpose;
 use crate::peer_transport::{INTAKES_MAX, LINKS_MAX, PeerTokens, PeerTransport};
 use crate::round_trips::RoundTrips;
 use crate::signals::Signals;
-use crate::{clock, events, exit, process_stats};
+use crate::{clock, events, exit, log_lines, process_stats};
 
 const WAKER: Token = Token(0);
 const SIGNALS: Token = Token(1);
@@ -263,7 +263,7 @@ impl EventLoop {
         for _ in 0..self.signals.count() {
             if self.stage != Stage::Running {
                 tracing::warn!("asked twice to stop: stopping at once");
-                std::process::exit(exit::INTERRUPTED);
+                exit::now(exit::INTERRUPTED);
             }
             tracing::info!(at_most = ?self.stop_time, "asked to stop: handing all leases over");
             self.stage = Stage::Stopping { until: clock::monotonic() + self.stop_time };
@@ -290,6 +290,7 @@ impl EventLoop {
             peer_output_bytes,
             log_bytes,
             disk_free_bytes,
+            log_lines_dropped: log_lines::dropped(),
             turn_p99: std::mem::take(&mut self.turns).percentile(990),
             capacity_cpu: capacity.capacity_cpu,
             capacity_memory: capacity.capacity_memory,

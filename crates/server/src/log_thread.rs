@@ -267,7 +267,7 @@ impl Worker {
         change(&mut lock(&self.shared).news);
         if let Err(error) = self.waker.wake() {
             tracing::error!(%error, "cannot wake the event loop");
-            std::process::exit(exit::DISK);
+            exit::now(exit::DISK);
         }
     }
 }
@@ -284,5 +284,5 @@ fn survive<T>(result: Result<T, LogError>) -> T {
 
 fn die(error: &LogError) -> ! {
     tracing::error!("{error}");
-    std::process::exit(exit::DISK);
+    exit::now(exit::DISK);
 }

@@ -328,6 +328,7 @@ impl Node {
         line(into, format_args!("log_disk_bytes:{}", process.log_bytes));
         line(into, format_args!("disk_free_bytes:{}", process.disk_free_bytes));
         line(into, format_args!("disk_full:{}", u8::from(world.room.disk_is_short())));
+        line(into, format_args!("log_lines_dropped:{}", process.log_lines_dropped));
         line(into, format_args!("disk_stalled:{}", u8::from(figures.disk_stalled)));
         line(into, format_args!("disk_writes:{}", figures.disk_writes));
         line(into, format_args!("disk_writes_under_way:{}", figures.disk_writes_under_way));

@@ -80,6 +80,7 @@ impl Node {
         );
         into.gauge("leasehold_log_bytes", "Bytes of the log on disk.", process.log_bytes);
         into.gauge("leasehold_disk_free_bytes", "Free bytes of the disk.", process.disk_free_bytes);
+        self.write_room(into);
         into.gauge(
             "leasehold_clock_ahead_seconds",
             "How far the wall clock is ahead of the cluster clock; negative: behind.",
@@ -94,6 +95,30 @@ impl Node {
             "leasehold_disk_stalled",
             "1 if the disk does not answer, so that leases are given up.",
             u8::from(figures.disk_stalled),
+        );
+    }
+
+    /// What the node can still take.
+    fn write_room(&self, into: &mut Families) {
+        let (room, settings) = (&self.world.room, &self.world.settings);
+        into.gauge(
+            "leasehold_disk_short",
+            "1 if the disk is nearly full, so that this node takes no writes that grow.",
+            u8::from(room.disk_is_short()),
+        );
+        into.gauge(
+            "leasehold_memory_limit_bytes",
+            "What data and log entries may take in memory; 0: no limit.",
+            settings.memory,
+        );
+        let left = room.memory(settings);
+        if left != u64::MAX {
+            into.gauge("leasehold_memory_room_bytes", "What is left of that.", left);
+        }
+        into.counter(
+            "leasehold_log_lines_dropped_total",
+            "Log lines that standard error did not take.",
+            self.frontend.process.log_lines_dropped,
         );
     }
 

@@ -85,6 +85,8 @@ pub struct ProcessStats {
     pub log_bytes: u64,
     /// Free bytes of the disk.
     pub disk_free_bytes: u64,
+    /// Log lines that nobody could be given.
+    pub log_lines_dropped: u64,
     /// CPU time of the event loop, in microseconds. 0: there is none to measure.
     pub loop_micros: u64,
     /// Bytes read from other nodes.

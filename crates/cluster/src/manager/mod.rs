@@ -64,6 +64,8 @@ pub(crate) struct LeaseManager {
     /// When a refusal was last spoken of.
     refusals: BTreeMap<NodeId, Monotonic>,
     pub(crate) refused_reports: u64,
+    /// Nodes that have said that their disks are nearly full.
+    pub(crate) full_disks: Vec<NodeId>,
     /// Moves of replicas under way.
     moves: BTreeMap<DecisionId, ReplicaMove>,
 }
@@ -114,6 +116,7 @@ impl LeaseManager {
             reports: BTreeMap::new(),
             refusals: BTreeMap::new(),
             refused_reports: 0,
+            full_disks: Vec::new(),
             moves: BTreeMap::new(),
         };
         manager.tell_members(now.monotonic);

@@ -88,6 +88,7 @@ impl LeaseManager {
             let memory = memory.map_or(0.0, |report| report.memory_used / report.memory_capacity);
             json.key("memory").real(memory, 4);
             let fsync = report.map_or(0.0, |report| report.fsync.as_secs_f64() * 1000.0);
+            json.key("disk_full").raw(self.full_disks.contains(&node));
             json.key("fsync_ms").real(fsync, 3);
             json.key("leases").raw(status.map_or(0, |status| status.leases));
             json.key("replicas").raw(status.map_or(0, |status| status.replicas));

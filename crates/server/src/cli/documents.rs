@@ -52,6 +52,7 @@ pub(super) struct NodeStatus {
     pub(super) class: String,
     pub(super) cpu: f64,
     pub(super) memory: f64,
+    pub(super) disk_full: bool,
     pub(super) fsync_ms: f64,
     pub(super) leases: u64,
     pub(super) replicas: u64,
@@ -120,6 +121,7 @@ impl NodeStatus {
             class: word(&it["class"]),
             cpu: number(&it["cpu"]),
             memory: number(&it["memory"]),
+            disk_full: it["disk_full"].as_bool().unwrap_or(false),
             fsync_ms: number(&it["fsync_ms"]),
             leases: count(&it["leases"]),
             replicas: count(&it["replicas"]),
@@ -135,6 +137,9 @@ impl NodeStatus {
         };
         if !matches!(self.duty.as_str(), "" | "full") {
             state = format!("{state}, {}", self.duty);
+        }
+        if self.disk_full {
+            state.push_str(", disk full");
         }
         state
     }

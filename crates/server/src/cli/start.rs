@@ -1,23 +1,23 @@
 //! `leasehold start`: one node.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, IsTerminal};
+use std::panic;
 use std::path::PathBuf;
 
 use clap::Args;
-use cluster::Node;
-use rustix::process::{Pid, Resource, Rlimit, Signal, getppid, getrlimit, setrlimit};
+use cluster::{Node, Settings};
+use rustix::process::{Pid, Signal, getppid};
 use tracing::level_filters::LevelFilter;
 
 use super::CommandError;
 use crate::config::{Config, Sources};
 use crate::event_loop::{self, Ending, EventLoop, Parts};
+use crate::log_lines::LogLines;
 use crate::log_thread::LogThread;
-use crate::{clock, data_directory, http, process_stats};
-
-/// File descriptors that are not clients': peers, log segments, standard streams.
-const RESERVED_FILES: u64 = 512;
+use crate::{clock, data_directory, descriptors, http, log_lines, process_stats};
 
 /// Run one node of a cluster.
 ///
@@ -84,8 +84,11 @@ pub(super) fn run(arguments: &StartArguments) -> Result<(), CommandError> {
     let sources =
         Sources { file: arguments.config.as_deref(), environment, flags: arguments.settings() };
     let config = Config::load(&sources).map_err(|error| CommandError::configuration(&error))?;
-    write_log_lines(&config);
-    serve(&config)
+    write_log_lines(&config)?;
+    log_panics();
+    let served = serve(&config);
+    log_lines::finish();
+    served
 }
 
 fn serve(config: &Config) -> Result<(), CommandError> {
@@ -99,20 +102,19 @@ fn serve(config: &Config) -> Result<(), CommandError> {
         memory = settings.memory,
         "Leasehold is starting"
     );
-    raise_file_limit(settings.clients as u64);
+    limit_clients(&mut settings);
     if settings.members.len() == 2 {
         tracing::warn!("a cluster of 2 nodes stops when either is lost: use 3");
     }
     http::start(config).map_err(|error| CommandError::configuration(&error))?;
-    while run_node(config)? == Ending::BeginAnew {
+    while run_node(config, settings.clone())? == Ending::BeginAnew {
         tracing::info!("starting anew on the same directory");
     }
     Ok(())
 }
 
 /// Runs one life of the node.
-fn run_node(config: &Config) -> Result<Ending, CommandError> {
-    let settings = config.settings();
+fn run_node(config: &Config, settings: Settings) -> Result<Ending, CommandError> {
     let opened = data_directory::open(&config.dir, &settings, random())
         .map_err(|error| CommandError::configuration(&error))?;
     let start = opened.recovered.start();
@@ -128,10 +130,10 @@ fn run_node(config: &Config) -> Result<Ending, CommandError> {
 }
 
 /// Log lines go to standard error, as text or as JSON.
-fn write_log_lines(config: &Config) {
+fn write_log_lines(config: &Config) -> io::Result<()> {
     let level = config.log_level.parse().unwrap_or(LevelFilter::INFO);
     let lines = tracing_subscriber::fmt()
-        .with_writer(io::stderr)
+        .with_writer(LogLines::start()?)
         .with_max_level(level)
         .with_target(false)
         .with_ansi(io::stderr().is_terminal());
@@ -140,6 +142,7 @@ fn write_log_lines(config: &Config) {
     } else {
         lines.init();
     }
+    Ok(())
 }
 
 /// Stops the process along with its parent, however that ends.
@@ -155,23 +158,35 @@ fn end_with_parent(parent: u32) -> Result<(), CommandError> {
     }
 }
 
-/// Allows as many open files as clients may connect, as far as the system does.
-fn raise_file_limit(clients: u64) {
-    let wanted = clients + RESERVED_FILES;
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current.is_none_or(|current| current >= wanted) {
-        return;
-    }
-    let granted = maximum.map_or(wanted, |maximum| maximum.min(wanted));
-    let limit = Rlimit { current: Some(granted), maximum };
-    if setrlimit(Resource::Nofile, limit).is_err() || granted < wanted {
+/// Allows as many open files as the system does, and no more clients than that is enough for.
+fn limit_clients(settings: &mut Settings) {
+    let granted = descriptors::raise();
+    let shares = descriptors::share_out(granted, settings.members.len() as u64);
+    let most = usize::try_from(shares.clients).unwrap_or(usize::MAX);
+    if settings.clients > most {
         tracing::warn!(
-            wanted,
+            clients = settings.clients,
+            taken = most,
             granted,
-            "the system allows fewer open files than `clients` needs: raise it (ulimit -n, \
-             LimitNOFILE) or lower the setting"
+            "the system allows fewer open files than `clients` needs beside the log and the other \
+             nodes: raise it (ulimit -n, LimitNOFILE) or lower the setting"
         );
     }
+    settings.clients_most = most;
+    settings.clients = settings.clients.min(most);
+}
+
+/// A panic is a log line like any other, and the last one.
+fn log_panics() {
+    panic::set_hook(Box::new(|info| {
+        let backtrace = Backtrace::capture();
+        if backtrace.status() == BacktraceStatus::Captured {
+            tracing::error!("{info}\n{backtrace}");
+        } else {
+            tracing::error!("{info}");
+        }
+        log_lines::finish();
+    }));
 }
 
 /// A number that nobody outside can guess. The standard library takes its keys from the system.

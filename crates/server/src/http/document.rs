@@ -176,8 +176,9 @@ node: 1 is full. What is not known is null. New fields may come; skip what you d
 it), `clock_ahead_ms` (of the cluster clock; negative: behind), `clock_off` (that is more than
 `clock_skew`), `incarnation`, `used` (its fullest
 resource), `class`, `cpu`, `network`, `log`, `late` (what it uses beside these to pass requests on
-whose clients have yet to hear of a move; it ends by itself), `memory`, `fsync_ms`, `leases`,
-`replicas`, `inbound` (leases on their way to it).
+whose clients have yet to hear of a move; it ends by itself), `memory`, `disk_full` (nearly:
+it takes no writes that grow), `fsync_ms`, `leases`, `replicas`, `inbound` (leases on their way to
+it).
 
 **A shard**: `shard`, `first_slot`, `last_slot`, `holder`, `epoch`, `generation`, `replicas`,
 `heirs`, `load`, `reads`, `writes`, `bytes_in`, `bytes_out`, `stored`, `service_p50_us`,

@@ -13,6 +13,7 @@ mod commands;
 mod faults;
 mod http_api;
 mod idle;
+mod limits;
 mod manager;
 mod other_clients;
 mod restarts;

@@ -80,6 +80,22 @@ impl Live {
         }
     }
 
+    /// Whether the system allows this value.
+    ///
+    /// # Errors
+    /// Why it does not, in Redis' words.
+    pub(super) fn check(self, settings: &Settings, value: &str) -> Result<(), String> {
+        let most = settings.clients_most;
+        let over = |count: usize| count > most && count != settings.clients;
+        match self {
+            Self::Clients if value.parse::<usize>().is_ok_and(over) => Err(format!(
+                "The operating system is not able to handle the specified number of clients, try \
+                 with {most}"
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Changes the setting to a value that was checked. Settings on which the safety of leases or
     /// the log's format rests are never changed.
     pub(super) fn write(self, settings: &mut Settings, value: &str) {

@@ -152,9 +152,13 @@ impl Node {
             Source::Remembered(_) => parsed,
             Source::Pinned(_, reason) if !same(&parsed) => parsed.and(Err(reason.into())),
             Source::ReadOnly(_) if !same(&parsed) => Err(IMMUTABLE.into()),
+            Source::Live(live) => {
+                let value = parsed?;
+                live.check(&self.world.settings, &value)?;
+                Ok(value)
+            }
             Source::Pinned(..)
             | Source::ReadOnly(_)
-            | Source::Live(_)
             | Source::SlowLogLimit
             | Source::SlowLogLength => parsed,
         }

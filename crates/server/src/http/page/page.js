@@ -136,6 +136,7 @@ function drawNode(it, mean) {
       .filter(Boolean).join("  \u00b7  ")),
     make("div", "bar", fill, meanMark),
     make("div", "figures", figure("used", percent(it.used)), figure("cpu", percent(it.cpu)),
+      ...(it.disk_full ? [figure("disk", "full")] : []),
       figure("memory", percent(it.memory)), figure("fsync", `${(it.fsync_ms || 0).toFixed(1)} ms`),
       figure("leases", it.leases), figure("replicas", it.replicas)));
   card.style.setProperty("--holder", nodeColour(it.node));

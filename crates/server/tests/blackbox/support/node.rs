@@ -75,6 +75,19 @@ impl Node {
         self.child = Some(command.spawn().expect("the program under test can be started"));
     }
 
+    /// Starts the process by a shell that has run this before: limits, redirections. Nobody reads
+    /// what it writes to its standard error, if that is still the pipe that it was given.
+    pub(crate) fn start_after(&mut self, script: &str) {
+        assert!(self.child.is_none(), "node {} runs already", self.number);
+        let command = self.command();
+        let mut shell = Command::new("/bin/sh");
+        shell.arg("-c").arg(format!("{script}; exec \"$0\" \"$@\"")).arg(command.get_program());
+        shell.args(command.get_args());
+        shell.arg("--end-with-parent").arg(std::process::id().to_string());
+        shell.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        self.child = Some(shell.spawn().expect("there is a shell"));
+    }
+
     /// The process's number.
     pub(crate) fn pid(&self) -> u32 {
         self.child.as_ref().expect("the node runs").id()
