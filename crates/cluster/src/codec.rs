@@ -274,10 +274,11 @@ pub fn decode(bytes: &[u8]) -> Result<Message, CodecError> {
 fn put_condition(condition: Condition, into: &mut Vec<u8>) {
     let Condition { life, stopping, heard_micros, arriving, sync_micros, wall, durable, .. } =
         condition;
-    let Condition { memory_room, disk_room, .. } = condition;
+    let Condition { memory_room, disk_room, deaf, .. } = condition;
     into.put_u64(life.0);
     into.put_u8(u8::from(stopping));
-    let numbers = [heard_micros, arriving, sync_micros, wall.0, durable, memory_room, disk_room];
+    let numbers =
+        [heard_micros, arriving, sync_micros, deaf, wall.0, durable, memory_room, disk_room];
     for number in numbers {
         into.put_u64(number);
     }
@@ -290,6 +291,7 @@ fn take_condition(from: &mut Take<'_>) -> Result<Condition, CodecError> {
         heard_micros: from.u64()?,
         arriving: from.u64()?,
         sync_micros: from.u64()?,
+        deaf: from.u64()?,
         wall: UnixMillis(from.u64()?),
         durable: from.u64()?,
         memory_room: from.u64()?,

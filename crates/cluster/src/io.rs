@@ -474,6 +474,9 @@ pub struct Condition {
     pub arriving: u64,
     /// How long syncs of its disk take at least, in microseconds.
     pub sync_micros: u64,
+    /// Which members beat but say that nothing of the sender reaches them: one bit for each place
+    /// in its list of members.
+    pub deaf: u64,
     /// Its wall clock.
     pub wall: UnixMillis,
     /// The newest position of its log that is durable.

@@ -97,6 +97,8 @@ struct Pair {
     /// Bytes of an unfinished message on its way from it to us, and of one from us to it.
     arriving: u64,
     arriving_there: u64,
+    /// Which members do not hear it, as its beats say.
+    deaf_there: u64,
     /// How long syncs of its disk take at least; zero if that is not known.
     sync: Duration,
     /// It says with its beats that our answers don't reach it.
@@ -208,6 +210,9 @@ impl Support {
         if !healthy {
             return;
         }
+        let members = founding.members().nodes().take(u64::BITS as usize).enumerate();
+        let deaf = members.filter(|(_, node)| self.is_deaf(now, *node));
+        let deaf = deaf.fold(0, |bits, (at, _)| bits | 1 << at);
         for (&node, pair) in self.peers.iter_mut().filter(|(_, pair)| pair.member) {
             pair.sequence += 1;
             if pair.sent.len() == BEATS_REMEMBERED {
@@ -227,6 +232,7 @@ impl Support {
                     memory_room: self.room.0,
                     disk_room: self.room.1,
                     arriving: pair.arriving,
+                    deaf,
                     sync_micros: u64::try_from(self.own_sync.as_micros()).unwrap_or(u64::MAX),
                     ..Condition::default()
                 },
@@ -492,6 +498,7 @@ impl Support {
             pair.room = Some((condition.memory_room, condition.disk_room));
             pair.arriving_there = condition.arriving;
             pair.sync = Duration::from_micros(condition.sync_micros);
+            pair.deaf_there = condition.deaf;
         }
     }
 
@@ -533,6 +540,13 @@ impl Support {
     /// How much of an unfinished message of ours has arrived at `peer`, as it said last.
     pub(crate) fn arriving_at(&self, peer: NodeId) -> u64 {
         self.peers.get(&peer).map_or(0, |pair| pair.arriving_there)
+    }
+
+    /// Which members beat, but do not hear `peer`, as that one says: one bit for each place in its
+    /// list of members.
+    pub(crate) fn deaf_to(&self, now: Monotonic, peer: NodeId) -> u64 {
+        let pair = self.peers.get(&peer).filter(|_| self.is_alive(now, peer));
+        pair.map_or(0, |pair| pair.deaf_there)
     }
 
     /// Whether `peer` beats, but says that nothing of ours reaches it.
@@ -590,6 +604,7 @@ impl Pair {
             beats_since: Monotonic(0),
             arriving: 0,
             arriving_there: 0,
+            deaf_there: 0,
             sync: Duration::ZERO,
             deaf: false,
             link: Link::Up,

@@ -82,11 +82,7 @@ impl Machine {
                 }
             }
             Action::Restart(id) => self.restart(state, id),
-            Action::Resume(id) => {
-                if let Role::Leader(leadership) = &mut state.node_mut(id).role {
-                    leadership.given_up = false;
-                }
-            }
+            Action::Resume(id) => resume(state.node_mut(id)),
         }
     }
 
@@ -175,6 +171,13 @@ impl Machine {
             node.epoch = before.epoch;
             node.received = before.received;
         }
+    }
+}
+
+/// A leader takes back the lease that it gave up.
+fn resume(node: &mut Node) {
+    if let Role::Leader(leadership) = &mut node.role {
+        leadership.given_up = false;
     }
 }
 

@@ -9,8 +9,8 @@ use types::{NodeId, Now, ShardId};
 use super::topology::node_name;
 use super::{Call, Outcome, client, key, not_here, number as number_pair, pair, quoted};
 use crate::entry;
-use crate::node::Node;
 use crate::node::routes::Route;
+use crate::node::{Node, World};
 use crate::shard::ShardStatus;
 
 impl Node {
@@ -106,7 +106,7 @@ impl Node {
         let world = &self.world;
         let me = world.settings.node;
         reply.array(world.members().members.len());
-        for member in &world.members().members {
+        for (at, member) in world.members().members.iter().enumerate() {
             let node = member.node;
             let myself = node == me;
             let held = self.routes.iter().filter(|route| route.holder == Some(node)).count();
@@ -125,9 +125,8 @@ impl Node {
             reply.boolean(self.is_member_alive(now, node));
             key(reply, "supports_us");
             reply.boolean(myself || world.support.is_supported_by(now.monotonic, node));
-            // It beats, and says whether anything of ours reaches it.
-            key(reply, "hears_us");
-            reply.boolean(myself || !world.support.is_deaf(now.monotonic, node));
+            // It beats, and nothing of these reaches it: is its peer port open to them?
+            nodes_pair(reply, "unreached_by", &unreached_by(world, now, at, node));
             number_pair(reply, "incarnation", incarnation.0);
             let sync = if myself { world.support.own_sync() } else { world.support.sync_at(node) };
             let sync = u64::try_from(sync.as_micros()).unwrap_or(u64::MAX);
@@ -141,6 +140,22 @@ impl Node {
             number_pair(reply, "replicas", replicas.count() as u64);
         }
     }
+}
+
+/// The nodes of which nothing reaches a member, the one at this place in the list, although it beats.
+fn unreached_by(world: &World, now: Now, at: usize, member: NodeId) -> Vec<NodeId> {
+    let me = world.settings.node;
+    let support = &world.support;
+    let is_cut_off = |node: &NodeId| {
+        if *node == me {
+            return support.is_deaf(now.monotonic, member);
+        }
+        // There are no more members than bits, see `limits::NODES_MAX`.
+        1_u64
+            .checked_shl(at as u32)
+            .is_some_and(|bit| support.deaf_to(now.monotonic, *node) & bit != 0)
+    };
+    world.members().nodes().filter(|node| *node != member).filter(is_cut_off).collect()
 }
 
 /// A number that may have its letter before it: `7` or `s7`.
