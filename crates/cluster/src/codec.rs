@@ -15,10 +15,11 @@ pub use crate::bytes_codec::CodecError;
 use crate::bytes_codec::{Put, Take};
 use crate::entry::{put_nodes, take_nodes};
 use crate::io::{
-    Condition, Fortification, ForwardOutcome, Introduction, Membership, Message, Order,
-    OrderOutcome, StandDownReason, StandsBack,
+    CatchUpName, Condition, Fortification, ForwardOutcome, Introduction, Membership, Message,
+    Order, OrderOutcome, SlotPiece, StandDownReason, StandsBack,
 };
 use crate::raft_group::RaftMessage;
+use crate::record::ImagePart;
 use crate::report_codec;
 
 /// Version of the language between nodes. Nodes of different versions refuse each other.
@@ -49,19 +50,18 @@ pub fn encode(message: &Message, into: &mut Vec<u8>) {
             put_fortification(*fortified, into);
             message.encode(into);
         }
-        Message::SlotImage { shard, transfer, slot, index, image } => {
+        Message::SlotImage { shard, catch_up, piece } => {
             into.put_u8(4);
             into.put_u32(shard.0);
-            into.put_u64(transfer.0);
-            into.put_u16(slot.number());
-            into.put_u64(index.0);
-            into.put_bytes(image);
+            put_catch_up(*catch_up, into);
+            put_piece(piece, into);
         }
-        Message::SlotImageReceived { shard, transfer, slot } => {
+        Message::SlotImageReceived { shard, catch_up, below, lost } => {
             into.put_u8(5);
             into.put_u32(shard.0);
-            into.put_u64(transfer.0);
-            into.put_u16(slot.number());
+            put_catch_up(*catch_up, into);
+            into.put_u64(*below);
+            into.put_u8(u8::from(*lost));
         }
         Message::Forward { .. } => encode_forward(message, into),
         Message::ForwardReply { request, outcome } => {
@@ -322,15 +322,14 @@ fn decode_fields(from: &mut Take<'_>) -> Result<Message, CodecError> {
         },
         4 => Message::SlotImage {
             shard: ShardId(from.u32()?),
-            transfer: LogIndex(from.u64()?),
-            slot: slot(from)?,
-            index: LogIndex(from.u64()?),
-            image: Bytes::copy_from_slice(from.bytes()?),
+            catch_up: take_catch_up(from)?,
+            piece: take_piece(from)?,
         },
         5 => Message::SlotImageReceived {
             shard: ShardId(from.u32()?),
-            transfer: LogIndex(from.u64()?),
-            slot: slot(from)?,
+            catch_up: take_catch_up(from)?,
+            below: from.u64()?,
+            lost: from.u8()? != 0,
         },
         6 => decode_forward(from)?,
         7 => Message::ForwardReply { request: from.u64()?, outcome: take_forward_outcome(from)? },
@@ -393,4 +392,24 @@ fn optional_node(number: u32) -> Option<NodeId> {
 
 fn text(from: &mut Take<'_>) -> Result<String, CodecError> {
     from.text(types::limits::INLINE_BYTES_MAX).map(String::from)
+}
+
+fn put_catch_up(name: CatchUpName, into: &mut Vec<u8>) {
+    into.put_u64(name.term.0);
+    into.put_u64(name.number);
+}
+
+fn take_catch_up(from: &mut Take<'_>) -> Result<CatchUpName, CodecError> {
+    Ok(CatchUpName { term: Term(from.u64()?), number: from.u64()? })
+}
+
+fn put_piece(piece: &SlotPiece, into: &mut Vec<u8>) {
+    into.put_u64(piece.number);
+    ImagePart::from(piece).encode(into);
+}
+
+fn take_piece(from: &mut Take<'_>) -> Result<SlotPiece, CodecError> {
+    let number = from.u64()?;
+    let ImagePart { slot, index, offset, last, image } = ImagePart::decode(from)?;
+    Ok(SlotPiece { number, slot, index, offset, last, image: Bytes::copy_from_slice(image) })
 }

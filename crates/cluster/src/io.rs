@@ -17,6 +17,7 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use bytes::Bytes;
 use types::{
@@ -77,10 +78,45 @@ pub enum Input {
     Tick,
 }
 
+/// A catch-up of one replica, told from all others of its shard. Later ones are greater.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct CatchUpName {
+    /// The term of the leader that sends it.
+    pub term: Term,
+    /// Counts the catch-ups that the leader has begun.
+    pub number: u64,
+}
+
+/// A part of a slot image.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SlotPiece {
+    /// Counts the pieces of the catch-up.
+    pub number: u64,
+    /// The slot.
+    pub slot: Slot,
+    /// The image reflects the log up to here, with all its pieces.
+    pub index: LogIndex,
+    /// Where in the image it begins.
+    pub offset: u64,
+    /// Whether the image ends with it.
+    pub last: bool,
+    /// The bytes, see `keyspace`.
+    pub image: Bytes,
+}
+
+impl fmt::Debug for SlotPiece {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { number, slot, index, offset, last, image } = self;
+        let (bytes, end) = (image.len(), if *last { ", the last" } else { "" });
+        write!(f, "SlotPiece({number}: slot {slot} at {index}, {bytes} bytes from {offset}{end})")
+    }
+}
+
 /// What a driver must do for a node.
 #[derive(Debug)]
 pub enum Output {
-    /// Append to the log, fsync, answer with [`Input::Persisted`]. The next one comes only after
+    /// Append to the log, fsync, answer with [`Input::Persisted`]. A long payload comes in parts:
+    /// all but the last bear the number of the write before. The next one comes only after
     /// that answer: what there is to write meanwhile gathers.
     Persist {
         /// The write's number.
@@ -203,27 +239,25 @@ pub enum Message {
         /// Set if the sender stepped down because it got nowhere: it wants others to go first.
         stands_back: Option<StandsBack>,
     },
-    /// One slot of a shard, on its way to a replica that is too far behind for the log.
+    /// A part of one slot of a shard, on its way to a replica that is too far behind for the log.
     SlotImage {
         /// The shard.
         shard: ShardId,
-        /// Which catch-up this belongs to: the index it began at.
-        transfer: LogIndex,
-        /// The slot.
-        slot: Slot,
-        /// The image reflects the log up to here.
-        index: LogIndex,
-        /// The image, see `keyspace`.
-        image: Bytes,
+        /// Which catch-up this belongs to.
+        catch_up: CatchUpName,
+        /// The part.
+        piece: SlotPiece,
     },
-    /// The receiver has these slots of the transfer.
+    /// How far the receiver has a catch-up.
     SlotImageReceived {
         /// The shard.
         shard: ShardId,
-        /// The transfer.
-        transfer: LogIndex,
-        /// The slot.
-        slot: Slot,
+        /// The catch-up.
+        catch_up: CatchUpName,
+        /// Pieces before this one are durable there.
+        below: u64,
+        /// The receiver has lost some, or never had them: another one must begin.
+        lost: bool,
     },
     /// "Run this for one of my clients": you hold the shard, as far as I know.
     Forward {

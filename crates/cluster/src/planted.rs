@@ -96,6 +96,10 @@ pub enum Planting {
     LeadByMessages,
     /// A node keeps its leases however slow its disk is beside others'.
     KeepLeasesOnSlowDisk,
+    /// A leader forgets entries that catch-ups under way will need.
+    CompactOverCatchUps,
+    /// A slot image is one piece, however large the slot is.
+    WholeImages,
 }
 
 impl Planting {
@@ -142,6 +146,8 @@ impl Planting {
         ("stand-at-once", Self::StandAtOnce),
         ("lead-by-messages", Self::LeadByMessages),
         ("keep-leases-on-slow-disk", Self::KeepLeasesOnSlowDisk),
+        ("compact-over-catch-ups", Self::CompactOverCatchUps),
+        ("whole-images", Self::WholeImages),
     ];
 
     /// The rule of this name.

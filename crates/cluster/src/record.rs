@@ -17,6 +17,7 @@ use crate::bytes_codec::{CodecError, Put, Take};
 use crate::entry::{put_nodes, take_nodes};
 use crate::founding::Remembered;
 use crate::io::Memory;
+use crate::io::{CatchUpName, SlotPiece};
 use crate::raft_group::{HardVote, LogEntry, ReplicaId, Replicas};
 
 const ENTRY: u8 = 1;
@@ -31,6 +32,9 @@ const ORIGIN: u8 = 9;
 const KEPT_ENTRY: u8 = 10;
 const PEER: u8 = 20;
 const ANEW: u8 = 21;
+const IMAGE_PIECE: u8 = 11;
+const STAGED_PIECE: u8 = 12;
+const INSTALL_PIECES: u8 = 13;
 
 /// One record of the log.
 #[derive(Clone, PartialEq, Debug)]
@@ -42,12 +46,20 @@ pub(crate) enum Record<'a> {
     KeptEntry { shard: ShardId, entry: LogEntry },
     /// A shard's term, vote and commit index.
     Vote { shard: ShardId, vote: HardVote },
-    /// A slot as it was when the shard's log was applied up to `index`.
+    /// A slot as it was when the shard's log was applied up to `index`. Written by versions that
+    /// knew no pieces.
     Image { shard: ShardId, slot: Slot, index: LogIndex, image: &'a [u8] },
     /// A shard's state but for its slots, where its log begins: entries up to `state.applied` are
     /// not needed any more.
     State { shard: ShardId, state: ShardState },
-    /// A slot image of a catch-up that is not complete yet.
+    /// A part of a slot as it was at an index. The slot's older image counts until all are there.
+    ImagePiece { shard: ShardId, part: ImagePart<'a> },
+    /// A part of a slot image of a catch-up that is not complete yet.
+    StagedPiece { shard: ShardId, from: NodeId, catch_up: CatchUpName, part: ImagePart<'a> },
+    /// The staged images of a catch-up replace the shard's slots and its log; this is its state.
+    InstallPieces { shard: ShardId, from: NodeId, catch_up: CatchUpName, state: ShardState },
+    /// A slot image of a catch-up that is not complete yet. Of versions that knew no pieces, as
+    /// `Install` is.
     StagedImage { shard: ShardId, slot: Slot, index: LogIndex, image: &'a [u8] },
     /// The staged images replace the shard's slots and its log; this is its state.
     Install { shard: ShardId, state: ShardState },
@@ -63,6 +75,17 @@ pub(crate) enum Record<'a> {
     /// All that stands before is void: it went back in time. The node goes on in this directory,
     /// with a later start than this one.
     Anew { directory: DirectoryId, incarnation: Incarnation },
+}
+
+/// A part of a slot image.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct ImagePart<'a> {
+    pub(crate) slot: Slot,
+    pub(crate) index: LogIndex,
+    /// Where in the image it begins.
+    pub(crate) offset: u64,
+    pub(crate) last: bool,
+    pub(crate) image: &'a [u8],
 }
 
 /// A shard's replicated state but for its slots.
@@ -113,6 +136,23 @@ impl Record<'_> {
             }
             Record::StagedImage { shard, slot, index, image } => {
                 put_image(STAGED_IMAGE, *shard, *slot, *index, image, into);
+            }
+            Record::ImagePiece { shard, part } => {
+                into.put_u8(IMAGE_PIECE);
+                into.put_u32(shard.0);
+                part.encode(into);
+            }
+            Record::StagedPiece { shard, from, catch_up, part } => {
+                into.put_u8(STAGED_PIECE);
+                into.put_u32(shard.0);
+                put_source(*from, *catch_up, into);
+                part.encode(into);
+            }
+            Record::InstallPieces { shard, from, catch_up, state } => {
+                into.put_u8(INSTALL_PIECES);
+                into.put_u32(shard.0);
+                put_source(*from, *catch_up, into);
+                state.encode(into);
             }
             Record::State { shard, state } => {
                 into.put_u8(STATE);
@@ -172,6 +212,44 @@ fn put_image(
     into.put_u16(slot.number());
     into.put_u64(index.0);
     into.put_bytes(image);
+}
+
+fn put_source(from: NodeId, catch_up: CatchUpName, into: &mut Vec<u8>) {
+    into.put_u32(from.0);
+    into.put_u64(catch_up.term.0);
+    into.put_u64(catch_up.number);
+}
+
+fn take_source(from: &mut Take<'_>) -> Result<(NodeId, CatchUpName), CodecError> {
+    let sender = NodeId(from.u32()?);
+    Ok((sender, CatchUpName { term: Term(from.u64()?), number: from.u64()? }))
+}
+
+impl<'a> ImagePart<'a> {
+    pub(crate) fn encode(&self, into: &mut Vec<u8>) {
+        into.put_u16(self.slot.number());
+        into.put_u64(self.index.0);
+        into.put_u64(self.offset);
+        into.put_u8(u8::from(self.last));
+        into.put_bytes(self.image);
+    }
+
+    pub(crate) fn decode(from: &mut Take<'a>) -> Result<Self, CodecError> {
+        Ok(Self {
+            slot: slot(from)?,
+            index: LogIndex(from.u64()?),
+            offset: from.u64()?,
+            last: from.u8()? != 0,
+            image: from.bytes()?,
+        })
+    }
+}
+
+impl<'a> From<&'a SlotPiece> for ImagePart<'a> {
+    fn from(piece: &'a SlotPiece) -> Self {
+        let SlotPiece { slot, index, offset, last, ref image, .. } = *piece;
+        Self { slot, index, offset, last, image }
+    }
 }
 
 impl ShardState {
@@ -262,6 +340,17 @@ impl<'a> Records<'a> {
                     Record::StagedImage { shard, slot, index, image }
                 }
             }
+            IMAGE_PIECE => Record::ImagePiece { shard, part: ImagePart::decode(from)? },
+            STAGED_PIECE => {
+                let (sender, catch_up) = take_source(from)?;
+                let part = ImagePart::decode(from)?;
+                Record::StagedPiece { shard, from: sender, catch_up, part }
+            }
+            INSTALL_PIECES => {
+                let (sender, catch_up) = take_source(from)?;
+                let state = ShardState::decode(from)?;
+                Record::InstallPieces { shard, from: sender, catch_up, state }
+            }
             STATE => Record::State { shard, state: ShardState::decode(from)? },
             INSTALL => Record::Install { shard, state: ShardState::decode(from)? },
             REMOVED => Record::Removed { shard },
@@ -319,6 +408,15 @@ impl fmt::Display for Record<'_> {
             Record::StagedImage { shard, slot, index, image } => {
                 write!(f, "{shard} staged image slot {slot} at {index}, {} bytes", image.len())
             }
+            Record::ImagePiece { shard, part } => write!(f, "{shard} image {part}"),
+            Record::StagedPiece { shard, from, catch_up, part } => {
+                let CatchUpName { term, number } = catch_up;
+                write!(f, "{shard} staged from {from} {term} {number} {part}")
+            }
+            Record::InstallPieces { shard, from, catch_up, state } => {
+                let CatchUpName { term, number } = catch_up;
+                write!(f, "{shard} install from {from} {term} {number} {state}")
+            }
             Record::State { shard, state } => write!(f, "{shard} state {state}"),
             Record::Install { shard, state } => write!(f, "{shard} install {state}"),
             Record::Probe => write!(f, "probe"),
@@ -329,6 +427,14 @@ impl fmt::Display for Record<'_> {
                 write!(f, "all before is void: anew as {directory} after {incarnation}")
             }
         }
+    }
+}
+
+impl fmt::Display for ImagePart<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { slot, index, offset, last, image } = self;
+        let (bytes, end) = (image.len(), if *last { ", the last" } else { "" });
+        write!(f, "slot {slot} at {index}, {bytes} bytes from {offset}{end}")
     }
 }
 

@@ -5,20 +5,20 @@
 //! entries up to the commit index are applied again by the shard itself, which skips for each
 //! slot what its image has already.
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use keyspace::{BuiltSlot, SlotBuilder};
 use types::{
     DirectoryId, Incarnation, LogIndex, NodeId, SegmentId, ShardId, Slot, Term, UnixMillis,
 };
 
 use crate::bytes_codec::CodecError;
 use crate::founding::Remembered;
-use crate::io::Memory;
+use crate::io::{CatchUpName, Memory};
 use crate::lives::Start;
 use crate::raft_group::{HardVote, LogEntry, RecoveredLog, Replicas};
-use crate::record::{Goal, Lease, Record, Records, ShardState};
+use crate::record::{Goal, ImagePart, Lease, Record, Records, ShardState};
 use crate::settings::Settings;
 
 /// Why a log can't be used.
@@ -31,6 +31,13 @@ pub(crate) struct RecoveredShard {
     pub(crate) entries: BTreeMap<LogIndex, LogEntry>,
     pub(crate) images: BTreeMap<Slot, RecoveredImage>,
     staged: BTreeMap<Slot, RecoveredImage>,
+    /// The catch-up that the staged images are of.
+    source: Option<(NodeId, CatchUpName)>,
+    /// The images that are not complete: of the checkpoint, of the catch-up.
+    partial: BTreeMap<(bool, Slot), PartialImage>,
+    /// Slots whose images must follow.
+    awaited: Vec<Slot>,
+    pub(crate) hash_seed: Option<u64>,
     /// Whether the log holds a state of it.
     stated: bool,
     /// Whether it was removed from this node: only its vote counts.
@@ -45,8 +52,17 @@ pub(crate) struct RecoveredShard {
 /// A slot as the log has it.
 pub(crate) struct RecoveredImage {
     pub(crate) index: LogIndex,
+    /// The oldest segment that it lies in.
     pub(crate) segment: SegmentId,
-    pub(crate) bytes: Box<[u8]>,
+    pub(crate) slot: BuiltSlot,
+}
+
+/// A slot image of which not all pieces were read.
+struct PartialImage {
+    index: LogIndex,
+    segment: SegmentId,
+    offset: u64,
+    builder: SlotBuilder,
 }
 
 /// What [`Recovery`] found; makes a [`Node`](crate::Node).
@@ -72,6 +88,8 @@ impl Recovered {
 /// began with included: the settings may have changed since.
 #[derive(Default)]
 pub struct Recovery {
+    /// Keys the hash tables of the slots.
+    hash_seed: u64,
     shards: BTreeMap<ShardId, RecoveredShard>,
     remembered: Remembered,
     memories: BTreeMap<NodeId, Memory>,
@@ -80,6 +98,13 @@ pub struct Recovery {
 }
 
 impl Recovery {
+    /// Nothing was read yet. Slots are built while the log is read; `hash_seed` keys their hash
+    /// tables, so a server draws it from the system.
+    #[must_use]
+    pub fn new(hash_seed: u64) -> Self {
+        Self { hash_seed, ..Self::default() }
+    }
+
     /// Takes the next payload of the log.
     ///
     /// # Errors
@@ -130,12 +155,28 @@ impl Recovery {
                 shard.vote_segment = segment;
             }
             Record::Image { shard, slot, index, image } => {
-                let image = RecoveredImage { index, segment, bytes: image.into() };
-                self.shard(shard, segment).images.insert(slot, image);
+                let part = ImagePart { slot, index, offset: 0, last: true, image };
+                self.absorb_part(shard, segment, false, part)?;
             }
+            Record::ImagePiece { shard, part } => self.absorb_part(shard, segment, false, part)?,
             Record::StagedImage { shard, slot, index, image } => {
-                let image = RecoveredImage { index, segment, bytes: image.into() };
-                self.shard(shard, segment).staged.insert(slot, image);
+                let part = ImagePart { slot, index, offset: 0, last: true, image };
+                self.absorb_part(shard, segment, true, part)?;
+            }
+            Record::StagedPiece { shard, from, catch_up, part } => {
+                let found = self.shard(shard, segment);
+                if found.source != Some((from, catch_up)) {
+                    found.forget_staged();
+                    found.source = Some((from, catch_up));
+                }
+                self.absorb_part(shard, segment, true, part)?;
+            }
+            Record::InstallPieces { shard, from, catch_up, state } => {
+                let found = self.shard_with(shard, &state, segment);
+                if found.source.is_some_and(|source| source != (from, catch_up)) {
+                    return Err(CodecError("the slots of an installed catch-up"));
+                }
+                found.install(state, segment);
             }
             Record::State { shard, state } => {
                 let found = self.shard_with(shard, &state, segment);
@@ -145,15 +186,47 @@ impl Recovery {
                 found.state_segment = segment;
             }
             Record::Install { shard, state } => {
-                let found = self.shard_with(shard, &state, segment);
-                found.state = state;
-                found.stated = true;
-                found.removed = false;
-                found.state_segment = segment;
-                found.images = core::mem::take(&mut found.staged);
-                found.entries.clear();
-                found.segments.clear();
+                self.shard_with(shard, &state, segment).install(state, segment);
             }
+        }
+        Ok(())
+    }
+
+    /// Takes a part of a slot image, of a catch-up that is not installed yet if it is `staged`.
+    fn absorb_part(
+        &mut self,
+        shard: ShardId,
+        segment: SegmentId,
+        staged: bool,
+        part: ImagePart<'_>,
+    ) -> Result<(), RecordError> {
+        const MALFORMED: CodecError = CodecError("a slot image");
+        let hash_seed = self.hash_seed;
+        let shard = self.shard(shard, segment);
+        shard.hash_seed = Some(hash_seed);
+        let ImagePart { slot, index, offset, last, image } = part;
+        let begun = shard.partial.remove(&(staged, slot)).filter(|_| offset > 0);
+        let mut partial = match begun {
+            Some(begun) => begun,
+            None if offset == 0 => {
+                let builder = SlotBuilder::new(slot, hash_seed);
+                PartialImage { index, segment, offset, builder }
+            }
+            // Its beginning stood in a segment that was freed: it was given up.
+            None => return Ok(()),
+        };
+        if (partial.index, partial.offset) != (index, offset) {
+            return Err(MALFORMED);
+        }
+        partial.builder.push(image).map_err(|_| MALFORMED)?;
+        partial.offset += image.len() as u64;
+        if last {
+            let PartialImage { index, segment, builder, .. } = partial;
+            let built = builder.finish().map_err(|_| MALFORMED)?;
+            let images = if staged { &mut shard.staged } else { &mut shard.images };
+            images.insert(slot, RecoveredImage { index, segment, slot: built });
+        } else {
+            shard.partial.insert((staged, slot), partial);
         }
         Ok(())
     }
@@ -192,7 +265,7 @@ impl Recovery {
         for shard in self.shards.values_mut() {
             shard.trim()?;
         }
-        let Self { shards, remembered, memories, anew: _ } = self;
+        let Self { shards, remembered, memories, anew: _, hash_seed: _ } = self;
         Ok(Recovered { shards, start, remembered, memories })
     }
 }
@@ -230,6 +303,27 @@ impl RecoveredShard {
         Self::new(state, SegmentId(0))
     }
 
+    fn forget_staged(&mut self) {
+        self.staged.clear();
+        self.partial.retain(|(staged, _), _| !staged);
+    }
+
+    /// The staged images replace everything.
+    fn install(&mut self, state: ShardState, segment: SegmentId) {
+        self.state = state;
+        self.stated = true;
+        self.removed = false;
+        self.state_segment = segment;
+        self.images = core::mem::take(&mut self.staged);
+        // Those whose pieces stood in segments that were freed have been written again.
+        let images = &self.images;
+        self.awaited = self.state.range.iter().filter(|slot| !images.contains_key(slot)).collect();
+        self.source = None;
+        self.partial.clear();
+        self.entries.clear();
+        self.segments.clear();
+    }
+
     /// The state was assumed, not read.
     fn forget_state(&mut self) {
         let range = self.state.range;
@@ -244,6 +338,10 @@ impl RecoveredShard {
             entries: BTreeMap::new(),
             images: BTreeMap::new(),
             staged: BTreeMap::new(),
+            source: None,
+            partial: BTreeMap::new(),
+            awaited: Vec::new(),
+            hash_seed: None,
             stated: false,
             removed: false,
             segments: BTreeMap::new(),
@@ -254,6 +352,9 @@ impl RecoveredShard {
 
     /// Drops entries that the state covers, and checks that the rest follow without a gap.
     fn trim(&mut self) -> Result<(), RecordError> {
+        if self.awaited.iter().any(|slot| !self.images.contains_key(slot)) {
+            return Err(CodecError("an image of each slot of a catch-up"));
+        }
         let start = self.state.applied.0;
         self.entries.retain(|index, _| *index > start);
         let mut last = start;

@@ -74,6 +74,10 @@ pub struct Settings {
     pub memory: u64,
     /// Disk below which nothing is taken that makes data grow.
     pub disk_reserve: u64,
+    /// Bytes of one piece of a slot image. A constant but in tests.
+    pub piece_bytes: usize,
+    /// Bytes of one commit of the log, if it can be parted. A constant but in tests.
+    pub persist_bytes: usize,
     /// Rules that this node breaks on purpose, so that tests can show that they are needed.
     pub planted: Plantings,
 }
@@ -121,6 +125,8 @@ impl Settings {
             log_bytes: 512 << 20,
             memory: 0,
             disk_reserve: 256 << 20,
+            piece_bytes: types::limits::PIECE_BYTES,
+            persist_bytes: types::limits::PERSIST_BYTES,
             planted: Plantings::default(),
         }
     }

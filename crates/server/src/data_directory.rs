@@ -12,11 +12,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use cluster::{Recovered, Recovery, Settings, Start};
-use types::{DirectoryId, Incarnation, Life, NodeId, UnixMillis};
+use types::{DirectoryId, Incarnation, Life, NodeId, SegmentId, UnixMillis};
 use wal::{Log, MetaError, MetaFile, OpenError, Options, OsDisk, VisitError};
 
 use crate::clock;
 
+/// After how many bytes of the log a start says how far it is.
+const PROGRESS_BYTES: usize = 256 << 20;
 /// The version of the meta file's content and of the log's payloads.
 const VERSION: u64 = 2;
 
@@ -65,6 +67,25 @@ pub(crate) struct Identity {
     pub(crate) directory: DirectoryId,
 }
 
+/// How far the log was read, for whoever waits for a start.
+#[derive(Default)]
+struct Progress {
+    bytes: usize,
+    told: usize,
+}
+
+impl Progress {
+    /// Says so now and then.
+    fn note(&mut self, segment: SegmentId, bytes: usize) {
+        self.bytes += bytes;
+        if self.bytes >= self.told + PROGRESS_BYTES {
+            self.told = self.bytes;
+            let mib = self.bytes >> 20;
+            tracing::info!(segment = segment.0, "reading the log: {mib} MiB so far");
+        }
+    }
+}
+
 /// Takes the directory for this process, and reads it.
 ///
 /// # Errors
@@ -87,12 +108,14 @@ pub(crate) fn open(
     };
     let mut identity = next_identity(before, path, settings)?;
     meta.write(identity.encode().as_bytes())?;
-    let mut recovery = Recovery::default();
+    let mut recovery = Recovery::new(types::fingerprint(random.to_le_bytes()));
     let options = Options {
         segment_bytes: settings.segment_bytes,
         ..Options::new(types::fingerprint(settings.cluster.bytes()), settings.node, random)
     };
-    let mut absorb = |segment, payload: &[u8]| {
+    let mut progress = Progress::default();
+    let mut absorb = |segment: SegmentId, payload: &[u8]| {
+        progress.note(segment, payload.len());
         recovery.absorb(segment, payload).map_err(|error| VisitError(format!("{error:?}")))
     };
     let (mut log, report) = Log::open(disk, options, &mut absorb)?;

@@ -16,6 +16,8 @@ use crate::world::MILLISECOND;
 
 /// Bytes of a segment to come that are written between two commits.
 const PREPARE_STEP_BYTES: u64 = 512 << 10;
+/// Bytes of a payload that may belong together: an entry.
+const UNPARTED_BYTES: usize = 1 << 20;
 /// The log's identity of the simulated cluster.
 const CLUSTER: u64 = 0x51;
 
@@ -164,7 +166,7 @@ impl Machine {
     pub(crate) fn start(&mut self, now: Now) -> Result<(), StartError> {
         self.life += 1;
         let mut start = self.begin_life()?;
-        let mut recovery = Recovery::default();
+        let mut recovery = Recovery::new(u64::from(self.settings.node.0));
         let options = Options {
             segment_bytes: self.settings.segment_bytes,
             block_bytes: 512,
@@ -332,6 +334,9 @@ impl Machine {
         }
         let mut newest = WriteId(0);
         for (write, payload) in process.gathered.drain(..) {
+            if payload.len() > self.settings.persist_bytes + UNPARTED_BYTES {
+                return Err(LogError::TooLarge { bytes: payload.len() });
+            }
             process.log.append(&payload)?;
             newest = write;
         }

@@ -144,6 +144,10 @@ fn draw_settings(random: &mut Random, nodes: usize) -> Vec<Settings> {
     base.redirect = random.pick(&[Redirect::Never, Redirect::Rationed, Redirect::Always]);
     base.segment_bytes = random.skewed(64 << 10, 4 << 20) / 512 * 512;
     base.log_bytes = base.segment_bytes * random.between(1, 6);
+    // Small enough that slots have many pieces, and payloads many parts.
+    let drawn = base.segment_bytes / 512;
+    base.piece_bytes = 64 << (drawn % 11);
+    base.persist_bytes = 1024 << (drawn % 7);
     let unequal = random.permille(300);
     let times = |settings: &mut Settings, random: &mut Random| {
         let support = random.skewed(150, 1500);

@@ -5,7 +5,8 @@ use std::path::Path;
 
 /// Scenarios, and rules of `cluster::Planting` that they are about.
 const TABLE: &[(&str, &str)] = &[
-    ("catch_up_overtaken", "install-newest-staging"),
+    ("catch_up_under_load", "compact-over-catch-ups"),
+    ("large_slot", "whole-images"),
     ("reclaim_removed", "removed-keeps-all"),
     ("reclaim_without_quorum", "keep-entries-by-cutting"),
     ("reclaim_without_quorum", "reclaim-waits"),

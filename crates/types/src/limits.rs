@@ -28,6 +28,10 @@ pub const UNAUTHENTICATED_ARGUMENT_BYTES_MAX: usize = 16 << 10;
 pub const PEER_MESSAGE_BYTES_MAX: usize = ARGUMENT_BYTES_MAX + (64 << 20);
 /// Largest log record, in bytes.
 pub const RECORD_BYTES_MAX: usize = PEER_MESSAGE_BYTES_MAX + (16 << 20);
+/// A slot image travels and is logged in pieces of this many bytes.
+pub const PIECE_BYTES: usize = 256 << 10;
+/// What is to be logged at once is committed in parts of this many bytes, where it can be parted.
+pub const PERSIST_BYTES: usize = 16 << 20;
 /// Longest request, all its arguments together, in bytes: it must fit in a message between nodes,
 /// behind a full batch of others.
 pub const REQUEST_BYTES_MAX: usize = PEER_MESSAGE_BYTES_MAX - (8 << 20);

@@ -10,8 +10,8 @@ use types::SegmentId;
 use crate::DiskFile;
 use crate::format::{BLOCK_BYTES_MIN, FRAME_HEADER_BYTES, FrameHeader};
 
-/// How much is read ahead at least, in bytes.
-const WINDOW_BYTES: u64 = 256 << 10;
+/// How much is read ahead at least, in bytes: a log of small commits is read in few large reads.
+const WINDOW_BYTES: u64 = 4 << 20;
 
 /// What stands at an offset.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

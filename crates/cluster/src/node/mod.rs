@@ -430,17 +430,17 @@ impl Node {
                     shard.on_release(env, from, term, stands_back)
                 });
             }
-            Message::SlotImage { shard, transfer, slot, index, image } => {
+            Message::SlotImage { shard, catch_up, piece } => {
                 if self.local(shard).is_none() && !self.is_buried(shard) {
                     self.take_back(shard);
                 }
                 self.with_shard(now, shard, |shard, env| {
-                    shard.on_slot_image(env, from, transfer, slot, (index, image));
+                    shard.on_slot_image(env, from, catch_up, piece);
                 });
             }
-            Message::SlotImageReceived { shard, transfer, slot } => {
+            Message::SlotImageReceived { shard, catch_up, below, lost } => {
                 self.with_shard(now, shard, |shard, env| {
-                    shard.on_slot_received(env, from, transfer, slot);
+                    shard.on_slot_received(env, from, catch_up, (below, lost));
                 });
             }
             Message::Forward { .. } => self.on_forward(now, from, message),
@@ -562,10 +562,7 @@ impl Node {
             self.world.founding.lives.write_news(&mut self.world.effects.payload);
         }
         if let Some(write) = self.storage.begin_write(now.monotonic, &self.world.effects.payload) {
-            // Room for as much again, or it is copied over and over while it grows.
-            let next = Vec::with_capacity(self.world.effects.payload.len().min(PAYLOAD_ROOM));
-            let payload = core::mem::replace(&mut self.world.effects.payload, next);
-            out.push(Output::Persist { write, payload });
+            self.persist(write, out);
         }
         out.extend(self.storage.take_release());
         let answers = core::mem::take(&mut self.world.sessions.messages);
@@ -596,6 +593,29 @@ impl Node {
         for event in core::mem::take(&mut self.world.effects.events) {
             out.push(Output::Observe(event));
         }
+    }
+
+    /// Asks for what was gathered to become durable, in parts if it is long: a stalled disk and a
+    /// catch-up let it grow. The write has become durable with its last part.
+    fn persist(&mut self, write: WriteId, out: &mut Vec<Output>) {
+        let effects = &mut self.world.effects;
+        // Room for as much again, or it is copied over and over while it grows.
+        let room = Vec::with_capacity(effects.payload.len().min(PAYLOAD_ROOM));
+        let payload = core::mem::replace(&mut effects.payload, room);
+        let most = self.world.settings.persist_bytes;
+        let mut begin = 0;
+        let mut end = 0;
+        for cut in effects.cuts.drain(..) {
+            if cut - begin > most && end > begin {
+                let payload = payload.get(begin..end).unwrap_or_default().to_vec();
+                out.push(Output::Persist { write: WriteId(write.0 - 1), payload });
+                begin = end;
+            }
+            end = cut;
+        }
+        let payload =
+            if begin == 0 { payload } else { payload.get(begin..).unwrap_or_default().to_vec() };
+        out.push(Output::Persist { write, payload });
     }
 
     pub(crate) fn uptime(&self, now: Now) -> Duration {

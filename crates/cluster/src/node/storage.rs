@@ -216,6 +216,10 @@ impl Node {
                 self.touch(at);
             }
         }
+        if let Some(under_way) = &mut self.storage.under_way {
+            // A part of it is durable: the disk answers.
+            under_way.begun = now.monotonic;
+        }
         self.end_gathering();
         self.take_part(now, write);
         if moved {
@@ -294,13 +298,13 @@ impl Node {
         if reclaiming.last_write.is_some() {
             return;
         }
-        let payload = &mut self.world.effects.payload;
-        let budget = payload.len() + IMAGE_BYTES_PER_TURN;
+        let effects = &mut self.world.effects;
+        let budget = effects.payload.len() + IMAGE_BYTES_PER_TURN;
         let target = reclaiming.target;
         let shards = &mut self.shards;
         reclaiming.shards.retain(|&at| {
             let Some(shard) = shards.get_mut(at) else { return false };
-            payload.len() >= budget || !shard.leave_segments(target, payload, budget)
+            effects.payload.len() >= budget || !shard.leave_segments(target, effects, budget)
         });
         if reclaiming.shards.is_empty() {
             // What the node itself must remember may lie there, too.

@@ -10,20 +10,25 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use keyspace::Keyspace;
+use keyspace::{ImageId, Keyspace};
 use types::{LogIndex, Monotonic, SegmentId, Slot, SlotRange, Term};
 
 use super::{Effects, Shard};
 use crate::io::Event;
 use crate::planted::Planting;
 use crate::raft_group::{HardVote, RaftGroup, RecoveredLog, Replicas};
-use crate::record::{Goal, Lease, Record, ShardState};
+use crate::record::{Goal, ImagePart, Lease, Record, ShardState};
 use crate::recovery::RecoveredShard;
+
+/// Bytes of a slot's image beside its keys and values, amply.
+const IMAGE_OVERHEAD: u64 = 64;
 
 /// Where a shard's data stand in the log.
 pub(super) struct Places {
     first: Slot,
     slots: Vec<SlotPlace>,
+    /// How many slots have an image.
+    images: usize,
     /// Whether a slot's place says when it was changed: asked for every operation, so it is kept
     /// where all of it stays in the processor's cache.
     touched: Vec<bool>,
@@ -41,6 +46,14 @@ pub(super) struct Places {
     history: Vec<Stated>,
     /// Entries up to here have been written again, and lie in this segment or behind it.
     kept: (SegmentId, LogIndex),
+}
+
+/// A slot image that is being written.
+pub(super) struct Imaging {
+    id: ImageId,
+    slot: Slot,
+    index: LogIndex,
+    offset: u64,
 }
 
 /// The part of a shard's state that entries of its own change.
@@ -78,6 +91,7 @@ impl Places {
         let mut places = Self {
             first: state.range.first(),
             slots: alloc::vec![SlotPlace::default(); state.range.len()],
+            images: 0,
             touched: alloc::vec![false; state.range.len()],
             entries: recovered.segments.clone(),
             terms: alloc::vec![(state.applied.0, state.applied.1)],
@@ -101,6 +115,7 @@ impl Places {
         self.first = state.range.first();
         let place = SlotPlace { image: Some(self.newest), changed: None };
         self.slots = alloc::vec![place; state.range.len()];
+        self.images = state.range.len();
         self.touched = alloc::vec![false; state.range.len()];
         self.entries.clear();
         self.terms = alloc::vec![state.applied];
@@ -116,6 +131,16 @@ impl Places {
         *self = Self { vote_segment, newest: self.newest, ..Self::new(&nothing) };
     }
 
+    /// What the log needs for images beside their keys and values, amply.
+    pub(super) fn overhead(&self) -> u64 {
+        self.images as u64 * IMAGE_OVERHEAD
+    }
+
+    /// The segment that the log has reached, or one before it.
+    pub(super) fn newest(&self) -> SegmentId {
+        self.newest
+    }
+
     fn number(&self, slot: Slot) -> usize {
         usize::from(slot.number().wrapping_sub(self.first.number()))
     }
@@ -123,6 +148,7 @@ impl Places {
     pub(super) fn imaged(&mut self, slot: Slot, segment: SegmentId) {
         let at = self.number(slot);
         if let (Some(place), Some(touched)) = (self.slots.get_mut(at), self.touched.get_mut(at)) {
+            self.images += usize::from(place.image.is_none());
             *place = SlotPlace { image: Some(segment), changed: None };
             *touched = false;
         }
@@ -205,12 +231,12 @@ impl Shard {
     pub(crate) fn leave_segments(
         &mut self,
         target: SegmentId,
-        payload: &mut Vec<u8>,
+        effects: &mut Effects,
         budget: usize,
     ) -> bool {
         if self.removed {
             if self.places.vote_segment <= target {
-                self.write_tombstone(payload);
+                self.write_tombstone(&mut effects.payload);
             }
             return true;
         }
@@ -219,22 +245,11 @@ impl Shard {
         if applied < bound && self.planted.contains(Planting::ReclaimWaits) {
             return false;
         }
-        let needs = |place: &SlotPlace| place.oldest().is_some_and(|oldest| oldest <= target);
-        let mut image = Vec::new();
-        for at in 0..self.places.slots.len() {
-            if !self.places.slots.get(at).is_some_and(needs) {
-                continue;
-            }
-            if payload.len() >= budget {
-                return false;
-            }
-            let Some(slot) = slot_at(self.range, at) else { continue };
-            image.clear();
-            self.data.encode_slot(slot, &mut image);
-            let index = self.floors.get(&slot).copied().unwrap_or_default().max(applied);
-            Record::Image { shard: self.id, slot, index, image: &image }.encode(payload);
-            self.places.imaged(slot, self.places.newest);
+        // What the engine has accepted in this turn is installed at its end.
+        if !self.leave_staging(target) || !self.write_images(target, effects, budget) {
+            return false;
         }
+        let payload = &mut effects.payload;
         if !self.keep_entries(target, bound, payload, budget) {
             return false;
         }
@@ -249,6 +264,49 @@ impl Shard {
         }
         self.places.entries.retain(|segment, _| *segment > target);
         true
+    }
+
+    /// Writes images of the slots that need something of the segments up to `target`. Says whether
+    /// that is done.
+    fn write_images(&mut self, target: SegmentId, effects: &mut Effects, budget: usize) -> bool {
+        let needs = |place: &SlotPlace| place.oldest().is_some_and(|oldest| oldest <= target);
+        let mut next = 0;
+        loop {
+            if effects.payload.len() >= budget {
+                return false;
+            }
+            if self.imaging.is_none() {
+                let rest = self.places.slots.get(next..).unwrap_or_default();
+                let Some(found) = rest.iter().position(needs) else { return true };
+                next += found;
+                let Some(slot) = slot_at(self.range, next) else { return true };
+                self.begin_imaging(slot);
+            }
+            self.write_piece(effects);
+        }
+    }
+
+    /// From here on the slot's image reflects this moment, and what changes afterwards counts anew.
+    /// What it had before stays until a segment is freed, which waits for the image.
+    fn begin_imaging(&mut self, slot: Slot) {
+        let applied = self.group.applied_index();
+        let index = self.floors.get(&slot).copied().unwrap_or_default().max(applied);
+        let id = self.data.begin_image(slot);
+        self.imaging = Some(Imaging { id, slot, index, offset: 0 });
+        self.places.imaged(slot, self.places.newest);
+    }
+
+    fn write_piece(&mut self, effects: &mut Effects) {
+        let Some(Imaging { id, slot, index, offset }) = self.imaging.take() else { return };
+        let piece = self.data.next_piece(id, self.piece_bytes);
+        let piece = piece.expect("an image that is not complete has a piece");
+        let part = ImagePart { slot, index, offset, last: piece.last, image: &piece.bytes };
+        Record::ImagePiece { shard: self.id, part }.encode(&mut effects.payload);
+        effects.cut();
+        if !piece.last {
+            let offset = offset + piece.bytes.len() as u64;
+            self.imaging = Some(Imaging { id, slot, index, offset });
+        }
     }
 
     /// Entries that are not applied can't be replaced by images, and nobody knows whether they
@@ -298,7 +356,8 @@ impl Shard {
         let log = RecoveredLog { vote, ..RecoveredLog::default() };
         let me = self.group.me();
         self.group = RaftGroup::new(me, log);
-        self.data = Keyspace::new(self.range, self.seed);
+        self.data = Keyspace::new(self.range, self.hash_seed);
+        self.imaging = None;
         self.removed = true;
         self.lease = Lease::default();
         self.goal = Goal::default();

@@ -35,9 +35,9 @@ use types::{
 use crate::bytes_codec::CodecError;
 use crate::clock::ClusterClock;
 use crate::founding::Founding;
-use crate::io::{Event, Fortification, Message, WriteId};
+use crate::io::{CatchUpName, Event, Fortification, Message, WriteId};
 use crate::node::ReplicaView;
-use crate::planted::Plantings;
+use crate::planted::{Planting, Plantings};
 use crate::raft_group::{HardVote, RaftGroup, RaftMessage, ReplicaChange, ReplicaId};
 use crate::record::{Goal, Lease, ShardState};
 use crate::recovery::RecoveredShard;
@@ -88,6 +88,8 @@ pub(crate) struct Effects {
     pub(crate) events: Vec<Event>,
     /// Records to persist.
     pub(crate) payload: Vec<u8>,
+    /// Where the records may be parted: what lies between two of these belongs together.
+    pub(crate) cuts: Vec<usize>,
     /// The number that the turn's write will have.
     pub(crate) write: WriteId,
     /// A write is on its way to the disk: what clients ask for gathers until it is there.
@@ -98,6 +100,19 @@ pub(crate) struct Effects {
     pub(crate) managed: Vec<Request>,
     /// Shards whose holder or replicas changed.
     pub(crate) rerouted: Vec<ShardId>,
+}
+
+/// Bytes of records between which a payload may be parted.
+const CUT_BYTES: usize = 4 << 10;
+
+impl Effects {
+    /// The records so far may become durable without those that follow.
+    pub(crate) fn cut(&mut self) {
+        let last = self.cuts.last().copied().unwrap_or(0);
+        if self.payload.len() >= last + CUT_BYTES {
+            self.cuts.push(self.payload.len());
+        }
+    }
 }
 
 /// What a shard needs from its node.
@@ -131,6 +146,8 @@ pub(crate) struct Shard {
     proposed_stamp: UnixMillis,
     /// If the log is ahead of the cluster clock: since when it is known, and where it was then.
     ahead: (Monotonic, UnixMillis),
+    /// Keys the hash tables.
+    hash_seed: u64,
     seed: u64,
     pub(crate) load: Load,
 
@@ -169,15 +186,21 @@ pub(crate) struct Shard {
     // Replicas that lag.
     settle_at: Monotonic,
     catch_ups: Vec<catch_up::Sending>,
+    catch_ups_begun: u64,
     staging: Option<catch_up::Staging>,
     /// What the engine has accepted in this turn and will install.
     accepted: Option<catch_up::Staging>,
+    /// The newest catch-up whose slots were given up here.
+    dropped: Option<CatchUpName>,
 
     // Where things stand on disk.
     floors: BTreeMap<Slot, LogIndex>,
+    /// The slot image that is being written to free a segment.
+    imaging: Option<checkpoint::Imaging>,
     places: checkpoint::Places,
     writes: VecDeque<(WriteId, LogIndex)>,
 
+    piece_bytes: usize,
     /// It was removed from this node and has given up all but its vote.
     removed: bool,
     /// How far its log was then; at the start of a process, how far it was known to be committed.
@@ -253,16 +276,17 @@ impl Shard {
         // Before the entries move into the consensus engine: their terms are noted.
         let mut places = checkpoint::Places::new(&recovered);
         let log = recovered.log();
-        let mut data = Keyspace::new(state.range, seed);
+        let hash_seed = recovered.hash_seed.unwrap_or(seed);
+        let mut data = Keyspace::new(state.range, hash_seed);
         let mut floors = BTreeMap::new();
-        for (slot, image) in &recovered.images {
-            if !state.range.contains(*slot) {
+        for (slot, image) in core::mem::take(&mut recovered.images) {
+            if !state.range.contains(slot) {
                 continue;
             }
-            data.install_slot(*slot, &image.bytes).map_err(|_| CodecError("a slot image"))?;
-            places.imaged(*slot, image.segment);
+            data.put_slot(slot, image.slot);
+            places.imaged(slot, image.segment);
             if image.index > state.applied.0 {
-                floors.insert(*slot, image.index);
+                floors.insert(slot, image.index);
             }
         }
         let mut shard = Self {
@@ -277,6 +301,7 @@ impl Shard {
             stamp: state.stamp,
             proposed_stamp: UnixMillis(0),
             ahead: (now.monotonic, UnixMillis(0)),
+            hash_seed,
             seed: seed ^ u64::from(id.0).wrapping_mul(0x9e37_79b9_7f4a_7c15),
             load: Load::default(),
             fortified: Vec::new(),
@@ -303,11 +328,19 @@ impl Shard {
             succession_due: false,
             settle_at: Monotonic::NEVER,
             catch_ups: Vec::new(),
+            catch_ups_begun: 0,
             staging: None,
             accepted: None,
+            dropped: None,
             floors,
+            imaging: None,
             places,
             writes: VecDeque::new(),
+            piece_bytes: if settings.breaks(Planting::WholeImages) {
+                usize::MAX
+            } else {
+                settings.piece_bytes
+            },
             removed: recovered.removed,
             removed_at: recovered.vote.commit,
             planted: settings.planted,
@@ -365,7 +398,8 @@ impl Shard {
 
     /// Bytes that the log has to hold at least: keys and values, and entries on their way to them.
     pub(crate) fn live_bytes(&self) -> u64 {
-        self.data.payload_bytes() + self.group.unapplied_bytes() as u64
+        let entries = self.group.unapplied_bytes() as u64;
+        self.data.payload_bytes() + self.places.overhead() + entries + self.staged_bytes()
     }
 
     /// Bytes of entries in memory.
@@ -550,6 +584,7 @@ impl Shard {
             self.writes.pop_front();
             self.places.persisted(segment, index);
         }
+        self.staging_persisted(env, write);
         let mut messages = Vec::new();
         self.group.persisted(write, &mut messages);
         for message in messages {

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use types::{Monotonic, UnixMillis};
 
-use super::{Effects, Env, Shard};
+use super::{Env, Shard};
 use crate::entry::{self, LeaseReason, LeaseRecord};
 use crate::io::Event;
 use crate::planted::Planting;
@@ -29,6 +29,7 @@ impl Shard {
         self.maybe_campaign(env);
         self.settle_followers(env);
         self.note_if_ahead(env);
+        self.advance_staging(env);
         self.reap(env);
         loop {
             self.release_held(env);
@@ -81,14 +82,7 @@ impl Shard {
         if let Some(installed) = &collected.installed {
             self.install(env, installed);
         }
-        let Effects { payload, write, .. } = &mut *env.effects;
-        for entry in &collected.entries {
-            put_entry(self.id, entry, payload);
-            self.places.note_term(entry.index(), entry.term());
-        }
-        if let Some(last) = collected.entries.last() {
-            self.writes.push_back((*write, last.index()));
-        }
+        let payload = &mut env.effects.payload;
         // That a change of the replicas is committed must be as durable as the next change: a
         // replica that starts again with the next one in its log goes by the configuration that it
         // knows to be committed, and with an older one could elect a second leader (docs/model.md,
@@ -103,6 +97,16 @@ impl Shard {
         if let Some(vote) = vote {
             put_vote(self.id, self.durable_vote(vote), payload);
             self.places.vote_written();
+        }
+        // The vote stands first: a long payload becomes durable in parts, and no entry may be there
+        // without the term that it was accepted in.
+        for entry in &collected.entries {
+            put_entry(self.id, entry, &mut env.effects.payload);
+            env.effects.cut();
+            self.places.note_term(entry.index(), entry.term());
+        }
+        if let Some(last) = collected.entries.last() {
+            self.writes.push_back((env.effects.write, last.index()));
         }
         for message in collected.messages {
             self.send(env, message);
@@ -222,12 +226,25 @@ impl Shard {
             return;
         }
         let mut upto = self.group.applied_index();
-        if self.group.is_leader() && bytes <= LOG_KEPT_FOR_LAGGARDS {
+        if self.group.is_leader() {
+            // To begin anew costs as much as the shard is large: one that is on its way to catching
+            // up is waited for until the log costs more.
+            let most = self.data.payload_bytes().max(LOG_KEPT_FOR_LAGGARDS as u64);
+            let (few, many) = (bytes <= LOG_KEPT_FOR_LAGGARDS, bytes as u64 <= most);
+            let forgets = self.planted.contains(Planting::CompactOverCatchUps);
+            let many = many && !forgets;
+            if let Some(needed) = self.catch_ups_need().filter(|_| many) {
+                upto = upto.min(needed);
+            }
             let replicas = self.group.replicas();
             let others = replicas.voters().into_iter().chain(replicas.learners());
             for node in others.filter(|node| *node != self.me) {
-                let matched = self.group.progress(node).map(|(matched, _)| matched);
-                upto = upto.min(matched.unwrap_or(upto));
+                let alive = self.group.is_fed_from_log(node)
+                    && env.support.is_alive(env.now.monotonic, node);
+                if few || many && alive {
+                    let matched = self.group.progress(node).map(|(matched, _)| matched);
+                    upto = upto.min(matched.unwrap_or(upto));
+                }
             }
         }
         if upto >= first {

@@ -40,6 +40,8 @@ fn setting(settings: &mut Settings, name: &str, value: &str) -> Result<()> {
         "memory" => settings.memory = count()?,
         "disk-reserve" => settings.disk_reserve = count()?,
         "queue" => settings.shard_queue_bytes = count()? as usize,
+        "piece" => settings.piece_bytes = count()? as usize,
+        "persist" => settings.persist_bytes = count()? as usize,
         "redirect" => {
             settings.redirect = match value {
                 "always" => cluster::Redirect::Always,
