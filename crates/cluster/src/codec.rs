@@ -7,16 +7,16 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use types::{
-    Incarnation, LeaseEpoch, Life, LogIndex, NodeId, SessionId, ShardId, Slot, SlotRange,
-    SupportEpoch, Term, UnixMillis,
+    Incarnation, LeaseEpoch, Life, LogIndex, NodeId, ShardId, Slot, SlotRange, SupportEpoch, Term,
+    UnixMillis,
 };
 
 pub use crate::bytes_codec::CodecError;
 use crate::bytes_codec::{Put, Take};
 use crate::entry::{put_nodes, take_nodes};
 use crate::io::{
-    CatchUpName, Condition, Fortification, ForwardOutcome, Introduction, Membership, Message,
-    Order, OrderOutcome, SlotPiece, StandDownReason, StandsBack,
+    CatchUpName, Condition, Fortification, ForwardOutcome, ForwardedRequest, Introduction,
+    Membership, Message, Order, OrderOutcome, SlotPiece, StandDownReason, StandsBack,
 };
 use crate::raft_group::RaftMessage;
 use crate::record::ImagePart;
@@ -63,11 +63,14 @@ pub fn encode(message: &Message, into: &mut Vec<u8>) {
             into.put_u64(*below);
             into.put_u8(u8::from(*lost));
         }
-        Message::Forward { .. } => encode_forward(message, into),
+        Message::Forward(forwarded) => {
+            into.put_u8(6);
+            forwarded.encode(into);
+        }
         Message::ForwardReply { request, outcome } => {
             into.put_u8(7);
             into.put_u64(*request);
-            put_forward_outcome(outcome, into);
+            outcome.encode(into);
         }
         Message::Route { shard, range, epoch, applied: (term, index), holder, replicas } => {
             into.put_u8(8);
@@ -138,29 +141,6 @@ fn take_stands_back(from: &mut Take<'_>) -> Result<Option<StandsBack>, CodecErro
     Ok(Some(StandsBack { micros: from.u64()?, reason }))
 }
 
-fn put_forward_outcome(outcome: &ForwardOutcome, into: &mut Vec<u8>) {
-    match outcome {
-        ForwardOutcome::Reply(reply) => {
-            into.put_u8(0);
-            into.put_bytes(reply);
-        }
-        ForwardOutcome::NotHolder(hint) => {
-            into.put_u8(1);
-            into.put_u32(hint.map_or(0, |node| node.0));
-        }
-        ForwardOutcome::Uncertain => into.put_u8(2),
-    }
-}
-
-fn take_forward_outcome(from: &mut Take<'_>) -> Result<ForwardOutcome, CodecError> {
-    Ok(match from.u8()? {
-        0 => ForwardOutcome::Reply(Bytes::copy_from_slice(from.bytes()?)),
-        1 => ForwardOutcome::NotHolder(optional_node(from.u32()?)),
-        2 => ForwardOutcome::Uncertain,
-        3..=u8::MAX => return Err(CodecError("a known outcome")),
-    })
-}
-
 fn put_order_outcome(outcome: &OrderOutcome, into: &mut Vec<u8>) {
     let (kind, text) = match outcome {
         OrderOutcome::Begun => return into.put_u8(0),
@@ -224,22 +204,6 @@ fn take_order(from: &mut Take<'_>) -> Result<Order, CodecError> {
     })
 }
 
-fn encode_forward(message: &Message, into: &mut Vec<u8>) {
-    let Message::Forward { request, life, shard, ordered, resp3, session, origin, operation } =
-        message
-    else {
-        return;
-    };
-    into.put_u8(6);
-    into.put_u64(*request);
-    into.put_u64(life.0);
-    into.put_u32(shard.0);
-    into.put_u8(u8::from(*ordered) | u8::from(*resp3) << 1);
-    into.put_u64(session.0);
-    into.put_u32(origin.0);
-    into.put_bytes(operation);
-}
-
 fn put_fortification(fortified: Option<Fortification>, into: &mut Vec<u8>) {
     into.put_u8(u8::from(fortified.is_some()));
     if let Some(Fortification { epoch, incarnation, life }) = fortified {
@@ -274,20 +238,21 @@ pub fn decode(bytes: &[u8]) -> Result<Message, CodecError> {
 fn put_condition(condition: Condition, into: &mut Vec<u8>) {
     let Condition { life, stopping, heard_micros, arriving, sync_micros, wall, durable, .. } =
         condition;
-    let Condition { memory_room, disk_room, deaf, .. } = condition;
+    let Condition { memory_room, disk_room, deaf, cut_off, lost_answers, .. } = condition;
     into.put_u64(life.0);
-    into.put_u8(u8::from(stopping));
+    into.put_u8(u8::from(stopping) | u8::from(cut_off) << 1);
     let numbers =
         [heard_micros, arriving, sync_micros, deaf, wall.0, durable, memory_room, disk_room];
-    for number in numbers {
+    for number in numbers.into_iter().chain([lost_answers]) {
         into.put_u64(number);
     }
 }
 
 fn take_condition(from: &mut Take<'_>) -> Result<Condition, CodecError> {
+    let (life, flags) = (Life(from.u64()?), from.u8()?);
     Ok(Condition {
-        life: Life(from.u64()?),
-        stopping: from.u8()? & 1 != 0,
+        life,
+        stopping: flags & 1 != 0,
         heard_micros: from.u64()?,
         arriving: from.u64()?,
         sync_micros: from.u64()?,
@@ -296,6 +261,8 @@ fn take_condition(from: &mut Take<'_>) -> Result<Condition, CodecError> {
         durable: from.u64()?,
         memory_room: from.u64()?,
         disk_room: from.u64()?,
+        cut_off: flags & 2 != 0,
+        lost_answers: from.u64()?,
     })
 }
 
@@ -331,8 +298,8 @@ fn decode_fields(from: &mut Take<'_>) -> Result<Message, CodecError> {
             below: from.u64()?,
             lost: from.u8()? != 0,
         },
-        6 => decode_forward(from)?,
-        7 => Message::ForwardReply { request: from.u64()?, outcome: take_forward_outcome(from)? },
+        6 => Message::Forward(ForwardedRequest::decode(from)?),
+        7 => Message::ForwardReply { request: from.u64()?, outcome: ForwardOutcome::decode(from)? },
         8 => Message::Route {
             shard: ShardId(from.u32()?),
             range: SlotRange::new(slot(from)?, slot(from)?)
@@ -365,29 +332,8 @@ fn decode_fields(from: &mut Take<'_>) -> Result<Message, CodecError> {
     })
 }
 
-fn decode_forward(from: &mut Take<'_>) -> Result<Message, CodecError> {
-    let request = from.u64()?;
-    let life = Life(from.u64()?);
-    let shard = ShardId(from.u32()?);
-    let flags = from.u8()?;
-    Ok(Message::Forward {
-        request,
-        life,
-        shard,
-        ordered: flags & 1 != 0,
-        resp3: flags & 2 != 0,
-        session: SessionId(from.u64()?),
-        origin: placement::Origin(from.u32()?),
-        operation: Bytes::copy_from_slice(from.bytes()?),
-    })
-}
-
 fn slot(from: &mut Take<'_>) -> Result<Slot, CodecError> {
     Slot::new(from.u16()?).ok_or(CodecError("a slot below 16384"))
-}
-
-fn optional_node(number: u32) -> Option<NodeId> {
-    (number != 0).then_some(NodeId(number))
 }
 
 fn text(from: &mut Take<'_>) -> Result<String, CodecError> {

@@ -180,6 +180,25 @@ impl Operation<'_> {
         }
     }
 
+    /// Whether running it may change anything that others see.
+    pub(crate) fn changes(&self) -> bool {
+        let writes = |command: &Command<'_>| command.id.command().flags.contains(Flags::WRITE);
+        match self {
+            Operation::Single { command, .. } => writes(command),
+            Operation::Group { commands, .. } => commands.iter().any(writes),
+            Operation::Flush => true,
+            Operation::Manage(command) => match command.id {
+                CommandId::LeaseholdDecisions
+                | CommandId::LeaseholdPlan
+                | CommandId::LeaseholdStatus
+                | CommandId::LeaseholdWhy => false,
+                CommandId::LeaseholdPolicy => command.args.len() > 1,
+                _ => true,
+            },
+            Operation::Watch { .. } | Operation::Unwatch | Operation::Survey(_) => false,
+        }
+    }
+
     /// Whether the operation goes through the log.
     pub(crate) fn writes(&self) -> bool {
         matches!(self.kind(), OperationKind::Write | OperationKind::WatchedGroup)

@@ -25,6 +25,7 @@ use types::{
     SessionId, ShardId, Slot, SlotRange, SupportEpoch, Term, UnixMillis,
 };
 
+pub use crate::forwarded::{ForwardOutcome, ForwardedRequest};
 use crate::member::Member;
 use crate::raft_group::RaftMessage;
 
@@ -259,26 +260,8 @@ pub enum Message {
         /// The receiver has lost some, or never had them: another one must begin.
         lost: bool,
     },
-    /// "Run this for one of my clients": you hold the shard, as far as I know.
-    Forward {
-        /// Numbers the sender's forwarded requests.
-        request: u64,
-        /// The sender's life: its numbers mean nothing beyond it.
-        life: Life,
-        /// The shard.
-        shard: ShardId,
-        /// Whether an earlier request of the same client to this shard is still on its way: then
-        /// a read must wait for everything proposed before it.
-        ordered: bool,
-        /// Whether the client speaks RESP3.
-        resp3: bool,
-        /// The client's session, for WATCH.
-        session: SessionId,
-        /// Where the client comes from.
-        origin: placement::Origin,
-        /// The request, as in a log entry (see `entry`).
-        operation: Bytes,
-    },
+    /// "Run this for one of my clients": you hold the shard, as far as I know, or can reach who does.
+    Forward(Box<ForwardedRequest>),
     /// The answer to a forwarded request.
     ForwardReply {
         /// The request's number.
@@ -434,17 +417,6 @@ pub struct Fortification {
     pub life: Life,
 }
 
-/// What came of a forwarded request.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum ForwardOutcome {
-    /// The reply for the client.
-    Reply(Bytes),
-    /// Not executed: I don't hold the shard; this node may.
-    NotHolder(Option<NodeId>),
-    /// It may or may not have been executed.
-    Uncertain,
-}
-
 /// How a node came to be part of its cluster; see `founding`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Origin {
@@ -519,6 +491,12 @@ pub struct Condition {
     pub memory_room: u64,
     /// Bytes that its log may still grow by before the disk is full.
     pub disk_room: u64,
+    /// Whether its data connection to the receiver is down, so that it can't answer what the
+    /// receiver forwards to it.
+    pub cut_off: bool,
+    /// Answers to the receiver's forwarded requests up to this number that have not arrived are
+    /// lost: the connection that they travelled on broke.
+    pub lost_answers: u64,
 }
 
 impl Message {

@@ -23,6 +23,7 @@ mod bytes_codec;
 mod clock;
 pub mod codec;
 mod entry;
+mod forwarded;
 mod founding;
 mod frequent;
 mod frontend;
@@ -38,6 +39,7 @@ mod planted;
 mod raft_group;
 pub mod record;
 mod recovery;
+mod refusals;
 pub mod report_codec;
 mod room;
 mod session;
@@ -48,9 +50,9 @@ mod support;
 pub use frontend::ProcessStats;
 pub use histogram::Histogram;
 pub use io::{
-    Admission, ClientAddress, Condition, Event, Fortification, ForwardOutcome, Input, Introduction,
-    Membership, Memory, Message, Order, OrderOutcome, Origin, Output, StandDownReason, StandsBack,
-    WriteId,
+    Admission, ClientAddress, Condition, Event, Fortification, ForwardOutcome, ForwardedRequest,
+    Input, Introduction, Membership, Memory, Message, Order, OrderOutcome, Origin, Output,
+    StandDownReason, StandsBack, WriteId,
 };
 pub use lives::Start;
 pub use member::{InvalidMember, Member, PEER_PORT_STEP, Role};

@@ -100,6 +100,23 @@ pub enum Planting {
     CompactOverCatchUps,
     /// A slot image is one piece, however large the slot is.
     WholeImages,
+    /// A write over several shards that was done in part is answered with the first error of a
+    /// part, as if nothing had been done.
+    HideDoneParts,
+    /// What a client watched counts in its later transactions, if it began only after its end.
+    KeepEndedWatches,
+    /// A node runs a request although it has refused an earlier one of the same client.
+    ServeBehindRefusals,
+    /// A request of unknown outcome is answered with UNCERTAIN even if it changes nothing.
+    UncertainReads,
+    /// Reads wait for a quorum's word without an end.
+    WaitingReads,
+    /// A node knows no way to a holder that it can't reach itself.
+    NoDetours,
+    /// A node that can't be answered waits for the answer all the same.
+    LostAnswersAwaited,
+    /// A node names as holder whoever its log names.
+    HolderByLog,
 }
 
 impl Planting {
@@ -148,6 +165,14 @@ impl Planting {
         ("keep-leases-on-slow-disk", Self::KeepLeasesOnSlowDisk),
         ("compact-over-catch-ups", Self::CompactOverCatchUps),
         ("whole-images", Self::WholeImages),
+        ("hide-done-parts", Self::HideDoneParts),
+        ("keep-ended-watches", Self::KeepEndedWatches),
+        ("serve-behind-refusals", Self::ServeBehindRefusals),
+        ("uncertain-reads", Self::UncertainReads),
+        ("waiting-reads", Self::WaitingReads),
+        ("no-detours", Self::NoDetours),
+        ("lost-answers-awaited", Self::LostAnswersAwaited),
+        ("holder-by-log", Self::HolderByLog),
     ];
 
     /// The rule of this name.

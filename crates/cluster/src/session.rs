@@ -7,8 +7,6 @@
 //! Within one shard a session's requests take effect in the order they were sent; across shards
 //! pipelined requests are concurrent, as they are across the nodes of a Redis Cluster.
 
-mod texts;
-
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
@@ -25,8 +23,7 @@ use crate::frontend::{Asked, CommandStats, Shown, address_of, slow_log};
 use crate::io::{ClientAddress, ForwardOutcome, Message};
 use crate::node::redirects::Redirects;
 use crate::origins::Origins;
-use texts::too_long_to_pass_on;
-pub(crate) use texts::{OVERTAKEN, UNCERTAIN};
+use crate::refusals::too_long_to_pass_on;
 
 /// Who waits for the outcome of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,6 +79,8 @@ pub(crate) struct Session {
     /// Where it has watched something last. A transaction that was refused on its way there leaves
     /// its watch behind.
     pub(crate) watched: Option<ShardId>,
+    /// Counts its watches: each ends with a transaction, UNWATCH or DISCARD.
+    pub(crate) watch: u32,
     pub(crate) reply_mode: ReplyMode,
     pub(crate) redirects: Redirects,
     pub(crate) no_evict: bool,
@@ -168,6 +167,7 @@ impl Session {
             transaction: None,
             watching: None,
             watched: None,
+            watch: 0,
             reply_mode: ReplyMode::default(),
             redirects: Redirects::default(),
             no_evict: false,
@@ -553,16 +553,6 @@ impl Sessions {
     /// Answers with an error.
     pub(crate) fn answer_error(&mut self, waiter: Waiter, text: &str) {
         self.answer(waiter, |reply| reply.error(text));
-    }
-
-    /// Says that nobody knows whether the request was executed.
-    pub(crate) fn answer_uncertain(&mut self, waiter: Waiter) {
-        if let Waiter::Peer { node, request, .. } = waiter {
-            let outcome = ForwardOutcome::Uncertain;
-            self.messages.push((node, Message::ForwardReply { request, outcome }));
-        } else {
-            self.answer_error(waiter, UNCERTAIN);
-        }
     }
 
     /// Notes that the driver must look at a session.

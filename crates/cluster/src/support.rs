@@ -104,6 +104,8 @@ struct Pair {
     /// It says with its beats that our answers don't reach it.
     deaf: bool,
     link: Link,
+    /// The peer can't answer what we forward to it.
+    cut_off: bool,
     /// Whether it has been asked to stop, in the life that is known here.
     stopping: bool,
     /// Bytes that its data, and its log, may grow by, as it said last.
@@ -476,7 +478,23 @@ impl Support {
     /// Whether what is sent to `peer` can be expected to reach it, in the life that is known here.
     /// A process that ends counts as alive until its promises run out; its connections end at once.
     pub(crate) fn is_reachable(&self, peer: NodeId) -> bool {
-        self.peers.get(&peer).is_some_and(|pair| pair.link == Link::Up)
+        self.peers.get(&peer).is_some_and(|pair| pair.link == Link::Up && !pair.cut_off)
+    }
+
+    /// Whether nothing but beats can be sent to `peer`.
+    pub(crate) fn is_link_down(&self, peer: NodeId) -> bool {
+        self.peers.get(&peer).is_some_and(|pair| pair.link == Link::Down)
+    }
+
+    /// The life of `peer` that is known here.
+    pub(crate) fn life_of(&self, peer: NodeId) -> Life {
+        self.peers.get(&peer).map_or(Life(0), |pair| pair.life)
+    }
+
+    /// How long `peer` has not been heard.
+    pub(crate) fn silence(&self, now: Monotonic, peer: NodeId) -> Duration {
+        let heard = self.peers.get(&peer).and_then(|pair| pair.last_heard);
+        heard.map_or(Duration::MAX, |heard| now.since(heard))
     }
 
     /// This node has been asked to stop: the others are told at once, lest they hand leases to it.
@@ -499,6 +517,7 @@ impl Support {
             pair.arriving_there = condition.arriving;
             pair.sync = Duration::from_micros(condition.sync_micros);
             pair.deaf_there = condition.deaf;
+            pair.cut_off = condition.cut_off;
         }
     }
 
@@ -608,6 +627,7 @@ impl Pair {
             sync: Duration::ZERO,
             deaf: false,
             link: Link::Up,
+            cut_off: false,
             stopping: false,
             room: None,
         }
@@ -622,6 +642,7 @@ impl Pair {
         self.incarnation = incarnation;
         self.life = life;
         self.stopping = false;
+        self.cut_off = false;
         self.answered = None;
         self.beats_since = now;
         // It has forgotten what it had promised.

@@ -231,7 +231,7 @@ fn path_of(message: &Message) -> Path {
         | Message::SlotImageReceived { .. }
         | Message::AskRelease { .. }
         | Message::Release { .. } => Path::Data,
-        Message::Forward { .. }
+        Message::Forward(_)
         | Message::ForwardReply { .. }
         | Message::Route { .. }
         | Message::Order { .. }
@@ -321,7 +321,7 @@ impl World {
         self.tell(b, a, true);
     }
 
-    fn tell(&mut self, node: usize, peer: usize, up: bool) {
+    pub(crate) fn tell(&mut self, node: usize, peer: usize, up: bool) {
         let life = self.machines[node].life;
         let delay = self.random.between(10_000, 500_000);
         self.schedule(self.now + delay, Event::Notice { node, life, peer, up });

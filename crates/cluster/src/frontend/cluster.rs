@@ -209,14 +209,14 @@ impl Node {
         let mut holders: Vec<NodeId> = Vec::new();
         for route in self.routes.iter() {
             let slots = route.range.len();
-            match self.holder_of(route.shard) {
-                Some(holder) if self.is_member_alive(now, holder) => {
+            match self.named_holder(now, route) {
+                Some(holder) => {
                     good += slots;
                     if !holders.contains(&holder) {
                         holders.push(holder);
                     }
                 }
-                Some(_) => suspect += slots,
+                None if self.holder_of(route.shard).is_some() => suspect += slots,
                 None => lost += slots,
             }
         }

@@ -1,5 +1,6 @@
 //! What INFO and SLOWLOG say about commands, and what is refused because too much is under way.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -7,9 +8,9 @@ use core::time::Duration;
 use bytes::Bytes;
 use types::{Incarnation, LeaseEpoch, NodeId, SessionId, ShardId, Slot, SlotRange, SupportEpoch};
 
-use super::tests::{Driver, PEER_LIFE, settings, words};
+use super::tests::{Driver, OWN_LIFE, PEER_LIFE, settings, words};
 use crate::entry;
-use crate::io::{Condition, ForwardOutcome, Introduction};
+use crate::io::{Condition, ForwardOutcome, ForwardedRequest, Introduction};
 use crate::{Input, Membership, Message, Settings};
 
 impl Driver {
@@ -198,16 +199,22 @@ fn key_of(slots: core::ops::Range<u16>) -> String {
 }
 
 fn forward(number: u64, operation: Vec<u8>) -> Input {
-    let message = Message::Forward {
+    let message = Message::Forward(Box::new(ForwardedRequest {
         request: number,
         life: PEER_LIFE,
+        receiver: OWN_LIFE,
         shard: ShardId(1),
         ordered: false,
+        refusal: 0,
         resp3: false,
+        passes_on: false,
+        home: NodeId(2),
         session: SessionId(1),
+        watch: 0,
+        wait_micros: 1_000_000,
         origin: placement::Origin(9),
         operation: Bytes::from(operation),
-    };
+    }));
     Input::Peer { from: NodeId(2), message }
 }
 
@@ -254,6 +261,27 @@ impl Driver {
         let bytes: Vec<u8> = answer.flatten().collect();
         String::from_utf8(bytes).expect("text")
     }
+}
+
+#[test]
+fn what_was_sent_to_a_former_life_is_not_run() {
+    let mut driver = Driver::acquainted(settings(1));
+    let key = key_of(0..4096);
+    let Input::Peer { from, message: Message::Forward(mut forwarded) } =
+        forward(1, get(key.as_bytes()))
+    else {
+        panic!("a forwarded request");
+    };
+    forwarded.receiver = PEER_LIFE;
+    driver.node.step(driver.now, Input::Peer { from, message: Message::Forward(forwarded) });
+    driver.settle();
+    let outcomes = driver.messages.iter().filter_map(|(_, message)| match message {
+        Message::ForwardReply { outcome, .. } => Some(outcome),
+        _ => None,
+    });
+    assert_eq!(outcomes.collect::<Vec<_>>(), [&ForwardOutcome::Uncertain]);
+    driver.messages.clear();
+    assert_eq!(driver.forwarded(1, get(key.as_bytes())), "$-1\r\n", "its number is free");
 }
 
 #[test]
@@ -330,7 +358,8 @@ fn requests_on_their_way_to_one_node_are_bounded() {
     let numbers: Vec<u64> = sent
         .into_iter()
         .filter_map(|(_, message)| {
-            let Message::Forward { request, .. } = message else { return None };
+            let Message::Forward(forwarded) = message else { return None };
+            let request = forwarded.request;
             Some(request)
         })
         .collect();

@@ -96,7 +96,7 @@ impl Node {
         for route in routes {
             match route.local.and_then(|at| statuses.get(at)) {
                 Some(status) => write_replica(status, reply),
-                None => write_route(route, reply),
+                None => write_route(route, self.named_holder(call.now, route), reply),
             }
         }
         Ok(())
@@ -109,7 +109,8 @@ impl Node {
         for (at, member) in world.members().members.iter().enumerate() {
             let node = member.node;
             let myself = node == me;
-            let held = self.routes.iter().filter(|route| route.holder == Some(node)).count();
+            let named = |route: &&Route| self.named_holder(now, route) == Some(node);
+            let held = self.routes.iter().filter(named).count();
             let replicas = self.routes.iter().filter(|route| route.replicas.contains(&node));
             let incarnation =
                 if myself { world.incarnation } else { world.support.incarnation_of(node) };
@@ -168,14 +169,14 @@ pub(crate) fn labelled(text: &[u8], letter: u8) -> Option<u32> {
 }
 
 /// What is known of a shard that has no replica here.
-fn write_route(route: &Route, reply: &mut Reply<'_>) {
+fn write_route(route: &Route, holder: Option<NodeId>, reply: &mut Reply<'_>) {
     reply.map(7);
     number_pair(reply, "shard", u64::from(route.shard.0));
     number_pair(reply, "first_slot", u64::from(route.range.first().number()));
     number_pair(reply, "last_slot", u64::from(route.range.last().number()));
     key(reply, "replica_here");
     reply.boolean(false);
-    node_pair(reply, "holder", route.holder);
+    node_pair(reply, "holder", holder);
     number_pair(reply, "epoch", route.epoch.0);
     nodes_pair(reply, "voters", &route.replicas);
 }
@@ -187,9 +188,9 @@ fn write_replica(status: &ShardStatus, reply: &mut Reply<'_>) {
     number_pair(reply, "last_slot", u64::from(status.range.last().number()));
     key(reply, "replica_here");
     reply.boolean(true);
-    // As the shard's log has it, and as this replica knows from the newest leader's messages.
-    node_pair(reply, "holder", status.lease.holder);
-    node_pair(reply, "holder_known_here", status.holder);
+    // Nobody, unless it is known to hold the lease now; and whom the shard's log names.
+    node_pair(reply, "holder", status.holder);
+    node_pair(reply, "last_holder", status.lease.holder);
     number_pair(reply, "epoch", status.lease.epoch.0);
     number_pair(reply, "term", status.term.0);
     node_pair(reply, "leader", status.leader);

@@ -1,5 +1,6 @@
 //! What a node that serves requests reports to the Lease Manager.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -7,7 +8,7 @@ use placement::{HeldShard, Origin, Report};
 use types::{Monotonic, NodeId, SegmentId, ShardId};
 
 use super::tests::{Driver, settings};
-use crate::{ClientAddress, Input, Message, Output, ProcessStats, report_codec};
+use crate::{ClientAddress, ForwardedRequest, Input, Message, Output, ProcessStats, report_codec};
 
 impl Driver {
     /// The report after another second.
@@ -148,16 +149,22 @@ fn a_forwarded_request_tells_where_its_client_comes_from() {
     let (slot, id) = (resp::slot_of(key), resp::CommandId::Get);
     crate::entry::put_single(slot, id, &[b"get", key], &mut operation);
     let shard = shard_of(&driver.report(), "key").shard;
-    let message = Message::Forward {
+    let message = Message::Forward(Box::new(ForwardedRequest {
         request: 1,
         life: super::tests::PEER_LIFE,
+        receiver: super::tests::OWN_LIFE,
         shard,
         ordered: false,
+        refusal: 0,
         resp3: false,
+        passes_on: false,
+        home: NodeId(2),
         session: types::SessionId(1),
+        watch: 0,
+        wait_micros: 1_000_000,
         origin: Origin::of_host("192.168.7.1"),
         operation: operation.into(),
-    };
+    }));
     driver.node.step(driver.now, Input::Peer { from: NodeId(2), message });
     let report = driver.report();
     let held = shard_of(&report, "key");

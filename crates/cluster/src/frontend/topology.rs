@@ -12,9 +12,12 @@ use resp::{Protocol, Reply};
 use types::{Incarnation, NodeId, Now, SlotRange};
 
 use super::version_index;
-use crate::node::routes::Route;
 use crate::node::{Node, World};
 use crate::settings::Settings;
+
+/// Numbers of the hash FNV-1a.
+const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0100_0000_01b3;
 
 /// Neighbouring shards with the same holder and the same replicas.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,6 +37,8 @@ struct Picture {
     members: u64,
     /// One bit for each member that is alive, by its place in the list.
     alive: u64,
+    /// A sum over who is known to hold what.
+    holders: u64,
 }
 
 /// The parts of the reply to CLUSTER SLOTS, so that each connection can be given another order
@@ -120,6 +125,7 @@ impl Node {
             version: self.routes.version + 1,
             members: self.world.members().version,
             alive: self.alive_members(now),
+            holders: self.holders_sum(now),
         };
         let protocol = reply.protocol();
         let mut cache = core::mem::take(&mut self.frontend.slots);
@@ -134,14 +140,13 @@ impl Node {
         self.frontend.slots = cache;
     }
 
-    /// Who serves which slots, by ascending slots. Where no holder is known yet, it is the replica
-    /// that is likely to become it: any node sends a request to the right one.
+    /// Who serves which slots, by ascending slots. Slots that nobody is known to hold are left out:
+    /// a client that finds no node for them asks any, which knows better where to send it than a
+    /// list that names a dead one.
     pub(super) fn spans(&self, now: Now) -> Vec<Span> {
         let mut spans: Vec<Span> = Vec::new();
         for route in self.routes.iter() {
-            let Some(holder) = route.holder.or_else(|| self.likely_holder(route)) else {
-                continue;
-            };
+            let Some(holder) = self.named_holder(now, route) else { continue };
             let others = route.replicas.iter().copied().filter(|node| *node != holder);
             let replicas: Vec<NodeId> =
                 others.filter(|node| self.is_member_alive(now, *node)).collect();
@@ -162,11 +167,12 @@ impl Node {
         spans
     }
 
-    /// The first in the order of succession; a replica elsewhere is as good as another.
-    fn likely_holder(&self, route: &Route) -> Option<NodeId> {
-        let local = route.local.and_then(|at| self.shards.get(at));
-        let heir = local.and_then(|shard| shard.lease().succession.first());
-        heir.or(route.replicas.first()).copied()
+    /// A sum over who is known to hold what, to notice changes.
+    fn holders_sum(&self, now: Now) -> u64 {
+        let holders = self.routes.iter().map(|route| self.named_holder(now, route));
+        holders.fold(FNV_BASIS, |sum, holder| {
+            (sum ^ u64::from(holder.map_or(0, |node| node.0))).wrapping_mul(FNV_PRIME)
+        })
     }
 
     /// Whether a node beats, as far as this one can see; this one does.
@@ -205,10 +211,10 @@ fn name(cluster: &str, purpose: &str, number: u32) -> String {
     let mut text = String::with_capacity(40);
     for half in 0..2u8 {
         // FNV-1a: names need be neither secret nor spread well, only stable.
-        let mut sum = 0xcbf2_9ce4_8422_2325u64;
+        let mut sum = FNV_BASIS;
         let bytes = cluster.bytes().chain([0]).chain(purpose.bytes()).chain([half]);
         for byte in bytes.chain(number.to_le_bytes()) {
-            sum = (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+            sum = (sum ^ u64::from(byte)).wrapping_mul(FNV_PRIME);
         }
         // Writing to a string can't fail.
         let _ = write!(text, "{sum:016x}");

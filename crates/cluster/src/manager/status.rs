@@ -41,7 +41,7 @@ impl LeaseManager {
                 let status = nodes.iter().find(|status| status.node == member.node);
                 self.write_node(now, json, member, status);
             });
-            json.key("shards").list(&shards, |json, shard| self.write_shard(json, shard));
+            json.key("shards").list(&shards, |json, shard| self.write_shard(now, json, shard));
         });
         json.finish()
     }
@@ -102,13 +102,19 @@ impl LeaseManager {
         report.held.iter().find(|held| held.shard == shard.shard)
     }
 
-    fn write_shard(&self, json: &mut Json, shard: &ShardStatus) {
+    /// The holder of a shard, if it is still heard.
+    fn live(&self, now: Now, holder: Option<NodeId>) -> Option<u32> {
+        let patience = self.control.policy.silent_after;
+        holder.filter(|node| self.silence(now.monotonic, *node) < patience).map(|node| node.0)
+    }
+
+    fn write_shard(&self, now: Now, json: &mut Json, shard: &ShardStatus) {
         let held = self.held(shard);
         json.object(|json| {
             json.key("shard").raw(shard.shard.0);
             json.key("first_slot").raw(shard.range.first().number());
             json.key("last_slot").raw(shard.range.last().number());
-            json.key("holder").optional(shard.holder.map(|node| node.0));
+            json.key("holder").optional(self.live(now, shard.holder));
             json.key("epoch").raw(shard.epoch.0);
             json.key("generation").raw(shard.generation.0);
             json.key("replicas").list(&shard.replicas, |json, node| json.raw(node.0));
@@ -136,7 +142,7 @@ impl LeaseManager {
         let mut json = Json::default();
         json.object(|json| {
             json.key("shard").raw(shard.0);
-            json.key("holder").optional(found.holder.map(|node| node.0));
+            json.key("holder").optional(self.live(now, found.holder));
             json.key("epoch").raw(found.epoch.0);
             json.key("verdict").text(&found.verdict.to_string());
             let text = found.to_string();

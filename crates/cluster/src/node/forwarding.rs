@@ -1,22 +1,31 @@
 //! Requests that this node runs for another node's clients, and those that others run for ours.
 //!
 //! A request is numbered by its sender. The receiver remembers the numbers it has seen, so a
-//! message that arrives twice is executed once. When the connection breaks or the holder dies
-//! before it has answered, a read is tried elsewhere; a write's outcome can't be known.
+//! message that arrives twice is executed once; a receiver that has begun a new life, and so has
+//! forgotten them, does not run what was sent to its former one. When the connection breaks or the
+//! holder dies before it has answered, a read is tried elsewhere; a write's outcome can't be known.
+//!
+//! A refused request comes back and is sent again. Whatever its client sent behind it to the same
+//! node must not be run meanwhile: refusals have numbers, each request says which one its sender
+//! has heard of last, and a node that has refused since refuses it as well.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::ops::Bound;
+use core::time::Duration;
 
 use types::limits::{FORWARD_BYTES_MAX, FORWARD_BYTES_MIN};
 use types::{Life, Monotonic, NodeId, Now, ShardId};
 
-use super::Node;
 use super::redirects::CLIENTS_LEARN;
+use super::{Node, World};
 use crate::frontend::slow_log::show_operation;
-use crate::io::{ForwardOutcome, Message};
+use crate::io::{ForwardOutcome, ForwardedRequest, Message};
 use crate::planted::Planting;
-use crate::session::{OVERTAKEN, Waiter};
-use crate::shard::{Request, Sent, Watcher};
+use crate::refusals::OVERTAKEN;
+use crate::session::Waiter;
+use crate::shard::{MALFORMED, Request, Sent, Watcher};
 
 /// How many numbers below the largest one a receiver remembers. An older number is refused.
 const NUMBERS_REMEMBERED: u64 = 1 << 16;
@@ -24,6 +33,7 @@ const NUMBERS_REMEMBERED: u64 = 1 << 16;
 /// Requests that other nodes are to answer.
 #[derive(Default)]
 pub(super) struct Forwards {
+    first: u64,
     next: u64,
     under_way: BTreeMap<u64, Forward>,
     /// For each shard, whose requests are at which node.
@@ -33,12 +43,20 @@ pub(super) struct Forwards {
     /// Bytes that the driver has yet to write to each node, if any.
     backlogs: BTreeMap<NodeId, usize>,
     seen: BTreeMap<NodeId, SeenOf>,
+    /// The newest refusal by each node, in its present life, of a request to the shard, that we have
+    /// heard of.
+    heard: BTreeMap<(NodeId, ShardId), (Life, u64)>,
+    /// The newest refusal of ours of each node's requests to the shard.
+    refused: BTreeMap<(NodeId, ShardId), u64>,
+    refusals: u64,
 }
 
 struct Forward {
     request: Request,
     shard: ShardId,
     to: NodeId,
+    /// The receiver does not hold the shard, but may reach who does.
+    by_way: bool,
     deadline: Monotonic,
 }
 
@@ -55,6 +73,8 @@ struct SeenOf {
 struct Seen {
     life: Life,
     largest: u64,
+    /// The largest number whose answer may be lost: the connection to the sender broke after it.
+    lost: u64,
     /// One bit for each of the newest numbers.
     bits: Vec<u64>,
 }
@@ -67,7 +87,7 @@ pub(super) fn first_number(life: Life) -> u64 {
 
 impl Forwards {
     pub(super) fn new(life: Life) -> Self {
-        Self { next: first_number(life), ..Self::default() }
+        Self { first: first_number(life), next: first_number(life), ..Self::default() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -86,6 +106,13 @@ impl Forwards {
     /// Whether requests for the shard are under way to another node than this one.
     pub(super) fn goes_elsewhere(&self, shard: ShardId, holder: NodeId) -> bool {
         self.elsewhere(shard, Some(holder)).next().is_some()
+    }
+
+    /// Whether a later request of the same client to the shard is at the node.
+    fn has_behind(&self, shard: ShardId, sent: Sent, node: NodeId) -> bool {
+        let behind = (Bound::Excluded(sent), Bound::Included(sent.last()));
+        let requests = self.at.get(&(shard, node));
+        requests.is_some_and(|requests| requests.range(behind).next().is_some())
     }
 
     /// Whether an earlier request of the same client to the shard is at another node than this.
@@ -166,7 +193,7 @@ impl Seen {
     /// Notes a number of the sender's present life; says whether it is new.
     fn is_new(&mut self, life: Life, number: u64) -> bool {
         if life != self.life {
-            *self = Self { life, largest: 0, bits: Vec::new() };
+            *self = Self { life, largest: 0, lost: 0, bits: Vec::new() };
         }
         if self.bits.is_empty() {
             self.bits = alloc::vec![0; (NUMBERS_REMEMBERED / 64) as usize];
@@ -194,8 +221,15 @@ fn place(number: u64) -> (usize, u64) {
 }
 
 impl Node {
-    /// Sends a request to the node that holds its shard.
-    pub(super) fn forward(&mut self, now: Now, shard: ShardId, request: Request, to: NodeId) {
+    /// Sends a request to the node that holds its shard, or by way of one that reaches that.
+    pub(super) fn forward(
+        &mut self,
+        now: Now,
+        shard: ShardId,
+        request: Request,
+        to: NodeId,
+        by_way: bool,
+    ) {
         let waiting = self.forwards.bytes_at(to);
         let length = request.operation.len();
         if waiting > 0 && waiting + length > self.forward_bytes() {
@@ -204,75 +238,102 @@ impl Node {
         let resp3 = self.world.sessions.protocol(request.waiter) == resp::Protocol::Resp3;
         let deadline = now.monotonic + self.world.settings.request_time;
         let operation = request.operation.clone();
-        let (ordered, session, origin) = (request.ordered, request.watcher.1, request.origin);
+        let (ordered, watch, origin) = (request.ordered, request.watch, request.origin);
+        let (home, session) = request.watcher;
+        let wait = request.deadline.since(now.monotonic);
         let left = self.routes.get(shard).and_then(|route| route.left);
         if left.is_some_and(|at| now.monotonic.since(at) < CLIENTS_LEARN) {
             self.reporting.note_late();
         }
-        let number = self.forwards.add(Forward { request, shard, to, deadline });
-        let message = Message::Forward {
+        let receiver = self.world.support.life_of(to);
+        let heard = self.forwards.heard.get(&(to, shard)).filter(|(life, _)| *life == receiver);
+        let refusal = heard.map_or(0, |(_, refusal)| *refusal);
+        let number = self.forwards.add(Forward { request, shard, to, by_way, deadline });
+        let message = Message::Forward(Box::new(ForwardedRequest {
             request: number,
             life: self.world.founding.lives.own(),
+            receiver,
             shard,
             ordered,
+            refusal,
             resp3,
+            passes_on: by_way,
+            home,
             session,
+            watch,
+            wait_micros: u64::try_from(wait.as_micros()).unwrap_or(u64::MAX),
             origin,
             operation,
-        };
+        }));
         self.world.effects.messages.push((to, message));
         self.schedule_sweep(now);
     }
 
     /// A request from another node's client arrives.
-    pub(super) fn on_forward(&mut self, now: Now, from: NodeId, message: Message) {
-        let Message::Forward { request, life, shard, ordered, resp3, session, origin, operation } =
-            message
-        else {
-            return;
-        };
+    pub(super) fn on_forward(&mut self, now: Now, from: NodeId, forwarded: ForwardedRequest) {
+        let ForwardedRequest { request, life, shard, resp3, operation, .. } = forwarded;
+        let waiter = Waiter::Peer { node: from, request, resp3 };
+        if forwarded.receiver != self.world.founding.lives.own() {
+            // A former life may have run it.
+            return self.world.sessions.answer_uncertain(waiter);
+        }
         let accepted = self.world.founding.lives.is_accepted(from, life);
         match self.forwards.seen.entry(from).or_default().arrival(life, request, accepted) {
             Arrival::New => {}
-            Arrival::Early => {
-                let outcome = ForwardOutcome::NotHolder(None);
-                let reply = Message::ForwardReply { request, outcome };
-                return self.world.effects.messages.push((from, reply));
-            }
+            Arrival::Early => return self.refuse_forward(shard, from, request, None),
             Arrival::Again if self.world.settings.breaks(Planting::ForwardTwice) => {}
             Arrival::Again => return,
         }
         let parsed = crate::entry::only_operation(&operation);
         let Ok((writes, kind)) = parsed.map(|parsed| (parsed.writes(), parsed.kind())) else {
-            return;
+            return self.world.sessions.answer_error(waiter, MALFORMED);
         };
-        if !self.has_slots_of(shard, &operation) {
-            // The sender cuts the slots otherwise, as a node does that has yet to learn the cut.
-            let outcome = ForwardOutcome::NotHolder(None);
-            self.world.effects.messages.push((from, Message::ForwardReply { request, outcome }));
-            return;
+        let overtakes = forwarded.ordered
+            && !self.world.settings.breaks(Planting::ServeBehindRefusals)
+            && self.forwards.refused.get(&(from, shard)).is_some_and(|it| *it > forwarded.refusal);
+        // Or the sender cuts the slots otherwise, as a node does that has yet to learn the cut.
+        if overtakes || !self.has_slots_of(shard, &operation) {
+            return self.refuse_forward(shard, from, request, None);
         }
+        let wait = Duration::from_micros(forwarded.wait_micros).min(self.world.settings.park_time);
         let request = Request {
-            waiter: Waiter::Peer { node: from, request, resp3 },
+            waiter,
             operation,
             writes,
-            ordered,
-            watcher: (from, session),
-            origin,
+            ordered: forwarded.ordered,
+            watcher: (forwarded.home, forwarded.session),
+            watch: forwarded.watch,
+            passes_on: forwarded.passes_on,
+            origin: forwarded.origin,
             arrived: now.monotonic,
-            deadline: now.monotonic + self.world.settings.park_time,
+            deadline: now.monotonic + wait,
         };
         let waiting = self.waiting_for(from);
         if waiting >= self.forward_bytes() && kind.replies() {
             return self.refuse(&request, "waiting to be answered to", from, waiting);
         }
-        if self.local(shard).is_some() {
+        if self.local(shard).is_some() || forwarded.passes_on {
             self.place(now, shard, request);
-        } else if let Waiter::Peer { node, request, .. } = request.waiter {
+        } else {
             let hint = self.routes.get(shard).and_then(|route| route.holder);
-            let outcome = ForwardOutcome::NotHolder(hint);
-            self.world.effects.messages.push((node, Message::ForwardReply { request, outcome }));
+            self.refuse_forward(shard, from, forwarded.request, hint);
         }
+    }
+
+    /// Says that another node's request was not executed and may be tried elsewhere. What that
+    /// node sent behind it, before it hears of this, is refused as well.
+    pub(super) fn refuse_forward(
+        &mut self,
+        shard: ShardId,
+        to: NodeId,
+        request: u64,
+        hint: Option<NodeId>,
+    ) {
+        self.forwards.refusals += 1;
+        let refusal = self.forwards.refusals;
+        self.forwards.refused.insert((to, shard), refusal);
+        let outcome = ForwardOutcome::NotHolder { hint, refusal };
+        self.world.effects.messages.push((to, Message::ForwardReply { request, outcome }));
     }
 
     /// Whether the slot that an operation is about is the shard's.
@@ -302,7 +363,13 @@ impl Node {
                 self.describe_slow(waiter, &forward.request.operation);
             }
             // Not executed there. Our picture was old or theirs is; look again in a moment.
-            ForwardOutcome::NotHolder(_) => {
+            ForwardOutcome::NotHolder { refusal, .. } => {
+                let newest = (self.world.support.life_of(from), refusal);
+                let heard = self.forwards.heard.entry((from, forward.shard)).or_default();
+                *heard = if heard.0 == newest.0 { newest.max(*heard) } else { newest };
+                if forward.by_way {
+                    self.end_detour(now, forward.shard);
+                }
                 self.wait_for_route(now, forward.shard, forward.request);
             }
             ForwardOutcome::Uncertain => self.fail_forward(now, forward),
@@ -355,10 +422,56 @@ impl Node {
 
     /// Requests at a node that died or that may have lost them.
     pub(super) fn fail_forwards_to(&mut self, now: Now, peer: NodeId) {
+        self.take_back_unsent(now, peer);
+        self.fail_forwards(now, peer, u64::MAX);
+    }
+
+    /// A node has lost its answers to the requests up to a number, or can't send any.
+    pub(super) fn note_lost_answers(&mut self, now: Now, peer: NodeId, upto: u64) {
+        // Numbers of a former life of this node mean nothing.
+        let known = self.forwards.first < upto && upto <= self.forwards.next;
+        if known && !self.world.settings.breaks(Planting::LostAnswersAwaited) {
+            self.fail_forwards(now, peer, upto);
+        }
+    }
+
+    /// Up to which number of a node's requests our answers may be lost. While no connection takes
+    /// them, that is all of them.
+    pub(super) fn lost_answers_to(&self, peer: NodeId, cut_off: bool) -> u64 {
+        let seen = self.forwards.seen.get(&peer);
+        let seen = seen.map(|seen| &seen.accepted);
+        seen.map_or(0, |seen| if cut_off { seen.largest } else { seen.lost })
+    }
+
+    /// The connection on which a node is answered broke, or is another one.
+    pub(super) fn lose_answers_to(&mut self, peer: NodeId) {
+        if let Some(seen) = self.forwards.seen.get_mut(&peer) {
+            seen.accepted.lost = seen.accepted.largest;
+        }
+    }
+
+    /// What this very turn would have sent has certainly not been executed.
+    fn take_back_unsent(&mut self, now: Now, peer: NodeId) {
+        let mut unsent = Vec::new();
+        self.world.effects.messages.retain(|(to, message)| match message {
+            Message::Forward(forwarded) if *to == peer => {
+                unsent.push(forwarded.request);
+                false
+            }
+            _ => true,
+        });
+        for number in unsent {
+            if let Some(forward) = self.forwards.remove(number) {
+                self.wait_for_route(now, forward.shard, forward.request);
+            }
+        }
+    }
+
+    fn fail_forwards(&mut self, now: Now, peer: NodeId, upto: u64) {
         let lost: Vec<u64> = self
             .forwards
             .under_way
-            .iter()
+            .range(..=upto)
             .filter(|(_, forward)| forward.to == peer)
             .map(|(number, _)| *number)
             .collect();
@@ -367,9 +480,11 @@ impl Node {
         for number in lost.into_iter().rev() {
             let Some(forward) = self.forwards.remove(number) else { continue };
             let client = (forward.shard, forward.request.watcher);
+            let sent = forward.request.sent();
+            let behind = sent.is_some_and(|sent| self.forwards.has_behind(client.0, sent, peer));
             if forward.request.writes {
                 uncertain.insert(client);
-            } else if uncertain.contains(&client) {
+            } else if behind || uncertain.contains(&client) {
                 self.world.sessions.answer_error(forward.request.waiter, OVERTAKEN);
                 continue;
             }
@@ -386,20 +501,25 @@ impl Node {
             .map(|(number, _)| *number)
             .collect();
         for number in late {
-            if let Some(forward) = self.forwards.remove(number) {
-                self.world.sessions.answer_uncertain(forward.request.waiter);
-                self.describe_slow(forward.request.waiter, &forward.request.operation);
+            if let Some(Forward { request, .. }) = self.forwards.remove(number) {
+                let World { sessions, settings, .. } = &mut self.world;
+                sessions.answer_unknown(settings, request.waiter, &request.operation);
+                self.describe_slow(request.waiter, &request.operation);
             }
         }
     }
 
     fn fail_forward(&mut self, now: Now, forward: Forward) {
-        if forward.request.writes {
-            self.world.sessions.answer_uncertain(forward.request.waiter);
+        let Forward { mut request, shard, .. } = forward;
+        let tried_again = !request.writes && !request.changes();
+        if tried_again {
+            let World { settings, .. } = &self.world;
+            let end = request.arrived + settings.request_time;
+            request.deadline = end.min(now.monotonic + settings.park_time);
+            self.wait_for_route(now, shard, request);
         } else {
-            let mut request = forward.request;
-            request.deadline = now.monotonic + self.world.settings.park_time;
-            self.wait_for_route(now, forward.shard, request);
+            let World { sessions, settings, .. } = &mut self.world;
+            sessions.answer_unknown(settings, request.waiter, &request.operation);
         }
     }
 }

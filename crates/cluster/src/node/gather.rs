@@ -4,9 +4,14 @@
 //! request, so each part is linearizable; the whole is not one moment in time, as it isn't in a
 //! Redis Cluster. A client that has shown that it knows the topology asks each node for its own
 //! part, as such clients do; any other client is shown the whole.
+//!
+//! Each part of a write is done as a whole or not at all, but one part may be done and another not.
+//! Then the reply begins with UNCERTAIN and says which; any other error means that nothing was done.
 
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt::Write;
 
 use bytes::Bytes;
 use resp::command::Command;
@@ -15,6 +20,8 @@ use types::{Now, SessionId, ShardId};
 
 use super::Node;
 use crate::entry::{self, Survey};
+use crate::planted::Planting;
+use crate::refusals::is_uncertain;
 use crate::session::{QueuedCommand, Waiter};
 use crate::shard::Request;
 
@@ -30,9 +37,13 @@ struct Gather {
     /// What the shards are asked, for the slow log.
     operation: Bytes,
     kind: Kind,
+    shards: Vec<ShardId>,
     parts: Vec<Option<Vec<u8>>>,
     missing: usize,
 }
+
+/// How many shards of a kind are named in the reply to a write that was done in part.
+const SHARDS_NAMED: usize = 16;
 
 enum Kind {
     Count,
@@ -119,7 +130,7 @@ impl Node {
         for shard in shards {
             ordered |= session.has_outstanding(*shard);
         }
-        let origin = session.origin;
+        let (origin, watch) = (session.origin, session.watch);
         let ticket = session.take_ticket(None);
         let waiter = Waiter::Client { session: id, ticket };
         for shard in shards {
@@ -131,7 +142,14 @@ impl Node {
         let parts = alloc::vec![None; shards.len()];
         let missing = shards.len();
         let operation = Bytes::from(operation);
-        let begun = Gather { waiter, operation: operation.clone(), kind, parts, missing };
+        let begun = Gather {
+            waiter,
+            operation: operation.clone(),
+            kind,
+            shards: shards.to_vec(),
+            parts,
+            missing,
+        };
         self.gathers.under_way.insert(gather, begun);
         for (part, &shard) in shards.iter().enumerate() {
             let request = Request {
@@ -140,6 +158,8 @@ impl Node {
                 writes,
                 ordered,
                 watcher: (self.world.settings.node, id),
+                watch,
+                passes_on: false,
                 origin,
                 arrived: now.monotonic,
                 deadline: now.monotonic + self.world.settings.park_time,
@@ -226,9 +246,14 @@ impl Node {
     fn finish(&mut self, now: Now, number: u64) {
         let Some(gather) = self.gathers.under_way.remove(&number) else { return };
         let parts: Vec<Vec<u8>> = gather.parts.into_iter().flatten().collect();
-        if let Some(refused) = parts.iter().find(|part| part.first() == Some(&b'-')) {
-            let refused = refused.clone();
-            return self.world.sessions.answer(gather.waiter, |reply| reply.encoded(&refused));
+        if let Some(refused) = parts.iter().find(|part| is_error(part)) {
+            let hides = self.world.settings.breaks(Planting::HideDoneParts);
+            let partly = matches!(gather.kind, Kind::Flush) && !hides;
+            let text = partly.then(|| done_in_part(&gather.shards, &parts)).flatten();
+            return self.world.sessions.answer(gather.waiter, |reply| match text {
+                Some(text) => reply.error(&text),
+                None => reply.encoded(refused),
+            });
         }
         match gather.kind {
             Kind::Count => {
@@ -283,6 +308,56 @@ impl Node {
             }
         });
     }
+}
+
+fn is_error(reply: &[u8]) -> bool {
+    reply.first() == Some(&b'-')
+}
+
+/// What a client is told whose write some shards may have done and others have not; `None` if none
+/// has done it, or may have.
+fn done_in_part(shards: &[ShardId], parts: &[Vec<u8>]) -> Option<String> {
+    let (mut done, mut not_done, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
+    let mut reason = None;
+    for (&shard, part) in shards.iter().zip(parts) {
+        if !is_error(part) {
+            done.push(shard);
+        } else if is_uncertain(part) {
+            unknown.push(shard);
+        } else {
+            reason.get_or_insert(part);
+            not_done.push(shard);
+        }
+    }
+    if done.is_empty() && unknown.is_empty() {
+        return None;
+    }
+    let mut text = String::from("UNCERTAIN the request was executed in part: ");
+    name_shards(&mut text, "done in", &done, "");
+    let reason =
+        reason.map_or(b"".as_slice(), |it| it.strip_prefix(b"-").unwrap_or(it).trim_ascii());
+    let why = alloc::format!(" ({})", String::from_utf8_lossy(reason));
+    name_shards(&mut text, "not done in", &not_done, &why);
+    name_shards(&mut text, "unknown in", &unknown, "");
+    text.push_str("try again to have it done everywhere");
+    Some(text)
+}
+
+/// Names shards, if there are any.
+fn name_shards(text: &mut String, what: &str, shards: &[ShardId], why: &str) {
+    if shards.is_empty() {
+        return;
+    }
+    text.push_str(what);
+    for (at, shard) in shards.iter().take(SHARDS_NAMED).enumerate() {
+        let comma = if at == 0 { "" } else { "," };
+        // Writing to a string can't fail.
+        let _ = write!(text, "{comma} {shard}");
+    }
+    if shards.len() > SHARDS_NAMED {
+        let _ = write!(text, " and {} more", shards.len() - SHARDS_NAMED);
+    }
+    let _ = write!(text, "{why}; ");
 }
 
 /// The options of SCAN.

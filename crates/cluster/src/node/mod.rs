@@ -2,12 +2,13 @@
 //!
 //! Reading order: this file (inputs, and what happens once a turn), `peers` (the other nodes),
 //! `clocks`, `routes` (who holds what), `requests` (from a client's arguments to a shard),
-//! `transactions`, `placing` (here, there, or wait), `forwarding`, `gather` (requests to all
-//! shards), `orders` (moving leases by hand), `membership`, `storage` (the node's log), `reporting`
-//! (what it took).
+//! `transactions`, `placing` (here, there, or wait), `forwarding`, `detours` (past a link that is
+//! cut), `gather` (requests to all shards), `orders` (moving leases by hand), `membership`,
+//! `storage` (the node's log), `reporting` (what it took).
 
 mod anew;
 mod clocks;
+mod detours;
 mod forwarding;
 mod gather;
 mod managing;
@@ -45,9 +46,10 @@ use crate::recovery::{RecordError, Recovered};
 use crate::room::Room;
 use crate::session::Sessions;
 use crate::settings::Settings;
-use crate::shard::{Effects, Env, Shard};
+use crate::shard::{Effects, Env, Shard, Standing};
 use crate::support::Support;
 use anew::Anew;
+use detours::Detours;
 use forwarding::Forwards;
 use gather::Gathers;
 pub(crate) use gather::{split_array, split_value};
@@ -78,6 +80,7 @@ pub struct Node {
     pub(crate) routes: Routes,
     pub(crate) frontend: Frontend,
     forwards: Forwards,
+    detours: Detours,
     gathers: Gathers,
     orders: Orders,
     managing: Managing,
@@ -189,6 +192,7 @@ impl Node {
             routes,
             frontend,
             forwards: Forwards::new(start.life),
+            detours: Detours::default(),
             gathers: Gathers::default(),
             orders: Orders::new(start.life),
             managing: Managing::new(reports, now.monotonic),
@@ -353,6 +357,7 @@ impl Node {
         let dirty = core::mem::take(&mut self.dirty);
         self.world.effects.write = self.storage.next_write();
         self.world.effects.gathering = self.storage.is_writing();
+        let mut stranded = Vec::new();
         for &at in &dirty {
             let forgotten = self.is_forgotten(at);
             let Some(shard) = self.shards.get_mut(at) else { continue };
@@ -369,6 +374,11 @@ impl Node {
             if shard.gathers(env) {
                 self.storage.note_gathering(at);
             }
+            if shard.parked() > 0
+                && shard.standing(now.monotonic, env.support) == Standing::Leaderless
+            {
+                stranded.push(shard.id);
+            }
             let deadline = shard.next_deadline(env);
             if deadline != shard.scheduled {
                 shard.scheduled = deadline;
@@ -377,6 +387,9 @@ impl Node {
                 }
             }
             self.storage.note_shard(at);
+        }
+        for shard in stranded {
+            self.await_detour(now, shard);
         }
     }
 
@@ -410,6 +423,7 @@ impl Node {
                     let at = now.monotonic;
                     let answer = support.on_beat(at, from, epoch, life, sequence, heard);
                     support.note_condition(from, incarnation, condition);
+                    self.note_lost_answers(now, from, condition.lost_answers);
                     self.world.effects.messages.extend(answer.map(|answer| (from, answer)));
                     self.note_wall_clock(now, from, condition.wall);
                 }
@@ -443,7 +457,7 @@ impl Node {
                     shard.on_slot_received(env, from, catch_up, (below, lost));
                 });
             }
-            Message::Forward { .. } => self.on_forward(now, from, message),
+            Message::Forward(forwarded) => self.on_forward(now, from, *forwarded),
             Message::ForwardReply { request, outcome } => {
                 self.on_forward_reply(now, from, request, outcome);
             }
@@ -544,12 +558,14 @@ impl Node {
         for (shard, request) in self.homeless.take() {
             self.place(now, shard, request);
         }
+        self.begin_detours(now);
         self.expire_forwards(now);
         self.expire_orders(now);
         self.schedule_sweep(now);
     }
 
     pub(crate) fn schedule_sweep(&mut self, now: Now) {
+        self.next_sweep = self.next_sweep.min(self.detours.next_deadline());
         if !self.homeless.is_empty() || !self.orders.is_empty() {
             self.next_sweep = self.next_sweep.min(now.monotonic + SWEEP_INTERVAL);
         } else if !self.forwards.is_empty() {

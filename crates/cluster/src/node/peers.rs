@@ -57,12 +57,14 @@ impl Node {
 
     pub(super) fn on_peer_up(&mut self, now: Now, peer: NodeId) {
         self.world.support.note_link(peer, true);
+        self.lose_answers_to(peer);
         self.each_shard_with(now, peer, |shard, env| shard.connection_lost(env, peer));
         self.announce_routes_to(peer);
     }
 
     pub(super) fn on_peer_down(&mut self, now: Now, peer: NodeId) {
         self.world.support.note_link(peer, false);
+        self.lose_answers_to(peer);
         self.fail_forwards_to(now, peer);
     }
 
@@ -89,8 +91,10 @@ impl Node {
         let world = &mut self.world;
         world.support.expire(now.monotonic, &mut world.effects.events);
         let messages = &mut world.effects.messages;
+        let begin = messages.len();
         world.support.beat(now.monotonic, now.wall, healthy, &world.founding, messages);
-        for change in world.support.take_changes() {
+        self.complete_beats(begin);
+        for change in self.world.support.take_changes() {
             match change {
                 SupportChange::Withdrawn(peer) => {
                     self.each_shard_with(now, peer, |shard, env| shard.on_withdrawn(env, peer));
@@ -108,6 +112,18 @@ impl Node {
                 }
             }
         }
+    }
+
+    /// Adds to new beats what their receivers must know of their forwarded requests.
+    fn complete_beats(&mut self, begin: usize) {
+        let mut messages = core::mem::take(&mut self.world.effects.messages);
+        for (to, message) in messages.iter_mut().skip(begin) {
+            if let Message::Beat { condition, .. } = message {
+                condition.cut_off = self.world.support.is_link_down(*to);
+                condition.lost_answers = self.lost_answers_to(*to, condition.cut_off);
+            }
+        }
+        self.world.effects.messages = messages;
     }
 
     /// Tells those who can't know it from the shard's log who holds it now.

@@ -7,7 +7,6 @@ use alloc::vec::Vec;
 use types::{NodeId, Now, ShardId};
 
 use super::Node;
-use crate::io::{ForwardOutcome, Message};
 use crate::session::Waiter;
 use crate::shard::{Request, Sent, Standing};
 
@@ -55,73 +54,115 @@ impl Homeless {
     }
 }
 
+/// Where a request goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Way {
+    /// To the replica here.
+    Here,
+    /// To the node that holds the shard.
+    To(NodeId),
+    /// To a node that reaches the holder, which this one does not.
+    Round(NodeId),
+    /// It must wait.
+    Nowhere,
+}
+
 impl Node {
     /// Sends a request on its way, again and again until it is served or its time is up.
     pub(crate) fn place(&mut self, now: Now, shard: ShardId, request: Request) {
         let Some(route) = self.routes.get(shard) else { return };
         let (known, local) = (route.holder, route.local);
-        if self.must_not_overtake(shard, &request) {
-            if request.deadline <= now.monotonic {
-                return self.give_up(shard, &request, known);
+        let found = local.and_then(|at| self.shards.get_mut(at));
+        let standing = found.map(|found| found.standing(now.monotonic, &self.world.support));
+        let late = request.deadline <= now.monotonic;
+        let way = match standing {
+            Some(Standing::Holder) => Way::Here,
+            // The manager is active under a valid lease only. A read that no quorum has confirmed
+            // in time is not asked for again.
+            Some(Standing::Leader) if !request.writes && shard != ShardId::SYSTEM && !late => {
+                Way::Here
             }
-            return self.wait_for_route(now, shard, request);
-        }
-        let Some(at) = local else {
-            if request.deadline <= now.monotonic {
-                return self.give_up(shard, &request, known);
+            Some(Standing::Leader | Standing::Changing) => Way::Nowhere,
+            Some(Standing::Follower(holder)) => self.way_to(now, shard, Some(holder), &request),
+            Some(Standing::Leaderless) => self.way_to(now, shard, None, &request),
+            None => self.way_to(now, shard, known, &request),
+        };
+        let here = local.and_then(|at| self.shards.get_mut(at));
+        let waits = here.zip(standing).is_some_and(|(here, it)| here.must_wait(&request, it));
+        let overtakes = self.must_not_overtake(shard, &request, way);
+        let way = if waits || overtakes { Way::Nowhere } else { way };
+        match way {
+            Way::Here => self.with_shard(now, shard, |found, env| found.serve(env, request)),
+            Way::Nowhere | Way::To(_) | Way::Round(_) if late => {
+                let me = self.world.settings.node;
+                let hint = self.holder_of(shard).filter(|node| *node != me);
+                self.give_up(shard, &request, hint);
             }
-            return match known.filter(|node| self.is_alive(now, *node)) {
-                Some(holder) => self.pass_on(now, shard, request, holder),
+            Way::To(node) => self.pass_on(now, shard, request, node),
+            Way::Round(node) => self.forward(now, shard, request, node, true),
+            // What waits at the replica is looked at when that learns more; a node that is known to
+            // hold the shard and can't be reached makes no such news.
+            Way::Nowhere if overtakes => self.wait_for_route(now, shard, request),
+            Way::Nowhere => match standing {
+                Some(Standing::Follower(_)) if !waits => self.wait_for_route(now, shard, request),
+                Some(_) => self.with_shard(now, shard, |found, env| found.park(env, request)),
                 None => self.wait_for_route(now, shard, request),
-            };
-        };
-        let Some(found) = self.shards.get_mut(at) else { return };
-        let standing = found.standing(now.monotonic, &self.world.support);
-        let goes_on = match standing {
-            Standing::Holder | Standing::Follower(_) => true,
-            // The manager is active under a valid lease only.
-            Standing::Leader => !request.writes && shard != ShardId::SYSTEM,
-            Standing::Changing | Standing::Leaderless => false,
-        };
-        let goes_on = goes_on && !found.must_wait(&request, standing);
-        if goes_on && matches!(standing, Standing::Holder | Standing::Leader) {
-            found.serve(&mut self.world.env(now), request);
-        } else if request.deadline <= now.monotonic {
-            let hint = found.known_holder().filter(|node| *node != self.world.settings.node);
-            self.give_up(shard, &request, hint);
-        } else if let (Standing::Follower(holder), true) = (standing, goes_on) {
-            return self.pass_on(now, shard, request, holder);
-        } else {
-            found.park(&mut self.world.env(now), request);
+            },
         }
-        self.touch(at);
+    }
+
+    /// The way of a request to a holder that is another node, or not known.
+    fn way_to(
+        &mut self,
+        now: Now,
+        shard: ShardId,
+        holder: Option<NodeId>,
+        request: &Request,
+    ) -> Way {
+        if let Waiter::Peer { .. } = request.waiter {
+            let alive = holder.filter(|node| self.is_alive(now, *node));
+            return alive.map_or(Way::Nowhere, Way::To);
+        }
+        match holder.filter(|node| self.reaches(now, *node)) {
+            Some(holder) => Way::To(holder),
+            None => self.way_round(now, shard, holder).map_or(Way::Nowhere, Way::Round),
+        }
     }
 
     fn is_alive(&self, now: Now, node: NodeId) -> bool {
         self.world.support.is_alive(now.monotonic, node)
     }
 
-    /// Hands a request to the holder, or says to the node that forwarded it where that is: a
-    /// request is forwarded once only, so it can't run in circles.
-    fn pass_on(&mut self, now: Now, shard: ShardId, request: Request, holder: NodeId) {
-        if let Waiter::Peer { node, request, .. } = request.waiter {
-            let outcome = ForwardOutcome::NotHolder(Some(holder));
-            let message = Message::ForwardReply { request, outcome };
-            self.world.effects.messages.push((node, message));
-            return;
-        }
-        self.forward(now, shard, request, holder);
+    /// Whether requests can be sent to a node, and answered by it, as far as is known.
+    pub(super) fn reaches(&self, now: Now, node: NodeId) -> bool {
+        self.is_alive(now, node) && self.world.support.is_reachable(node)
     }
 
-    /// Whether an earlier request of the same client to the shard may be at another node than the
-    /// shard's holder, or waits to be sent.
-    fn must_not_overtake(&self, shard: ShardId, request: &Request) -> bool {
+    /// Hands a request to the holder, or says to the node that forwarded it where that is: a
+    /// request is forwarded once only, so it can't run in circles; or twice, if the node that
+    /// forwarded it can't reach the holder, and then the holder is the end of its way.
+    fn pass_on(&mut self, now: Now, shard: ShardId, request: Request, holder: NodeId) {
+        if let Waiter::Peer { node, request: number, .. } = request.waiter
+            && !self.may_pass_on(now, &request, holder)
+        {
+            return self.refuse_forward(shard, node, number, Some(holder));
+        }
+        self.forward(now, shard, request, holder, false);
+    }
+
+    /// Whether an earlier request of the same client to the shard may be at another node than this
+    /// one is to go to, or waits to be sent.
+    fn must_not_overtake(&self, shard: ShardId, request: &Request, way: Way) -> bool {
         if !request.ordered || self.homeless.is_empty() && self.forwards.is_empty() {
             return false;
         }
         let Some(sent) = request.sent() else { return false };
-        self.homeless.has_before(shard, sent)
-            || self.forwards.has_before(shard, sent, self.holder_of(shard))
+        let end = match way {
+            Way::Here => Some(self.world.settings.node),
+            Way::To(node) | Way::Round(node) => Some(node),
+            Way::Nowhere => None,
+        };
+        self.homeless.has_before(shard, sent) || self.forwards.has_before(shard, sent, end)
     }
 
     /// Keeps a request for a moment because there is nowhere to send it.
@@ -142,10 +183,7 @@ impl Node {
     /// Nobody served the request in time. It was not executed.
     fn give_up(&mut self, shard: ShardId, request: &Request, hint: Option<NodeId>) {
         if let Waiter::Peer { node, request, .. } = request.waiter {
-            let outcome = ForwardOutcome::NotHolder(hint);
-            let message = Message::ForwardReply { request, outcome };
-            self.world.effects.messages.push((node, message));
-            return;
+            return self.refuse_forward(shard, node, request, hint);
         }
         let text = alloc::format!(
             "CLUSTERDOWN shard {shard} has no holder at the moment: too few of its replicas can be \

@@ -228,6 +228,7 @@ impl Node {
     ) {
         let Some(session) = self.world.sessions.get(id) else { return };
         let ordered = session.has_outstanding(shard);
+        let watch = session.watch;
         let ticket = session.take_ticket(Some(shard));
         session.note_bytes(ticket, operation.len());
         let request = Request {
@@ -236,6 +237,8 @@ impl Node {
             writes,
             ordered,
             watcher: (self.world.settings.node, id),
+            watch,
+            passes_on: false,
             origin: session.origin,
             arrived: now.monotonic,
             deadline: now.monotonic + self.world.settings.park_time,

@@ -16,6 +16,7 @@ use types::{Now, SessionId, ShardId};
 use super::Node;
 use super::requests::slot_of_keys;
 use crate::entry;
+use crate::planted::Planting;
 use crate::session::{QueuedCommand, Transaction, Waiter};
 use crate::shard::Request;
 
@@ -160,6 +161,16 @@ impl Node {
         } else {
             self.exec_mixed(now, id, shard, operation, transaction.commands);
         }
+        self.begin_other_watch(id);
+    }
+
+    /// What the client watches from now on has nothing to do with what it watched before, even if
+    /// that begins only after this: behind a write under way, or on its way to another node.
+    fn begin_other_watch(&mut self, id: SessionId) {
+        let kept = self.world.settings.breaks(Planting::KeepEndedWatches);
+        if let Some(session) = self.world.sessions.get(id).filter(|_| !kept) {
+            session.watch = session.watch.wrapping_add(1);
+        }
     }
 
     /// A transaction without keys.
@@ -205,10 +216,12 @@ impl Node {
         let Some(session) = self.world.sessions.get(id) else { return };
         if let Some((_, shard)) = session.watching.take() {
             self.unwatch(now, id, shard);
+            self.begin_other_watch(id);
         }
     }
 
     pub(super) fn unwatch(&mut self, now: Now, id: SessionId, shard: ShardId) {
+        let watch = self.world.sessions.get(id).map_or(0, |session| session.watch);
         let mut operation = Vec::new();
         entry::put_unwatch(&mut operation);
         let request = Request {
@@ -217,6 +230,8 @@ impl Node {
             writes: false,
             ordered: true,
             watcher: (self.world.settings.node, id),
+            watch,
+            passes_on: false,
             origin: placement::Origin::UNKNOWN,
             arrived: now.monotonic,
             deadline: now.monotonic + self.world.settings.park_time,

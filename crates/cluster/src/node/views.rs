@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 
 use types::{LeaseEpoch, LogIndex, NodeId, Now, SessionId, ShardId, Slot, SlotRange, Term};
 
-use super::Node;
+use super::routes::Route;
+use super::{Node, World};
 use crate::shard::{Shard, ShardStatus};
 
 /// One replica as the simulator's checkers see it.
@@ -91,7 +92,17 @@ impl Node {
     }
 
     pub(crate) fn shard_statuses(&mut self, now: Now) -> Vec<ShardStatus> {
-        let support = &self.world.support;
-        self.shards.iter_mut().map(|shard| shard.status(now, support)).collect()
+        let World { settings, support, .. } = &self.world;
+        self.shards.iter_mut().map(|shard| shard.status(now, settings, support)).collect()
+    }
+
+    /// The node that is known to hold a shard now. Unlike `holder_of`, which says where requests
+    /// may be tried, it names nobody who was not heard lately.
+    pub(crate) fn named_holder(&self, now: Now, route: &Route) -> Option<NodeId> {
+        let World { settings, support, .. } = &self.world;
+        match route.local.and_then(|at| self.shards.get(at)) {
+            Some(shard) => shard.named_holder(now.monotonic, settings, support),
+            None => route.holder.filter(|node| support.is_alive(now.monotonic, *node)),
+        }
     }
 }

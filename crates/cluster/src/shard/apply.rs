@@ -228,12 +228,11 @@ impl Shard {
             Ok(OperationKind::Watch) if !self.group.is_leader() => {
                 env.sessions.answer(request.waiter, |reply| reply.ok());
             }
-            Ok(OperationKind::Watch) => self.read_applied(env, request),
+            Ok(OperationKind::Watch | OperationKind::Unwatch) => self.read_applied(env, request),
             Ok(
                 OperationKind::Read
                 | OperationKind::Write
                 | OperationKind::WatchedGroup
-                | OperationKind::Unwatch
                 | OperationKind::Manage,
             )
             | Err(_) => self.read_now(env, request.clone()),
@@ -386,8 +385,13 @@ impl Shard {
                 }
             }
             Operation::Watch { keys, .. } => {
-                self.watches.add(request.watcher, &keys);
+                self.watches.add(request.watcher, request.watch, &keys);
                 env.sessions.answer(request.waiter, put_ok)
+            }
+            Operation::Unwatch => {
+                self.watches.end(request.watcher);
+                env.sessions.answer(request.waiter, put_ok);
+                return;
             }
             Operation::Survey(survey) => {
                 if context.mode == Mode::Read && self.reaps_before(context.now) {
@@ -395,10 +399,7 @@ impl Shard {
                 }
                 self.survey(env, survey, request.waiter, context.now)
             }
-            Operation::Group { .. }
-            | Operation::Flush
-            | Operation::Unwatch
-            | Operation::Manage(_) => {
+            Operation::Group { .. } | Operation::Flush | Operation::Manage(_) => {
                 return env.sessions.answer_error(request.waiter, MALFORMED);
             }
         };

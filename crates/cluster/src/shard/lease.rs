@@ -88,6 +88,26 @@ impl Shard {
         if self.group.is_leader() { Some(self.me) } else { self.group.leader() }
     }
 
+    /// The node that is known to hold the lease now, or to be about to: this one, with a lease that
+    /// is valid, on its way elsewhere or just won; or the leader that this replica hears. Nobody is
+    /// named whom the replica only remembers.
+    pub(crate) fn named_holder(
+        &self,
+        now: Monotonic,
+        settings: &Settings,
+        support: &Support,
+    ) -> Option<NodeId> {
+        if self.planted.contains(Planting::HolderByLog) {
+            return self.lease.holder;
+        }
+        if !self.group.is_leader() {
+            return self.group.leader().filter(|leader| support.is_alive(now, *leader));
+        }
+        let just_won = !self.record_applied() && now < self.led_since + settings.support_duration;
+        let holds = now < self.lease_until || now < self.lease_end(support);
+        (holds || just_won || self.transfer.is_some()).then_some(self.me)
+    }
+
     /// Whether the lease is valid at `now`. The end is cached: a promise, once given, stands
     /// until its end, so the cached value can be too short but not too long; whatever ends a lease
     /// early resets it.

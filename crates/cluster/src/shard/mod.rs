@@ -60,6 +60,10 @@ pub(crate) struct Request {
     pub(crate) ordered: bool,
     /// The client's identity for WATCH.
     pub(crate) watcher: Watcher,
+    /// Which of the client's watches it is about, or would be.
+    pub(crate) watch: u32,
+    /// Another node has forwarded it, but can't reach the holder: it may be forwarded once more.
+    pub(crate) passes_on: bool,
     /// Where the client comes from.
     pub(crate) origin: placement::Origin,
     /// When the request arrived at this node.
@@ -156,6 +160,8 @@ pub(crate) struct Shard {
     lease_until: Monotonic,
     given_up: Term,
     led: Option<Term>,
+    /// Since when.
+    led_since: Monotonic,
     transfer: Option<transfer::Transfer>,
     /// To whom hand-overs failed lately, and when.
     failed_heirs: Vec<(NodeId, Monotonic)>,
@@ -235,6 +241,7 @@ pub(crate) struct ShardStatus {
     pub(crate) shard: ShardId,
     pub(crate) range: SlotRange,
     pub(crate) lease: Lease,
+    /// Who is known to hold it now; `lease` has the holder that the log names.
     pub(crate) holder: Option<NodeId>,
     pub(crate) lease_valid: bool,
     /// `None`: without end, since no other replica has a vote.
@@ -308,6 +315,7 @@ impl Shard {
             lease_until: Monotonic(0),
             given_up: Term(0),
             led: None,
+            led_since: Monotonic(0),
             transfer: None,
             failed_heirs: Vec::new(),
             progress: stand_down::Progress::default(),
@@ -537,7 +545,12 @@ impl Shard {
         }
     }
 
-    pub(crate) fn status(&mut self, now: Now, support: &Support) -> ShardStatus {
+    pub(crate) fn status(
+        &mut self,
+        now: Now,
+        settings: &Settings,
+        support: &Support,
+    ) -> ShardStatus {
         let lease_valid = self.lease_is_valid(now.monotonic, support);
         let replicas = self.group.replicas();
         let others = replicas.voters().into_iter().chain(replicas.learners());
@@ -551,7 +564,7 @@ impl Shard {
             shard: self.id,
             range: self.range,
             lease: self.lease.clone(),
-            holder: self.known_holder(),
+            holder: self.named_holder(now.monotonic, settings, support),
             lease_valid,
             lease_remaining_millis: (self.lease_until != Monotonic::NEVER)
                 .then(|| u64::try_from(remaining).unwrap_or(0)),

@@ -34,6 +34,11 @@ impl Request {
         }
     }
 
+    /// Whether running it may change anything that others see.
+    pub(crate) fn changes(&self) -> bool {
+        entry::only_operation(&self.operation).is_ok_and(|operation| operation.changes())
+    }
+
     /// Whether it begins a watch.
     pub(super) fn is_watch(&self) -> bool {
         let operation = entry::only_operation(&self.operation);
@@ -62,6 +67,11 @@ impl Sent {
     /// The first place among the requests of the same client.
     pub(crate) fn first(self) -> Self {
         Self { number: 0, ..self }
+    }
+
+    /// The last one.
+    pub(crate) fn last(self) -> Self {
+        Self { number: u64::MAX, ..self }
     }
 }
 
@@ -161,16 +171,21 @@ impl Shard {
     }
 
     /// All parked requests, to be placed anew.
-    fn take_parked(&mut self) -> VecDeque<Request> {
+    pub(crate) fn take_parked(&mut self) -> VecDeque<Request> {
         let parked = core::mem::take(&mut self.parked);
         self.admission.queue.remove(parked.iter().map(|request| request.operation.len()).sum());
         parked
     }
 
     /// The first end of a wait among parked and held requests and proposed entries.
-    pub(super) fn next_expiry_of_waits(&self, settings: &Settings) -> Monotonic {
-        let parked = self.parked.iter().map(|request| request.deadline).min();
-        let pending = self.pending.front().map(|pending| pending.deadline);
+    pub(super) fn next_expiry_of_waits(&self, now: Monotonic, settings: &Settings) -> Monotonic {
+        let parked = self.parked.iter().chain(self.reads.iter()).map(|request| request.deadline);
+        let parked = parked.min();
+        let pending = self.pending.front().map(|pending| {
+            // By then the lease may be lost.
+            let sooner = (pending.proposed + settings.park_time).max(now + settings.park_time / 4);
+            pending.deadline.min(sooner)
+        });
         let parked = parked.unwrap_or(Monotonic::NEVER);
         parked.min(pending.unwrap_or(Monotonic::NEVER)).min(self.held_expires(settings))
     }

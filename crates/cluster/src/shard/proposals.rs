@@ -14,7 +14,8 @@ use types::{LogIndex, Monotonic, Slot, Term, UnixMillis};
 use super::{Env, MALFORMED, Request, Shard, Watcher};
 use crate::entry::{self, BatchHeader, OperationKind};
 use crate::planted::Planting;
-use crate::session::{OVERTAKEN, Waiter};
+use crate::refusals::OVERTAKEN;
+use crate::session::Waiter;
 use crate::settings::Settings;
 
 /// What a client is told whose request waited for an entry that was not applied in time.
@@ -81,6 +82,8 @@ pub(super) struct Watches {
 
 #[derive(Default)]
 struct Watch {
+    /// Which of its client's watches it is.
+    number: u32,
     keys: Vec<Box<[u8]>>,
     touched: bool,
 }
@@ -196,12 +199,14 @@ impl Shard {
             OperationKind::Read if request.ordered && !idle => self.batch.push_read(request),
             // What is proposed and not applied must not slip in behind the watcher's back.
             OperationKind::Watch if !idle => self.batch.push_read(request),
-            OperationKind::Read | OperationKind::Watch => self.read_now(env, request),
-            OperationKind::Manage => env.effects.managed.push(request),
-            OperationKind::Unwatch => {
-                self.watches.forget(request.watcher);
-                env.sessions.answer(request.waiter, |reply| reply.ok());
+            // The watch that it ends may stand there.
+            OperationKind::Unwatch if !idle && !env.settings.breaks(Planting::KeepEndedWatches) => {
+                self.batch.push_read(request);
             }
+            OperationKind::Read | OperationKind::Watch | OperationKind::Unwatch => {
+                self.read_now(env, request);
+            }
+            OperationKind::Manage => env.effects.managed.push(request),
         }
     }
 
@@ -257,7 +262,7 @@ impl Shard {
             self.admission.queue.remove(request.operation.len());
             if watched {
                 checked = true;
-                if self.watches.take(request.watcher) {
+                if self.watches.take(request.watcher, request.watch) {
                     self.propose(env, &request);
                 } else {
                     env.sessions.answer(request.waiter, |reply| reply.null_array());
@@ -387,6 +392,9 @@ impl Shard {
                         writes: true,
                         ordered: true,
                         watcher: *watcher,
+                        // A transaction that has been proposed has had its watch checked.
+                        watch: 0,
+                        passes_on: false,
                         origin: env.sessions.origin_of(*waiter),
                         arrived: env.now.monotonic,
                         deadline,
@@ -405,11 +413,15 @@ impl Shard {
         self.admission.queue.abandon(pending.index, pending.operations.len(), pending.growth);
         // From the last to the first: what of each client may yet be executed.
         let mut uncertain = BTreeSet::new();
+        let mut end = pending.operations.len();
         for local in pending.locals.into_iter().rev() {
             match local {
-                Local::Apply { waiter, watcher, .. } => {
+                Local::Apply { waiter, watcher, bytes } => {
+                    let start = end.saturating_sub(bytes as usize);
+                    let operation = pending.operations.get(start..end).unwrap_or_default();
+                    end = start;
                     uncertain.insert(watcher);
-                    env.sessions.answer_uncertain(waiter);
+                    env.sessions.answer_unknown(env.settings, waiter, operation);
                 }
                 Local::Read(request) | Local::Late(request) => {
                     if uncertain.contains(&request.watcher) {
@@ -424,7 +436,12 @@ impl Shard {
 
     /// Gives up on entries that have waited too long.
     pub(super) fn expire_pending(&mut self, env: &mut Env<'_>) {
-        while self.pending.front().is_some_and(|first| first.deadline <= env.now.monotonic) {
+        // Without a lease, which its holder would have renewed by then, hope is given up sooner.
+        let serves = self.is_serving(env);
+        let (now, patience) = (env.now.monotonic, env.settings.park_time);
+        let late =
+            |first: &Pending| first.deadline <= now || !serves && first.proposed + patience <= now;
+        while self.pending.front().is_some_and(late) {
             let Some(pending) = self.pending.pop_front() else { return };
             self.abandon(env, pending);
         }
@@ -488,9 +505,14 @@ impl Watches {
         self.by_watcher.is_empty()
     }
 
-    /// Begins to watch keys, besides those watched before.
-    pub(super) fn add(&mut self, watcher: Watcher, keys: &[&[u8]]) {
+    /// Begins to watch keys, besides those of the same watch. An earlier watch of the client has
+    /// ended, whatever came of the request that ended it.
+    pub(super) fn add(&mut self, watcher: Watcher, number: u32, keys: &[&[u8]]) {
+        if self.by_watcher.get(&watcher).is_some_and(|watch| watch.number != number) {
+            self.forget(watcher);
+        }
         let watch = self.by_watcher.entry(watcher).or_default();
+        watch.number = number;
         for &key in keys {
             if self.by_key.entry(key.into()).or_default().insert(watcher) {
                 watch.keys.push(key.into());
@@ -517,8 +539,13 @@ impl Watches {
     }
 
     /// Ends a watch; says whether it was there and untouched.
-    pub(super) fn take(&mut self, watcher: Watcher) -> bool {
-        self.forget(watcher).is_some_and(|watch| !watch.touched)
+    pub(super) fn take(&mut self, watcher: Watcher, number: u32) -> bool {
+        self.forget(watcher).is_some_and(|watch| watch.number == number && !watch.touched)
+    }
+
+    /// Ends a watch, whichever it is.
+    pub(super) fn end(&mut self, watcher: Watcher) {
+        self.forget(watcher);
     }
 
     fn forget(&mut self, watcher: Watcher) -> Option<Watch> {

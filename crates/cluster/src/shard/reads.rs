@@ -134,6 +134,22 @@ impl Shard {
         }
     }
 
+    /// Sends reads away that no quorum has confirmed in time: they are refused, unless somebody can
+    /// serve them by now.
+    pub(super) fn expire_reads(&mut self, env: &mut Env<'_>) {
+        let now = env.now.monotonic;
+        if self.reads.is_idle() || env.settings.breaks(Planting::WaitingReads) {
+            return;
+        }
+        let displaced = &mut env.effects.displaced;
+        let confirmed = self.reads.confirmed.iter_mut().map(|(_, reads)| reads);
+        let under_way = self.reads.under_way.iter_mut().map(|round| &mut round.reads);
+        for reads in confirmed.chain(under_way).chain([&mut self.reads.waiting]) {
+            let late = reads.extract_if(.., |request| request.deadline <= now);
+            displaced.extend(late.map(|request| (self.id, request)));
+        }
+    }
+
     /// Sends waiting reads elsewhere: this replica no longer leads.
     pub(super) fn displace_reads(&mut self, env: &mut Env<'_>) {
         let reads = core::mem::take(&mut self.reads);

@@ -26,6 +26,7 @@ impl Shard {
     /// Does everything there is to do now.
     pub(crate) fn advance(&mut self, env: &mut Env<'_>) {
         self.expire_pending(env);
+        self.expire_reads(env);
         self.maybe_campaign(env);
         self.settle_followers(env);
         self.note_if_ahead(env);
@@ -135,6 +136,7 @@ impl Shard {
             env.effects.events.push(event);
         }
         self.led = leads;
+        self.led_since = env.now.monotonic;
         env.effects.rerouted.push(self.id);
         if leads.is_some() {
             self.campaign_at = Monotonic::NEVER;
@@ -258,7 +260,7 @@ impl Shard {
         self.campaign_at
             .min(self.settle_at)
             .min(self.release_deadline())
-            .min(self.next_expiry_of_waits(env.settings))
+            .min(self.next_expiry_of_waits(now, env.settings))
             .min(self.next_round_deadline())
             .min(self.transfer_deadline())
             .min(self.catch_up_deadline(now))

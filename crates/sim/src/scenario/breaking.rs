@@ -3,6 +3,7 @@
 //! - `crash n1` (power), `kill n1`, `start n1`, `restart n1`, `stop n1`, `pause n1`, `suspend n1`
 //!   (with its clocks), `freeze n1` (the same, and nobody sets its wall clock right), `resume n1`.
 //! - `block n1 n2` (one direction), `partition n1 | n2 n3`, `heal`, `reset n1 n2`.
+//! - `lost-link n1 n2`: n1 alone learns that its connection to n2 is down.
 //! - `drop TimeoutNow` loses messages whose text has the word, `drop nothing` ends it.
 //! - `lose n1 n2 MsgAppend_` loses such messages from one node to another; `_` stands for a space.
 //!   `lose nothing` ends all of it.
@@ -79,6 +80,7 @@ impl Stage {
         match (verb, rest) {
             ("block", [from, to]) => world.block(node(from)?, node(to)?, true),
             ("reset", [a, b]) => world.reset(node(a)?, node(b)?),
+            ("lost-link", [at, peer]) => world.tell(node(at)?, node(peer)?, false),
             ("partition", names) => {
                 let mut groups = names.split(|name| *name == "|");
                 let left = groups.next().unwrap_or_default();

@@ -1,6 +1,7 @@
 //! What a scenario shows.
 //!
 //! - `holder s1`, `replicas s1`, `converge s1` (waits until they are equal).
+//! - `named s1`: whom each running node names as the holder.
 //! - `events n1`: what it has observed since that was last asked; `count n1 CatchUpBegun`: how
 //!   often it has ever observed that; `some n1 CatchUpBegun`: only whether.
 //! - `stored n1`: what it still keeps of replicas that were removed.
@@ -16,6 +17,7 @@ impl Stage {
         let shown = match (verb, rest) {
             ("holder", [shard]) => self.holder(number(shard, 's')?)?,
             ("replicas", [shard]) => self.replicas(number(shard, 's')?)?,
+            ("named", [shard]) => self.named(number(shard, 's')?)?,
             ("converge", [shard]) => self.converge(number(shard, 's')?)?,
             ("events", [name]) => self.events(node(name)?)?,
             ("count" | "some", [name, event]) => {
@@ -61,6 +63,20 @@ impl Stage {
             }
         }
         Ok(if text.is_empty() { String::from("nobody\n") } else { text })
+    }
+
+    fn named(&mut self, shard: u32) -> Result<String> {
+        let mut text = String::new();
+        for at in 0..self.world()?.len() {
+            if self.world()?.machines[at].process.is_none() {
+                continue;
+            }
+            let said = self.ask(at, &["LEASEHOLD", "SHARDS", &shard.to_string()])?;
+            let holder = said.split_once("\"holder\" ").map_or("?", |(_, rest)| rest);
+            let holder = holder.split(' ').next().unwrap_or_default();
+            let _ = writeln!(text, "n{} says {holder}", at + 1);
+        }
+        Ok(text)
     }
 
     fn replicas(&mut self, shard: u32) -> Result<String> {

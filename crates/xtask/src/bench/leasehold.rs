@@ -69,24 +69,44 @@ fn wait_for_holders(
     })
 }
 
-/// All shards, as the node with this number sees them.
+/// All shards, as the node with this number sees them. Who holds each is what the holders say
+/// themselves: others only know what they have heard, and one that has just started has heard
+/// nothing yet.
 pub(super) fn shards(
     store: &Store,
     settings: &Settings,
     node: usize,
 ) -> Result<Vec<Shard>, Failure> {
-    let rows = rows(store, settings, node)?;
+    let seen = rows(store, settings, node)?;
     let shard = |row: &Value| {
         let number = |name: &str| whole(&row[name]);
         Some(Shard {
             number: number("shard")?,
             slots: (number("first_slot")?, number("last_slot")?),
             voters: row["voters"].as_array()?.iter().filter_map(whole).collect(),
-            holder: number("holder").unwrap_or(0),
+            holder: 0,
         })
     };
-    let shards: Option<Vec<Shard>> = rows.iter().map(shard).collect();
-    shards.ok_or_else(|| format!("`leasehold shards` said something odd: {rows:?}"))
+    let shards: Option<Vec<Shard>> = seen.iter().map(shard).collect();
+    let mut shards =
+        shards.ok_or_else(|| format!("`leasehold shards` said something odd: {seen:?}"))?;
+    let said: Vec<(usize, Vec<Value>)> = (1..=store.ports.len())
+        .filter_map(|at| Some((at, rows(store, settings, at).ok()?)))
+        .collect();
+    for shard in &mut shards {
+        shard.holder = holder_by_itself(&said, shard.number);
+    }
+    Ok(shards)
+}
+
+/// The node that says that it holds a shard; the one with the newest lease, if one has lost it
+/// between two questions; 0: nobody does.
+fn holder_by_itself(said: &[(usize, Vec<Value>)], shard: u64) -> u64 {
+    let claims = said.iter().flat_map(|(at, rows)| rows.iter().map(move |row| (*at, row)));
+    let holds =
+        |(_, row): &(usize, &Value)| whole(&row["shard"]) == Some(shard) && row["lease_valid"] == 1;
+    let newest = claims.filter(holds).max_by_key(|(_, row)| whole(&row["epoch"]));
+    newest.map_or(0, |(at, _)| at as u64)
 }
 
 /// The longest time without an acknowledged write of each shard, in milliseconds, by what a load
@@ -188,10 +208,11 @@ fn lag(store: &Store, settings: &Settings, at: usize, node: usize) -> Result<u64
     Ok(rows(store, settings, at)?.iter().map(|row| lag_in(row, node)).sum())
 }
 
+/// By what a holder says of a shard; what others say of it does not count.
 fn lag_in(row: &Value, node: usize) -> u64 {
     // Pairs in a row: a voter, and how far it is.
     let Some(matched) = row["matched_index"].as_array() else { return 0 };
-    let holds = row["holder_known_here"].as_u64() == Some(1) && row["lease_valid"] == 1;
+    let holds = row["lease_valid"] == 1;
     let of_node = |pair: &&[Value]| whole(&pair[0]) == Some(node as u64);
     let Some(pair) = matched.chunks_exact(2).find(of_node).filter(|_| holds) else { return 0 };
     // Under load the newest entries are always under way.

@@ -1,0 +1,132 @@
+//! Requests that travel from the node of a client to the node that serves them, and what becomes
+//! of them.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use types::{Life, NodeId, SessionId, ShardId};
+
+use crate::bytes_codec::{CodecError, Put, Take};
+
+/// A request that one node asks another to run for one of its clients.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ForwardedRequest {
+    /// Numbers the sender's forwarded requests.
+    pub request: u64,
+    /// The sender's life: its numbers mean nothing beyond it.
+    pub life: Life,
+    /// The life of the receiver that it was sent to. Another one can't tell whether that has run
+    /// the request.
+    pub receiver: Life,
+    /// The shard.
+    pub shard: ShardId,
+    /// Whether an earlier request of the same client to this shard is still on its way: then
+    /// a read must wait for everything proposed before it.
+    pub ordered: bool,
+    /// The newest refusal by the receiver, of a request to this shard, that the sender has heard
+    /// of. If there was one since, an ordered request would overtake what was refused.
+    pub refusal: u64,
+    /// Whether the client speaks RESP3.
+    pub resp3: bool,
+    /// Whether the receiver may pass the request on to the holder, which the sender can't reach.
+    pub passes_on: bool,
+    /// The node that the client is connected to: the sender, or the one that it passes this on for.
+    pub home: NodeId,
+    /// The client's session there, for WATCH.
+    pub session: SessionId,
+    /// Which of the session's watches it is about, or would be.
+    pub watch: u32,
+    /// How long it may wait for a holder, in microseconds.
+    pub wait_micros: u64,
+    /// Where the client comes from.
+    pub origin: placement::Origin,
+    /// The request, as in a log entry (see `entry`).
+    pub operation: Bytes,
+}
+
+/// What came of a forwarded request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ForwardOutcome {
+    /// The reply for the client.
+    Reply(Bytes),
+    /// Not executed: I don't hold the shard.
+    NotHolder {
+        /// Who may hold it.
+        hint: Option<NodeId>,
+        /// Numbers the refusals of one life of a node, upwards.
+        refusal: u64,
+    },
+    /// It may or may not have been executed.
+    Uncertain,
+}
+
+impl ForwardedRequest {
+    pub(crate) fn encode(&self, into: &mut Vec<u8>) {
+        let flags = [self.ordered, self.resp3, self.passes_on];
+        let flags = flags.iter().enumerate().map(|(at, flag)| u8::from(*flag) << at);
+        into.put_u64(self.request);
+        into.put_u64(self.life.0);
+        into.put_u64(self.receiver.0);
+        into.put_u32(self.shard.0);
+        into.put_u8(flags.sum());
+        into.put_u64(self.refusal);
+        into.put_u32(self.home.0);
+        into.put_u64(self.session.0);
+        into.put_u32(self.watch);
+        into.put_u64(self.wait_micros);
+        into.put_u32(self.origin.0);
+        into.put_bytes(&self.operation);
+    }
+
+    pub(crate) fn decode(from: &mut Take<'_>) -> Result<Box<Self>, CodecError> {
+        let (request, life) = (from.u64()?, Life(from.u64()?));
+        let (receiver, shard) = (Life(from.u64()?), ShardId(from.u32()?));
+        let flags = from.u8()?;
+        Ok(Box::new(Self {
+            request,
+            life,
+            receiver,
+            shard,
+            ordered: flags & 1 != 0,
+            resp3: flags & 2 != 0,
+            passes_on: flags & 4 != 0,
+            refusal: from.u64()?,
+            home: NodeId(from.u32()?),
+            session: SessionId(from.u64()?),
+            watch: from.u32()?,
+            wait_micros: from.u64()?,
+            origin: placement::Origin(from.u32()?),
+            operation: Bytes::copy_from_slice(from.bytes()?),
+        }))
+    }
+}
+
+impl ForwardOutcome {
+    pub(crate) fn encode(&self, into: &mut Vec<u8>) {
+        match self {
+            Self::Reply(reply) => {
+                into.put_u8(0);
+                into.put_bytes(reply);
+            }
+            Self::NotHolder { hint, refusal } => {
+                into.put_u8(1);
+                into.put_u32(hint.map_or(0, |node| node.0));
+                into.put_u64(*refusal);
+            }
+            Self::Uncertain => into.put_u8(2),
+        }
+    }
+
+    pub(crate) fn decode(from: &mut Take<'_>) -> Result<Self, CodecError> {
+        Ok(match from.u8()? {
+            0 => Self::Reply(Bytes::copy_from_slice(from.bytes()?)),
+            1 => {
+                let hint = Some(NodeId(from.u32()?)).filter(|node| *node != NodeId(0));
+                Self::NotHolder { hint, refusal: from.u64()? }
+            }
+            2 => Self::Uncertain,
+            3..=u8::MAX => return Err(CodecError("a known outcome")),
+        })
+    }
+}
