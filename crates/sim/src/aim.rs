@@ -79,6 +79,9 @@ impl Plan {
     #[must_use]
     pub fn aimed_at(mut self, planting: Planting) -> Self {
         let Some(aim) = Aim::of(planting) else { return self };
+        if self.lasting.is_some() {
+            self = Self::draw_usual(self.seed);
+        }
         self.faults = aim.faults.to_vec();
         self.fault_interval = aim.interval;
         self.workload.think = 8 * MILLISECOND;

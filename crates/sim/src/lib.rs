@@ -8,8 +8,8 @@
 //!
 //! Read `world` first (what there is and what happens when), then `machine` and `turn` (one
 //! process), `network`, `clock`; `clients` and `workload`; `plan` (what a run is to be), `faults`,
-//! `membership`, `operators` and `run`; `checks` and `order`; `kills` (a node's death at every step
-//! of a short story).
+//! `lasting` (what clients are told while a fault lasts), `membership`, `operators` and `run`;
+//! `checks` and `order`; `kills` (a node's death at every step of a short story).
 
 mod aim;
 mod checks;
@@ -17,6 +17,7 @@ mod clients;
 mod clock;
 mod faults;
 mod kills;
+mod lasting;
 mod losses;
 mod machine;
 mod membership;
@@ -37,6 +38,7 @@ pub use checks::Violation;
 pub use cluster::Planting;
 pub use faults::Fault;
 pub use kills::{Extent, STORIES, Story, Tally, kill_everywhere};
+pub use lasting::Lasting;
 pub use machine::DiskProfile;
 pub use network::NetworkProfile;
 pub use plan::Plan;

@@ -126,6 +126,10 @@ pub(crate) struct Machine {
     /// Rules that the shell breaks on purpose.
     pub(crate) forget_promises: bool,
     pub(crate) early_persisted: bool,
+    /// How much longer its process waits for the processor, from and to.
+    pub(crate) turn_wait: (u64, u64),
+    /// It does not start.
+    pub(crate) is_kept_off: bool,
     /// Whether clients know of it: it is a member, or about to become one.
     pub(crate) serves: bool,
     /// The nodes of the cluster, as its process says.
@@ -157,6 +161,8 @@ impl Machine {
             forget_promises: settings.breaks(Planting::ForgetPromises),
             early_persisted: settings.breaks(Planting::EarlyPersisted),
             settings,
+            turn_wait: (0, 0),
+            is_kept_off: false,
             serves: true,
             members: Vec::new(),
         }

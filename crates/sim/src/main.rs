@@ -3,24 +3,25 @@
 //! `sim --seed N [--trace]` does one run; `sim --seeds A..B` does many and ends with a summary.
 //! `sim --planted-report` breaks each rule that can be broken on purpose and says how many runs it
 //! takes to notice. `sim --kill-everywhere` lets each node die at each event of a hand-over, and
-//! at steps of its own of a replica's move. `sim --play FILE` plays a scenario and writes what it
-//! shows. The exit code is 1 if a rule was broken, or if a broken
-//! one went unnoticed.
+//! at steps of its own of a replica's move. `sim --lasting` gives each run a fault that lasts for
+//! a minute (one of all kinds, in turn), and judges what clients are told meanwhile. `sim --play
+//! FILE` plays a scenario and writes what it shows. The exit code is 1 if a rule was broken, or if
+//! a broken one went unnoticed.
 
 use std::process::ExitCode;
 use std::time::Instant;
 
 use sim::{
-    Catches, Extent, Outcome, Plan, Planting, RANDOM_PLANTINGS, SECOND, STORIES, Story, TraceMode,
-    kill_everywhere, run,
+    Catches, Extent, Lasting, Outcome, Plan, Planting, RANDOM_PLANTINGS, SECOND, STORIES, Story,
+    TraceMode, kill_everywhere, run,
 };
 
 const USAGE: &str = "usage: sim --seed N | --seeds A..B  [--trace] [--no-faults] [--plan]
-           [--planted RULE] [--aimed-at RULE]
+           [--planted RULE] [--aimed-at RULE] [--lasting | --lasting-kind KIND]
        sim --planted-report
        sim --kill-everywhere
        sim --play FILE [--trace]
-    RULE: a name of `cluster::Planting::ALL`";
+    RULE: a name of `cluster::Planting::ALL`; KIND: one of `sim::Lasting::ALL`";
 /// Lines of the trace that are shown with a broken rule.
 const LINES_SHOWN: usize = 60;
 /// From how many starts the report lets each broken rule be caught, and within how many runs.
@@ -35,6 +36,8 @@ struct Arguments {
     /// Choose faults for this broken rule, without breaking it.
     aim: Planting,
     planting: Planting,
+    /// A fault that lasts in each run: this one, or each of them in turn.
+    lasting: Option<Option<Lasting>>,
 }
 
 fn parse(words: &[String]) -> Option<Arguments> {
@@ -45,6 +48,7 @@ fn parse(words: &[String]) -> Option<Arguments> {
         plan: false,
         aim: Planting::Nothing,
         planting: Planting::Nothing,
+        lasting: None,
     };
     let mut words = words.iter();
     while let Some(word) = words.next() {
@@ -64,6 +68,8 @@ fn parse(words: &[String]) -> Option<Arguments> {
                 arguments.planting = Planting::named(words.next()?)?;
                 arguments.aim = arguments.planting;
             }
+            "--lasting" => arguments.lasting = Some(None),
+            "--lasting-kind" => arguments.lasting = Some(Some(Lasting::named(words.next()?)?)),
             "--aimed-at" => arguments.aim = Planting::named(words.next()?)?,
             _ => return None,
         }
@@ -93,6 +99,10 @@ fn main() -> ExitCode {
     let mut sum = Sum::default();
     for seed in arguments.seeds.clone() {
         let mut plan = Plan::draw(seed).aimed_at(arguments.aim).with_planting(arguments.planting);
+        if let Some(kind) = arguments.lasting {
+            let kinds = Lasting::ALL.len() as u64;
+            plan = plan.with_lasting(kind.unwrap_or(Lasting::ALL[(seed % kinds) as usize].1));
+        }
         if !arguments.faults {
             plan = plan.without_faults();
         }
@@ -198,6 +208,7 @@ struct Sum {
     faults: u64,
     virtual_nanos: u64,
     recovery_max: (u64, u64),
+    gap_max: (u64, u64),
     violations: Vec<u64>,
     coverage: std::collections::BTreeMap<&'static str, u64>,
 }
@@ -212,6 +223,7 @@ impl Sum {
         self.faults += outcome.faults;
         self.virtual_nanos += outcome.duration;
         self.recovery_max = self.recovery_max.max((outcome.recovery, outcome.seed));
+        self.gap_max = self.gap_max.max((outcome.longest_gap, outcome.seed));
         if outcome.violation.is_some() {
             self.violations.push(outcome.seed);
         }
@@ -240,6 +252,13 @@ impl Sum {
             self.recovery_max.0 as f64 / SECOND as f64,
             self.recovery_max.1,
         );
+        if self.gap_max.0 > 0 {
+            let seconds = self.gap_max.0 as f64 / SECOND as f64;
+            println!(
+                "  longest without an acknowledgement: {seconds:.2} s (seed {})",
+                self.gap_max.1
+            );
+        }
         println!("  {:?}", self.coverage);
     }
 }

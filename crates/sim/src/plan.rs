@@ -9,6 +9,7 @@ use cluster::{Member, Planting, Policy, Redirect, Settings};
 use types::NodeId;
 
 use crate::faults::{FAULTS, Fault};
+use crate::lasting::Lasting;
 use crate::machine::DiskProfile;
 use crate::network::NetworkProfile;
 use crate::random::Random;
@@ -18,6 +19,9 @@ use crate::world::{MILLISECOND, MachineProfile, SECOND};
 /// The most that a clock runs fast or slow, in parts per million: two of them stay within the
 /// bound that the settings name (50 thousandths).
 const DRIFT_MAX: i64 = 24_000;
+
+/// One of so many random runs is about a fault that lasts.
+const LASTING_EVERY: u64 = 25;
 
 /// What a run is to be.
 #[derive(Clone, Debug)]
@@ -48,12 +52,24 @@ pub struct Plan {
     pub duration: u64,
     /// The rule that is broken.
     pub planting: Planting,
+    /// The fault that lasts, in a run about one.
+    pub lasting: Option<Lasting>,
 }
 
 impl Plan {
-    /// Draws a run.
+    /// Draws a run. One of many has a fault that lasts, and no other.
     #[must_use]
     pub fn draw(seed: u64) -> Self {
+        let plan = Self::draw_usual(seed);
+        if seed % LASTING_EVERY != LASTING_EVERY - 1 {
+            return plan;
+        }
+        let kind = seed / LASTING_EVERY % Lasting::BORNE.len() as u64;
+        plan.with_lasting(Lasting::BORNE[kind as usize])
+    }
+
+    /// Draws a run whose faults are put right again soon.
+    pub(crate) fn draw_usual(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let nodes = random.pick(&[1, 3, 3, 3, 4, 4, 5, 5]);
         let mut settings = draw_settings(&mut random, nodes);
@@ -88,6 +104,7 @@ impl Plan {
             restart_max: 4 * SECOND,
             duration: random.between(6, 20) * SECOND,
             planting: Planting::Nothing,
+            lasting: None,
         }
     }
 
@@ -95,6 +112,37 @@ impl Plan {
     #[must_use]
     pub fn without_faults(mut self) -> Self {
         self.faults.clear();
+        self.lasting = None;
+        self
+    }
+
+    /// A run with one fault that lasts, and no other. Its bounds are those of the default settings.
+    #[must_use]
+    pub fn with_lasting(mut self, kind: Lasting) -> Self {
+        let mut random = Random::new(self.seed ^ 0x1a57);
+        let nodes = random.pick(&[3, 3, 4, 5]);
+        let mut base = Settings::new(NodeId(1), members(nodes));
+        base.shards = random.between(1, 4) as u16;
+        base.segment_bytes = 1 << 20;
+        base.log_bytes = 4 << 20;
+        self.settings = (1..=nodes as u32)
+            .map(|node| Settings { node: NodeId(node), ..base.clone() })
+            .collect();
+        self.spares = 0;
+        self.contact = 0;
+        self.clock_rates = (0..nodes).map(|_| random.between(0, 200) as i64 - 100).collect();
+        self.disk.slow_permille = 0;
+        self.network.loss_permille = 0;
+        self.network.duplicate_permille = 0;
+        self.network.slow_permille = 0;
+        self.faults.clear();
+        self.workload.clients = self.workload.clients.min(4);
+        self.workload.think = self.workload.think.max(100 * MILLISECOND);
+        self.duration = 65 * SECOND;
+        for settings in self.settings.iter_mut().filter(|_| kind == Lasting::DataLate) {
+            settings.request_time = millis(8000);
+        }
+        self.lasting = Some(kind);
         self
     }
 
@@ -234,6 +282,7 @@ fn draw_network(random: &mut Random) -> NetworkProfile {
         delay: if far { random.skewed(MILLISECOND, 8 * MILLISECOND) } else { 50_000 },
         jitter: if far { 2 * MILLISECOND } else { random.skewed(20_000, MILLISECOND) },
         data_delay: 0,
+        bandwidth: 0,
         slow_permille: random.pick(&[0, 5, 50]),
         loss_permille: if lossy { random.pick(&[0, 5, 50]) } else { 0 },
         duplicate_permille: if lossy { random.pick(&[0, 10, 200]) } else { 0 },

@@ -6,11 +6,12 @@ use std::fmt;
 use crate::checks::Violation;
 use crate::clients::{Clients, Phase};
 use crate::faults::Injector;
+use crate::lasting::Ordeal;
 use crate::operators::known_members;
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::trace::TraceMode;
-use crate::world::{Counters, Event, Happening, MILLISECOND, SECOND, World};
+use crate::world::{ConnectionId, Counters, Event, Happening, MILLISECOND, SECOND, World};
 
 /// How often all replicas are looked at.
 const LOOK_INTERVAL: u64 = 20 * MILLISECOND;
@@ -36,6 +37,8 @@ pub struct Outcome {
     pub duration: u64,
     /// How long it took until all was well again, in nanoseconds of virtual time.
     pub recovery: u64,
+    /// The longest time between two acknowledgements of a shard while a fault lasted.
+    pub longest_gap: u64,
     /// Figures.
     pub counters: Counters,
     /// Operations in the history, and how many of them were acknowledged.
@@ -60,6 +63,8 @@ struct Run {
     world: World,
     clients: Clients,
     injector: Injector,
+    /// The fault that lasts, in a run about one.
+    ordeal: Option<Ordeal>,
     slots: Vec<types::Slot>,
     looks: u64,
     /// The first broken rule ends the run.
@@ -78,13 +83,14 @@ pub fn run(plan: &Plan, mode: TraceMode) -> Outcome {
     let injector = Injector::new(plan, &world, random.split());
     let clients = Clients::new(plan.workload.clone(), random.split());
     let slots = plan.workload.slots();
-    let mut run = Run { world, clients, injector, slots, looks: 0, ended: None };
-    let recovery = run.play(plan);
-    run.conclude(plan.seed, recovery)
+    let ordeal = plan.lasting.map(|kind| Ordeal::new(kind, &world, random.split()));
+    let mut run = Run { world, clients, injector, ordeal, slots, looks: 0, ended: None };
+    let times = run.play(plan);
+    run.conclude(plan.seed, times)
 }
 
 impl Run {
-    fn play(&mut self, plan: &Plan) -> u64 {
+    fn play(&mut self, plan: &Plan) -> (u64, u64) {
         for node in 0..self.world.len() - plan.spares {
             self.world.schedule(0, Event::Start { node });
         }
@@ -93,6 +99,11 @@ impl Run {
         self.world.set_timer(LOOK_INTERVAL, LOOK << 56);
         self.until(plan.duration, |_| false);
         self.clients.phase = Phase::Drain;
+        let ordeal = self.ordeal.take();
+        let longest_gap = ordeal.as_ref().map_or(0, |ordeal| ordeal.longest);
+        if let Some(mut ordeal) = ordeal {
+            ordeal.end(&mut self.world);
+        }
         self.injector.end(&mut self.world);
         let healed = self.world.now();
         let longest = if plan.moves_nodes() { MOVING_MAX } else { RECOVERY_MAX };
@@ -114,7 +125,14 @@ impl Run {
         }
         self.world.inspect(&self.slots);
         self.world.inspect_storage(true);
-        recovery
+        (recovery, longest_gap)
+    }
+
+    /// Whether a connection is no client's.
+    fn owns(&mut self, connection: ConnectionId, reply: Option<&[u8]>) -> bool {
+        let world = &mut self.world;
+        self.ordeal.as_mut().is_some_and(|ordeal| ordeal.owns(world, connection, reply))
+            || self.injector.owns(world, connection, reply)
     }
 
     fn fail(&mut self, rule: &'static str, text: String) {
@@ -127,17 +145,23 @@ impl Run {
         while self.ended.is_none() && self.world.next_time() <= end {
             match self.world.step() {
                 Happening::Reply(connection, bytes) => {
-                    if !self.injector.owns(&mut self.world, connection, Some(&bytes)) {
+                    if !self.owns(connection, Some(&bytes)) {
                         self.clients.on_reply(&mut self.world, connection, &bytes);
                     }
                 }
                 Happening::Closed(connection) => {
-                    if !self.injector.owns(&mut self.world, connection, None) {
+                    if !self.owns(connection, None) {
                         self.clients.on_closed(&mut self.world, connection);
                     }
                 }
                 Happening::Timer(token) if token >> 56 == LOOK => {
                     self.look();
+                    if let Some(ordeal) = &mut self.ordeal {
+                        ordeal.tick(&mut self.world);
+                        if let Some(text) = ordeal.take_wrong() {
+                            self.fail("served while a fault lasts", text);
+                        }
+                    }
                     if done(self) {
                         return true;
                     }
@@ -195,7 +219,7 @@ impl Run {
         text
     }
 
-    fn conclude(self, seed: u64, recovery: u64) -> Outcome {
+    fn conclude(self, seed: u64, (recovery, longest_gap): (u64, u64)) -> Outcome {
         let Self { world, clients, mut ended, .. } = self;
         let report = history::check(&clients.history, SEARCH_STEPS);
         let mut text = String::new();
@@ -215,6 +239,7 @@ impl Run {
             hash: world.trace.hash(),
             duration: world.now(),
             recovery,
+            longest_gap,
             counters: world.counters(),
             operations: clients.history.len(),
             acknowledged,

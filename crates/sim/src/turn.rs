@@ -5,7 +5,7 @@ use types::Now;
 
 use crate::losses::Way;
 use crate::machine::{Arrival, ClientLink, Process};
-use crate::network::{Fate, Path};
+use crate::network::{Fate, Path, Purpose};
 use crate::world::{ConnectionId, Event, IDLE_TURNS_MAX, World, node_id};
 
 impl World {
@@ -201,19 +201,23 @@ impl World {
             Way::Held => return self.losses.hold(from, to, message.clone()),
         }
         let path = path_of(message);
-        let (first, second) = match self.network.send(self.now, from, to, path) {
-            Fate::Lost => return,
-            Fate::Broken => return self.reset(from, to),
-            Fate::Arrives(first, second) => (first, second),
-        };
-        let urgent = path == Path::Urgent;
-        let generation = self.network.generation(from, to);
         let mut bytes = Vec::with_capacity(64);
         codec::encode(message, &mut bytes);
+        let fate = self.network.send(self.now, (from, to), path, bytes.len() as u64);
+        let (first, second) = match fate {
+            Fate::Lost => return,
+            Fate::Broken => return self.break_one(from, to, Purpose::Data),
+            Fate::Arrives(first, second) => (first, second),
+        };
         if self.losses.is_too_large(from, bytes.len()) {
             return;
         }
-        if let Some(at) = second {
+        let urgent = path == Path::Urgent;
+        let generation = self.network.generation(from, to, path);
+        // A connection doubles nothing. Requests are guarded against it all the same, for senders
+        // that repeat what may be lost.
+        let may_double = path != Path::Stream || matches!(message, Message::Forward { .. });
+        if let Some(at) = second.filter(|_| may_double) {
             let bytes = bytes.clone();
             self.schedule(at, Event::Message { from, to, generation, urgent, bytes });
         }
@@ -293,7 +297,7 @@ impl Process {
 impl World {
     /// Starts a node's process.
     pub(crate) fn start(&mut self, node: usize) {
-        if self.machines[node].process.is_some() {
+        if self.machines[node].process.is_some() || self.machines[node].is_kept_off {
             return;
         }
         let now = self.clock(node);
@@ -313,12 +317,14 @@ impl World {
 
     pub(crate) fn try_connect(&mut self, a: usize, b: usize) {
         let alive = |at: usize| self.machines[at].process.is_some();
-        if !alive(a) || !alive(b) || !self.network.is_open(a, b) || self.network.is_up(a, b) {
+        if !alive(a) || !alive(b) || !self.network.is_open(a, b) {
             return;
         }
-        self.network.bring_up(a, b);
-        self.tell(a, b, true);
-        self.tell(b, a, true);
+        for (from, to) in [(a, b), (b, a)] {
+            if self.network.bring_up(from, to) {
+                self.tell(from, to, true);
+            }
+        }
     }
 
     pub(crate) fn tell(&mut self, node: usize, peer: usize, up: bool) {
@@ -327,12 +333,26 @@ impl World {
         self.schedule(self.now + delay, Event::Notice { node, life, peer, up });
     }
 
-    /// The connection between two nodes breaks, and is made again if that is possible.
-    pub(crate) fn reset(&mut self, a: usize, b: usize) {
-        if self.network.take_down(a, b) {
-            self.tell(a, b, false);
-            self.tell(b, a, false);
+    /// One of the connections from a node to another breaks, and is made again if possible.
+    pub(crate) fn break_one(&mut self, from: usize, to: usize, purpose: Purpose) {
+        let was_up = self.network.take_one_down(from, to, purpose);
+        if was_up && purpose == Purpose::Data {
+            self.tell(from, to, false);
         }
+        self.connect_later(from, to);
+    }
+
+    /// All connections between two nodes break, and are made again if that is possible.
+    pub(crate) fn reset(&mut self, a: usize, b: usize) {
+        for (from, to) in [(a, b), (b, a)] {
+            if self.network.take_down(from, to) {
+                self.tell(from, to, false);
+            }
+        }
+        self.connect_later(a, b);
+    }
+
+    fn connect_later(&mut self, a: usize, b: usize) {
         let delay = self.random.between(1_000_000, 30_000_000);
         self.schedule(self.now + delay, Event::Connect { a, b });
     }
@@ -381,7 +401,8 @@ impl World {
 
     fn part(&mut self, node: usize) {
         for peer in (0..self.machines.len()).filter(|peer| *peer != node) {
-            if self.network.take_down(node, peer) {
+            self.network.take_down(node, peer);
+            if self.network.take_down(peer, node) {
                 self.tell(peer, node, false);
             }
         }

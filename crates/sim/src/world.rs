@@ -15,7 +15,7 @@ use crate::checks::{Checker, Violation};
 use crate::clock::Clock;
 use crate::losses::Losses;
 use crate::machine::{Arrival, Commit, DiskProfile, Machine};
-use crate::network::{Network, NetworkProfile};
+use crate::network::{Network, NetworkProfile, Path};
 use crate::random::Random;
 use crate::trace::{Trace, TraceMode};
 
@@ -297,7 +297,8 @@ impl World {
     }
 
     fn deliver(&mut self, from: usize, to: usize, generation: u64, urgent: bool, bytes: Vec<u8>) {
-        if !self.network.delivers(from, to, generation) {
+        let path = if urgent { Path::Urgent } else { Path::Data };
+        if !self.network.delivers(from, to, path, generation) {
             return;
         }
         self.counters.messages += 1;
@@ -320,8 +321,11 @@ impl World {
 
     /// Schedules a turn of a process, unless there is one.
     pub(crate) fn make_turn_due(&mut self, node: usize) {
-        let wait = self.random.between(1_000, 30_000);
+        let mut wait = self.random.between(1_000, 30_000);
         let machine = &mut self.machines[node];
+        if machine.turn_wait.1 > 0 {
+            wait += self.random.between(machine.turn_wait.0, machine.turn_wait.1);
+        }
         let life = machine.life;
         let Some(process) = &mut machine.process else { return };
         if !process.turn_due && !machine.paused {
@@ -346,7 +350,8 @@ impl World {
         }
         let machine = &mut self.machines[node];
         if machine.stalled_until > self.now {
-            let at = machine.stalled_until;
+            // A stall may be over earlier than was said.
+            let at = machine.stalled_until.min(self.now + 20 * MILLISECOND);
             return self.schedule(at, Event::Committed { node, life });
         }
         if machine.paused {
@@ -511,7 +516,8 @@ impl World {
             let settings = &machine.settings;
             let stored = process.node.stored();
             let budget = settings.log_bytes.max(stored.live * 2) + 2 * settings.segment_bytes;
-            let log = (process.log.bytes(), LOG_FACTOR * budget);
+            // Segments are whole: the one that begins may not have fitted.
+            let log = (process.log.bytes(), LOG_FACTOR * budget + settings.segment_bytes);
             let removed = if settled { stored.removed } else { 0 };
             self.checker.look_at_storage(self.now, node, log, removed);
         }

@@ -1,7 +1,7 @@
 //! Random runs: that they are the same every time, that no rule is broken, and that every rule
 //! that is broken on purpose is noticed.
 
-use sim::{Plan, Planting, TraceMode, run, runs_until_caught};
+use sim::{Lasting, Plan, Planting, TraceMode, run, runs_until_caught};
 
 /// Runs in a test: enough to notice what is plainly wrong. `cargo xtask sim` does many.
 const SEEDS: u64 = 40;
@@ -24,6 +24,15 @@ fn no_rule_is_broken() {
     for seed in 0..SEEDS {
         let outcome = run(&Plan::draw(seed), TraceMode::Hash);
         assert!(outcome.violation.is_none(), "seed {seed}: {:?}", outcome.violation);
+    }
+}
+
+#[test]
+fn clients_are_served_while_a_fault_lasts() {
+    for (at, kind) in Lasting::BORNE.iter().enumerate() {
+        let plan = Plan::draw(at as u64).with_lasting(*kind);
+        let outcome = run(&plan, TraceMode::Hash);
+        assert!(outcome.violation.is_none(), "{kind:?}, seed {at}: {:?}", outcome.violation);
     }
 }
 
