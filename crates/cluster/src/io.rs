@@ -726,6 +726,20 @@ pub enum Event {
         /// The learners.
         learners: Vec<NodeId>,
     },
+    /// A leader has something else in the place of an entry that is committed here: an
+    /// acknowledged write was lost elsewhere. Nothing is overwritten.
+    CommittedEntryConflicts {
+        /// The shard.
+        shard: ShardId,
+        /// The leader.
+        leader: NodeId,
+        /// The entry.
+        index: LogIndex,
+        /// Its term.
+        own: Term,
+        /// The term of the leader's entry.
+        other: Term,
+    },
     /// The list of the cluster's nodes is another one.
     MembersChanged {
         /// Its version.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::Node;
-use cluster::{Histogram, Input, Output, ProcessStats};
+use cluster::{Event, Histogram, Input, Output, ProcessStats};
 use mio::{Events, Poll, Token, Waker};
 use types::{Incarnation, Life, Monotonic};
 
@@ -25,7 +25,7 @@ use crate::peer_frame::Purpose;
 use crate::peer_transport::{INTAKES_MAX, LINKS_MAX, PeerTokens, PeerTransport};
 use crate::round_trips::RoundTrips;
 use crate::signals::Signals;
-use crate::{clock, events, exit, log_lines, process_stats};
+use crate::{clock, events, exit, http, log_lines, process_stats};
 
 const WAKER: Token = Token(0);
 const SIGNALS: Token = Token(1);
@@ -312,7 +312,12 @@ impl EventLoop {
                 Output::Close { session } => self.clients.close(session, &mut self.core),
                 Output::Release { segment } => self.log.release(segment),
                 Output::Members(members) => self.peers.set_members(&members, &mut self.core),
-                Output::Observe(event) => events::log(&event),
+                Output::Observe(event) => {
+                    if event == Event::Removed {
+                        http::note_removed();
+                    }
+                    events::log(&event);
+                }
                 Output::BeginAnew => self.stage = Stage::Void,
                 // If time has run out meanwhile, it is too late for that.
                 Output::Stopped if matches!(self.stage, Stage::Parting { .. }) => {}

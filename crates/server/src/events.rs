@@ -95,6 +95,7 @@ pub(crate) fn log(event: &Event) {
         Event::ReplicasChanged { shard, voters, learners } => {
             info!(%shard, ?voters, ?learners, "a shard has other replicas");
         }
+        Event::CommittedEntryConflicts { .. } => log_conflict(event),
         Event::MembersChanged { .. }
         | Event::Removed
         | Event::ForeignCluster { .. }
@@ -123,6 +124,22 @@ fn log_disk(short: bool) {
     } else {
         info!("the disk has space again");
     }
+}
+
+/// A write that was acknowledged is lost elsewhere. Nothing of other events.
+fn log_conflict(event: &Event) {
+    let Event::CommittedEntryConflicts { shard, leader, index, own, other } = event else { return };
+    error!(
+        %shard,
+        %leader,
+        index = index.0,
+        term = own.0,
+        leaders_term = other.0,
+        "a leader has something else in the place of an entry that is committed here: an \
+        acknowledged write is lost there. Nothing is overwritten here. Keep the data directories of \
+        all nodes; this happens only if more nodes have lost data than the others can make good \
+        (copies put back, disks that lie)"
+    );
 }
 
 /// Who belongs to the cluster, and what its Lease Manager does. Nothing of other events.

@@ -38,6 +38,8 @@ pub(crate) struct PeerAddress {
     pub(crate) node: NodeId,
     pub(crate) host: String,
     pub(crate) port: u16,
+    /// Where the settings say that it is, if they differ from the list of members.
+    pub(crate) hint: Option<(String, u16)>,
 }
 
 #[derive(Debug)]
@@ -337,17 +339,22 @@ impl PeerLink {
     /// Gives the connection up, to dial again later.
     fn fail(&mut self, now: Monotonic, reason: &str) -> Change {
         let was_up = self.is_up();
-        let told = self
-            .reported
-            .as_ref()
-            .is_some_and(|(before, at)| before == reason && now.since(*at) < REMINDER_TIME);
+        // Of two addresses, each fails for a reason of its own.
+        let told = self.reported.as_ref().is_some_and(|(before, at)| {
+            (before == reason || self.peer.hint.is_some()) && now.since(*at) < REMINDER_TIME
+        });
         // Whatever keeps one of the two links to a node from coming up is told by the other.
         if !told && (was_up || self.purpose == Purpose::Data) {
-            let PeerAddress { node, host, port } = &self.peer;
+            let PeerAddress { node, host, port, hint: _ } = &self.peer;
             let doing = if was_up { "lost the connection to" } else { "cannot connect to" };
             tracing::warn!(peer = %node, host, port, purpose = %self.purpose, reason,
                 "{doing} a node; trying again until it answers");
             self.reported = Some((reason.to_owned(), now));
+        }
+        if !was_up && let Some((host, port)) = &mut self.peer.hint {
+            // The node proves by its greeting's answer that it is there: try the other address.
+            std::mem::swap(host, &mut self.peer.host);
+            std::mem::swap(port, &mut self.peer.port);
         }
         self.output.clear();
         self.overflown = false;

@@ -41,14 +41,19 @@ pub(crate) struct Roster {
     node: NodeId,
     cluster: String,
     peers: BTreeMap<NodeId, PeerAddress>,
+    /// Where the settings say that nodes are.
+    hints: BTreeMap<NodeId, (String, u16)>,
     /// What was last logged about refused nodes, so that one that goes on asking fills no log.
     refused: BTreeMap<NodeId, (String, Monotonic)>,
 }
 
 impl Roster {
     /// A cluster of which nobody is known yet.
-    pub(crate) fn new(node: NodeId, cluster: String) -> Self {
-        Self { node, cluster, peers: BTreeMap::new(), refused: BTreeMap::new() }
+    /// `settings` says where nodes may be, too: addresses change while nodes are down.
+    pub(crate) fn new(node: NodeId, cluster: String, settings: &[Member]) -> Self {
+        let hint = |member: &Member| (member.node, (member.host.clone(), member.peer_port));
+        let hints = settings.iter().map(hint).collect();
+        Self { node, cluster, peers: BTreeMap::new(), hints, refused: BTreeMap::new() }
     }
 
     /// Takes a new list of members.
@@ -66,7 +71,10 @@ impl Roster {
             stays
         });
         for (node, member) in listed {
-            let address = PeerAddress { node, host: member.host.clone(), port: member.peer_port };
+            let listed = (member.host.clone(), member.peer_port);
+            let hint = self.hints.get(&node).filter(|hint| **hint != listed).cloned();
+            let (host, port) = listed;
+            let address = PeerAddress { node, host, port, hint };
             match self.peers.get_mut(&node) {
                 Some(known) if *known == address => continue,
                 Some(known) => *known = address.clone(),
@@ -161,7 +169,7 @@ mod tests {
     }
 
     fn roster() -> Roster {
-        let mut roster = Roster::new(NodeId(1), String::from("leasehold"));
+        let mut roster = Roster::new(NodeId(1), String::from("leasehold"), &[]);
         let changes = roster.change(&members("1=a:1:2 2=b:1:2 3=c:1:2"));
         assert_eq!(nodes(&changes.dial), [2, 3]);
         roster
@@ -208,6 +216,18 @@ mod tests {
         let changes = roster.change(&members("4=other:1:2"));
         assert_eq!(changes.gone, [NodeId(2), NodeId(3)], "even a list without this node counts");
         assert_eq!(changes.dial, []);
+    }
+
+    #[test]
+    fn where_the_settings_say_that_a_node_is_is_tried_too() {
+        let settings = members("1=a:1:2 2=new:1:9");
+        let mut roster = Roster::new(NodeId(1), String::from("leasehold"), &settings);
+        let changes = roster.change(&members("1=a:1:2 2=old:1:2 3=c:1:2"));
+        let hints: Vec<_> = changes.dial.iter().map(|it| it.hint.clone()).collect();
+        assert_eq!(hints, [Some((String::from("new"), 9)), None]);
+        let changes = roster.change(&members("1=a:1:2 2=new:1:9 3=c:1:2"));
+        assert_eq!(nodes(&changes.dial), [2], "the list was corrected");
+        assert_eq!(changes.dial[0].hint, None);
     }
 
     #[test]

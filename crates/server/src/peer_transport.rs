@@ -86,7 +86,7 @@ impl PeerTransport {
             node: settings.node,
             incarnation,
             life,
-            roster: Roster::new(settings.node, settings.cluster.clone()),
+            roster: Roster::new(settings.node, settings.cluster.clone(), &settings.members),
             cluster: settings.cluster,
             acceptor: Acceptor::bind(address, registry, tokens.acceptor)?,
             registry: registry.try_clone()?,
@@ -125,8 +125,20 @@ impl PeerTransport {
             }
         }
         for address in &dial {
-            let PeerAddress { node, host, port } = address;
-            tracing::info!(peer = %node, host, port, "a member to talk to");
+            let PeerAddress { node, host, port, hint } = address;
+            match hint {
+                None => tracing::info!(peer = %node, host, port, "a member to talk to"),
+                Some((other_host, other_port)) => tracing::warn!(
+                    peer = %node,
+                    host,
+                    port,
+                    other_host,
+                    other_port,
+                    "the list of members and this node's settings name different addresses of a \
+                     node: both are tried. Where the settings are right, `leasehold move` corrects \
+                     the list; else correct `members`"
+                ),
+            }
             self.drop_links(*node, core);
             self.add_links(address);
         }

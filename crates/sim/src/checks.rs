@@ -140,6 +140,7 @@ impl Checker {
             | Event::CatchUpBegun { .. }
             | Event::CatchUpInstalled { .. }
             | Event::ReplicasChanged { .. }
+            | Event::CommittedEntryConflicts { .. }
             | Event::MembersChanged { .. }
             | Event::Removed
             | Event::ForeignCluster { .. }
@@ -295,6 +296,7 @@ fn event_name(event: &Event) -> &'static str {
         Event::CatchUpBegun { .. } => "catch-up begun",
         Event::CatchUpInstalled { .. } => "catch-up installed",
         Event::ReplicasChanged { .. } => "replicas changed",
+        Event::CommittedEntryConflicts { .. } => "committed entry conflicts",
         Event::MembersChanged { .. } => "members changed",
         Event::Removed => "removed",
         Event::ForeignCluster { .. } => "foreign cluster",

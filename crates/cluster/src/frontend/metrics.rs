@@ -154,6 +154,13 @@ impl Node {
         family("leasehold_shard_bytes", "gauge", "Bytes of data in memory.", &bytes);
         let parked = |status: usize| at(status).parked as u64;
         family("leasehold_shard_parked", "gauge", "Requests that wait for a holder.", &parked);
+        let conflicts = |status: usize| at(status).conflicts;
+        family(
+            "leasehold_shard_conflicts_total",
+            "counter",
+            "Messages of a leader that has something else in the place of a committed entry.",
+            &conflicts,
+        );
         let behind =
             |status: usize| at(status).commit_index.0.saturating_sub(at(status).applied_index.0);
         family("leasehold_shard_unapplied", "gauge", "Committed entries not applied.", &behind);

@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use placement::{Command as Wish, DecisionId, Duty, Pin, Policy};
 use resp::{CommandId, number};
@@ -22,6 +23,8 @@ use crate::shard::Request;
 
 /// Decisions that are listed if nobody says how many.
 const DECISIONS_LISTED: usize = 50;
+/// A node that has reported so lately answers.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 /// Most decisions in one answer.
 const DECISIONS_MAX: usize = 4096;
 
@@ -84,7 +87,7 @@ impl LeaseManager {
                 Ok(Answer::Change(Box::new(control)))
             }
             Some(CommandId::LeaseholdDrain) => self.drain(now, args),
-            Some(CommandId::LeaseholdJoin) => self.join(args),
+            Some(CommandId::LeaseholdJoin) => self.join(now, args),
             Some(CommandId::LeaseholdRemove) => self.remove(now, args),
             Some(_) | None => {
                 Err(format!("'{}' is no command for the manager", command.id.command().name))
@@ -197,10 +200,42 @@ impl LeaseManager {
         Ok(Answer::Change(Box::new(control)))
     }
 
-    fn join(&self, args: &[&[u8]]) -> Result<Answer, String> {
+    /// JOIN member [MOVED]. With MOVED it is a member's new address, and nothing else of it changes:
+    /// whoever says so has asked the process there who it is.
+    fn joining(&self, now: Now, args: &[&[u8]]) -> Result<Member, String> {
         let text = String::from_utf8_lossy(arg(args, 0));
         let member: Member =
             text.parse().map_err(|wanted| format!("'{text}' is no member; it must be {wanted}"))?;
+        let node = member.node;
+        let known = self.control.membership.get(node);
+        match args.get(1) {
+            Some(word) if word.eq_ignore_ascii_case(b"moved") && args.len() == 2 => {
+                let known =
+                    known.ok_or_else(|| format!("node {node} is no member; let it join"))?;
+                let Member { host, port, peer_port, .. } = member;
+                return Ok(Member { host, port, peer_port, ..known.clone() });
+            }
+            Some(word) => return Err(format!("'{}' is not MOVED", quoted(word))),
+            None => {}
+        }
+        let elsewhere = |known: &&Member| {
+            (&known.host, known.port, known.peer_port)
+                != (&member.host, member.port, member.peer_port)
+        };
+        let answers = self.silence(now.monotonic, node) < ANSWERS_WITHIN;
+        if let Some(known) = known.filter(elsewhere).filter(|_| answers) {
+            return Err(format!(
+                "node {node} is a member and answers ({known}), so no other process can join under \
+                 its number; if the node itself is somewhere else now, `leasehold move {}` asks the \
+                 process there who it is, and corrects the list",
+                text.split(';').next().unwrap_or_default()
+            ));
+        }
+        Ok(member)
+    }
+
+    fn join(&self, now: Now, args: &[&[u8]]) -> Result<Answer, String> {
+        let member = self.joining(now, args)?;
         let members = &self.control.membership;
         let node = member.node;
         if members.get(node) == Some(&member) {

@@ -153,6 +153,12 @@ impl Node {
         verdict == Verdict::Accepted
     }
 
+    /// Whether the cluster has removed this node: nobody talks to it any more.
+    pub(crate) fn is_removed(&self) -> bool {
+        let members = self.world.members();
+        members.version > 0 && !members.contains(self.world.settings.node)
+    }
+
     /// Somebody tells a list of the cluster's nodes.
     pub(crate) fn on_members(&mut self, now: Now, membership: Membership) {
         let known = self.world.members();

@@ -215,6 +215,9 @@ impl Node {
             node.touch(at);
         }
         node.meet_members();
+        if node.is_removed() {
+            node.world.effects.events.push(Event::Removed);
+        }
         Ok(node)
     }
 

@@ -4,7 +4,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use types::{NodeId, Now, ShardId};
+use types::{DirectoryId, NodeId, Now, ShardId};
 
 use super::Node;
 use crate::session::Waiter;
@@ -70,6 +70,9 @@ enum Way {
 impl Node {
     /// Sends a request on its way, again and again until it is served or its time is up.
     pub(crate) fn place(&mut self, now: Now, shard: ShardId, request: Request) {
+        if self.is_removed() && !matches!(request.waiter, Waiter::Peer { .. }) {
+            return self.refuse_removed(&request);
+        }
         let Some(route) = self.routes.get(shard) else { return };
         let (known, local) = (route.holder, route.local);
         let found = local.and_then(|at| self.shards.get_mut(at));
@@ -180,15 +183,56 @@ impl Node {
         self.schedule_sweep(now);
     }
 
+    /// Nodes that had copies of a shard and have lost them, if too few are left for it ever to have
+    /// a holder again, as far as this node can know.
+    pub(crate) fn lost_quorum(&self, shard: ShardId) -> Vec<NodeId> {
+        if let Some(found) = self.local(shard).and_then(|at| self.shards.get(at)) {
+            return found.lost_quorum(&self.world.founding);
+        }
+        // Without a copy here: all that had one have begun anew, this node too, and nobody has said
+        // since that it holds the shard.
+        let Some(route) = self.routes.get(shard) else { return Vec::new() };
+        let me = self.world.settings.node;
+        let began_anew = |node: &NodeId| {
+            let directory = if *node == me {
+                self.world.founding.own_directory()
+            } else {
+                self.world.founding.directory_of(*node)
+            };
+            directory.is_some_and(|directory| directory != DirectoryId::FOUNDING)
+        };
+        let all = !route.replicas.is_empty() && route.replicas.iter().all(began_anew);
+        if all && route.holder.is_none() { route.replicas.clone() } else { Vec::new() }
+    }
+
+    /// Nothing will ever be served here again, so nobody need wait to hear it.
+    fn refuse_removed(&mut self, request: &Request) {
+        let text = alloc::format!(
+            "CLUSTERDOWN node {} was removed from the cluster and serves nothing any more: connect \
+             to another node; the request was not executed",
+            self.world.settings.node.0
+        );
+        self.world.sessions.answer_error(request.waiter, &text);
+    }
+
     /// Nobody served the request in time. It was not executed.
     fn give_up(&mut self, shard: ShardId, request: &Request, hint: Option<NodeId>) {
         if let Waiter::Peer { node, request, .. } = request.waiter {
             return self.refuse_forward(shard, node, request, hint);
         }
-        let text = alloc::format!(
-            "CLUSTERDOWN shard {shard} has no holder at the moment: too few of its replicas can be \
-             reached; the request was not executed, try again"
-        );
+        let lost = self.lost_quorum(shard);
+        let text = if lost.is_empty() {
+            alloc::format!(
+                "CLUSTERDOWN shard {shard} has no holder at the moment: too few of its replicas can \
+                 be reached; the request was not executed, try again"
+            )
+        } else {
+            alloc::format!(
+                "CLUSTERDOWN shard {shard} has lost too many of its copies to be served again: the \
+                 data directories that nodes {lost:?} had are gone; the request was not executed. If \
+                 one of the directories is left, start its node on it"
+            )
+        };
         self.world.sessions.answer_error(request.waiter, &text);
         self.describe_slow(request.waiter, &request.operation);
     }

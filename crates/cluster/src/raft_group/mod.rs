@@ -331,6 +331,24 @@ impl RaftGroup {
         let _ = self.engine.step(message);
     }
 
+    /// An entry that is committed here, and in whose place a leader has another: its index, its term
+    /// and the leader's. No history within what the protocol bears leads there.
+    pub(crate) fn conflict(&self, message: &RaftMessage) -> Option<(LogIndex, Term, Term)> {
+        let RaftMessage(message) = message;
+        if message.get_msg_type() != raft::eraftpb::MessageType::MsgAppend {
+            return None;
+        }
+        let log = &self.engine.raft.raft_log;
+        let before = core::iter::once((message.index, message.log_term));
+        let entries = message.entries.iter().map(|entry| (entry.index, entry.term));
+        let mut known = before.chain(entries).take_while(|(index, _)| *index <= log.committed);
+        known.find_map(|(index, term)| {
+            // 0: the log does not know any more.
+            let own = log.term(index).ok().filter(|own| *own != 0 && *own != term)?;
+            Some((LogIndex(index), Term(own), Term(term)))
+        })
+    }
+
     /// Stands for election, with a pre-vote.
     pub(crate) fn campaign(&mut self) {
         if self.is_persisting() {

@@ -11,7 +11,7 @@
 use core::time::Duration;
 
 use smallvec::SmallVec;
-use types::{LeaseEpoch, Monotonic, NodeId};
+use types::{LeaseEpoch, LogIndex, Monotonic, NodeId};
 
 use super::{Env, Fortified, Promised, Shard};
 use crate::io::{Event, Fortification, Message, StandsBack};
@@ -202,6 +202,9 @@ impl Shard {
         if !allowed {
             return;
         }
+        if let Some(conflict) = self.group.conflict(&message) {
+            return self.note_conflict(env, from, conflict);
+        }
         self.group.step(message);
         match kind {
             Kind::Append | Kind::Heartbeat => self.promise(env, from, term),
@@ -215,6 +218,21 @@ impl Shard {
             | Kind::TimeoutNow
             | Kind::Snapshot => {}
         }
+    }
+
+    /// A leader's log lacks what is committed here. Nothing is overwritten; an operator must know.
+    fn note_conflict(
+        &mut self,
+        env: &mut Env<'_>,
+        leader: NodeId,
+        (index, own, other): (LogIndex, types::Term, types::Term),
+    ) {
+        if self.conflicts == 0 {
+            let shard = self.id;
+            let event = Event::CommittedEntryConflicts { shard, leader, index, own, other };
+            env.effects.events.push(event);
+        }
+        self.conflicts += 1;
     }
 
     /// Fortifies a leader whose message was accepted.

@@ -212,6 +212,8 @@ pub(crate) struct Shard {
     /// How far its log was then; at the start of a process, how far it was known to be committed.
     removed_at: LogIndex,
     planted: Plantings,
+    /// How often a leader had something else in the place of an entry that is committed here.
+    conflicts: u64,
 
     /// Whether the node has it on its list for this turn.
     pub(crate) dirty: bool,
@@ -261,6 +263,7 @@ pub(crate) struct ShardStatus {
     pub(crate) data_bytes: u64,
     pub(crate) log_bytes: usize,
     pub(crate) parked: usize,
+    pub(crate) conflicts: u64,
     pub(crate) load: load::Totals,
     /// Which replica stands last, and why.
     pub(crate) stands_last: Option<String>,
@@ -352,6 +355,7 @@ impl Shard {
             removed: recovered.removed,
             removed_at: recovered.vote.commit,
             planted: settings.planted,
+            conflicts: 0,
             dirty: false,
             scheduled: Monotonic::NEVER,
         };
@@ -583,6 +587,7 @@ impl Shard {
             data_bytes: self.data.memory_bytes(),
             log_bytes,
             parked: self.parked.len(),
+            conflicts: self.conflicts,
             load: self.load.totals,
             stands_last: self.standing_last(now.monotonic),
         }

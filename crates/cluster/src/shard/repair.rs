@@ -21,6 +21,7 @@ use types::{DirectoryId, NodeId};
 
 use super::{Env, Shard};
 use crate::entry;
+use crate::founding::Founding;
 use crate::io::{Event, OrderOutcome};
 use crate::planted::Planting;
 use crate::raft_group::{ReplicaChange, ReplicaId};
@@ -37,6 +38,29 @@ enum Step {
 }
 
 impl Shard {
+    /// Voters whose directory is gone, as their nodes themselves say, if without them there is no
+    /// quorum: then no election can succeed any more.
+    pub(crate) fn lost_quorum(&self, founding: &Founding) -> Vec<NodeId> {
+        let mut gone: Vec<NodeId> = Vec::new();
+        let mut lost = false;
+        self.group.for_each_voter_set(|voters| {
+            let voters = || voters.iter().filter_map(|voter| ReplicaId::from_engine(*voter));
+            let is_gone = |voter: &ReplicaId| {
+                *voter != self.group.me()
+                    && founding.directory_of(voter.node).is_some_and(|now| now != voter.directory)
+            };
+            let left = voters().filter(|voter| !is_gone(voter)).count();
+            lost |= left <= voters().count() / 2;
+            gone.extend(voters().filter(is_gone).map(|voter| voter.node));
+        });
+        if !lost {
+            return Vec::new();
+        }
+        gone.sort_unstable();
+        gone.dedup();
+        gone
+    }
+
     /// The nodes that should have the replicas.
     pub(crate) fn goal(&self) -> &[NodeId] {
         &self.goal.nodes

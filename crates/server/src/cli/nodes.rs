@@ -52,6 +52,22 @@ pub(super) struct JoinArguments {
     node: NodeArguments,
 }
 
+/// Say that a node is at another address now. The process there is asked first who it is.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  leasehold move 3=10.0.0.9:7001
+  leasehold move 3=10.0.0.9:7001:17001
+
+Start the node there first, with its data directory and its new address in its own `members`. Nodes
+try the addresses of their own settings too, so a cluster of which all addresses have changed comes
+back by itself; then correct the list with this command, node by node.")]
+pub(super) struct MoveArguments {
+    /// The node and its new address: `NODE=HOST:PORT[:PEERPORT]`.
+    member: String,
+    #[command(flatten)]
+    node: NodeArguments,
+}
+
 /// Move all leases off a node, for example before its machine is restarted.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
@@ -105,6 +121,34 @@ pub(super) fn join(arguments: &JoinArguments) -> Result<(), CommandError> {
     // The node has joined, whatever comes of this question.
     let status = Status::ask(&mut connection).unwrap_or_default();
     print(next_step(&member, &status))
+}
+
+pub(super) fn change_address(arguments: &MoveArguments) -> Result<(), CommandError> {
+    let member: Member = arguments.member.parse().map_err(|error| {
+        CommandError::new(format!("`{}` is no member; it must be {error}", arguments.member))
+    })?;
+    let mut connection = Connection::open(&arguments.node)?;
+    let there = match member.host.contains(':') {
+        true => format!("[{}]:{}", member.host, member.port),
+        false => format!("{}:{}", member.host, member.port),
+    };
+    let there = NodeArguments { url: there, password: arguments.node.password.clone() };
+    let found = Connection::open(&there)?.ask_text(&["LEASEHOLD", "INFO"])?;
+    let ours = connection.ask_text(&["LEASEHOLD", "INFO"])?;
+    let line = |text: &str, name: &str| {
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        value.unwrap_or_default().trim().to_owned()
+    };
+    let (node, cluster) = (line(&found, "node"), line(&found, "cluster_name"));
+    if node != member.node.0.to_string() || cluster != line(&ours, "cluster_name") {
+        return Err(CommandError::new(format!(
+            "the process at {} is node {node} of cluster `{cluster}`, not node {}: nothing was \
+             changed",
+            there.url, member.node.0
+        )));
+    }
+    connection.ask(&["LEASEHOLD", "JOIN", &member.to_string(), "MOVED"])?;
+    print(format_args!("All nodes look for node {} at {member} from now on.\n", member.node.0))
 }
 
 pub(super) fn drain(arguments: &DrainArguments) -> Result<(), CommandError> {

@@ -1,5 +1,7 @@
 //! What each route does: it asks the node and passes the answer on.
 
+use std::sync::atomic::Ordering;
+
 use cluster::Member;
 use placement::Policy;
 use serde_json::{Map, Value};
@@ -209,6 +211,10 @@ pub(super) fn metrics(mut call: Call<'_>) -> Answer {
 
 /// That it is called at all says that the node has answered.
 pub(super) fn health(_call: Call<'_>) -> Answer {
+    if super::REMOVED.load(Ordering::Relaxed) {
+        let text = "removed: the cluster has removed this node; stop it\n";
+        return Ok(Response::new("text/plain; charset=utf-8", text).with_status(503));
+    }
     Ok(Response::new("text/plain; charset=utf-8", "ok\n"))
 }
 

@@ -16,6 +16,7 @@ mod routes;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -65,6 +66,14 @@ pub(crate) fn start(config: &Config) -> io::Result<()> {
     })?;
     tracing::info!(address = %listen, "serving HTTP");
     serve(listener, site)
+}
+
+/// Whether the cluster has removed this node, for `/healthz`, which asks nobody.
+static REMOVED: AtomicBool = AtomicBool::new(false);
+
+/// The cluster has removed this node: from now on `/healthz` says so.
+pub(crate) fn note_removed() {
+    REMOVED.store(true, Ordering::Relaxed);
 }
 
 /// An address that reaches this machine when it listens at all of its addresses.

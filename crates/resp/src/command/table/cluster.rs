@@ -189,7 +189,7 @@ pub(super) static COMMANDS: &[Command] = &[
                 .runs(Handler::Cluster, Id::LeaseholdInfo),
             command("leasehold|join", "0.1.0")
                 .about("Add a node to the cluster", "O(N) where N is the number of nodes")
-                .takes(3, &[F::ADMIN, F::STALE, F::NOSCRIPT, F::NO_MULTI], &[])
+                .takes(-3, &[F::ADMIN, F::STALE, F::NOSCRIPT, F::NO_MULTI], &[])
                 .runs(Handler::Cluster, Id::LeaseholdJoin),
             command("leasehold|metrics", "0.1.0")
                 .about("Report the figures of this node in the text format of Prometheus",
