@@ -8,7 +8,7 @@ use resp::command::{
     Command, Flags, KeyFlags, command_docs, command_info, commands, lookup, lookup_full,
     lookup_subcommand,
 };
-use resp::glob::{self, Case};
+use resp::glob::{Case, Pattern};
 use resp::{CommandId, Reply, error};
 
 use super::{Call, Outcome, client, not_here, version_index};
@@ -164,7 +164,8 @@ fn list(options: &[&[u8]], reply: &mut Reply<'_>) -> Outcome {
                 if value.len() > types::limits::PATTERN_BYTES_MAX {
                     return Err(Cow::Borrowed("ERR the pattern is too long"));
                 }
-                let matches = |name: &&str| glob::matches(value, name.as_bytes(), Case::Ignored);
+                let pattern = Pattern::new(value, Case::Ignored);
+                let matches = |name: &&str| pattern.matches(name.as_bytes());
                 all().map(|command| command.name).filter(matches).collect()
             } else {
                 return Err(error::SYNTAX.into());

@@ -16,7 +16,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use resp::glob::{self, Case};
+use resp::glob::{Case, Pattern};
 use resp::{CommandId, Reply, error};
 
 use self::live::Live;
@@ -57,7 +57,7 @@ pub(super) struct Remembered(BTreeMap<usize, String>);
 impl Node {
     pub(super) fn config_command(&mut self, call: &Call<'_>, reply: &mut Reply<'_>) -> Outcome {
         match call.command.id() {
-            Some(CommandId::ConfigGet) => self.config_get(call.rest(2), reply),
+            Some(CommandId::ConfigGet) => self.config_get(call.rest(2), reply)?,
             Some(CommandId::ConfigSet) => self.config_set(call.rest(2), reply)?,
             Some(CommandId::ConfigResetStat) => {
                 self.reset_counters();
@@ -72,14 +72,14 @@ impl Node {
         Ok(())
     }
 
-    fn config_get(&self, patterns: &[&[u8]], reply: &mut Reply<'_>) {
-        let is_asked = |name: &str| {
-            let fits = |pattern: &&[u8]| {
-                pattern.len() <= types::limits::PATTERN_BYTES_MAX
-                    && glob::matches(pattern, name.as_bytes(), Case::Ignored)
-            };
-            patterns.iter().any(fits)
-        };
+    fn config_get(&self, patterns: &[&[u8]], reply: &mut Reply<'_>) -> Outcome {
+        let bytes: usize = patterns.iter().map(|pattern| pattern.len()).sum();
+        if bytes > types::limits::PATTERN_BYTES_MAX {
+            return Err("ERR the patterns are too long".into());
+        }
+        let patterns: Vec<Pattern> =
+            patterns.iter().map(|pattern| Pattern::new(pattern, Case::Ignored)).collect();
+        let is_asked = |name: &str| patterns.iter().any(|it| it.matches(name.as_bytes()));
         let mut found = Vec::new();
         for (at, parameter) in PARAMETERS.iter().enumerate() {
             let names = parameter.names.iter().filter(|name| is_asked(name));
@@ -90,6 +90,7 @@ impl Node {
             reply.bulk(name.as_bytes());
             reply.bulk(self.config_value(at).as_bytes());
         }
+        Ok(())
     }
 
     fn config_value(&self, at: usize) -> Cow<'static, str> {
