@@ -31,7 +31,12 @@ fn report(name: &str, keyspace: &Keyspace, before: u64) {
 }
 
 fn main() {
-    let context = Context { now: UnixMillis(1), seed: 0, mode: Mode::Apply };
+    let context = Context {
+        now: UnixMillis(1),
+        seed: 0,
+        mode: Mode::Apply,
+        budget: types::limits::COMMAND_WORK_MAX,
+    };
     let mut buffer = Vec::with_capacity(64);
     let mut key = *b"key:000000000000";
     let mut value = [b'x'; 100];

@@ -74,7 +74,8 @@ impl Bench {
         let (key, slot) = self.keys[index];
         let mut args: [&[u8]; 3] = [b"name", &key, b""];
         args[2..2 + rest.len()].copy_from_slice(rest);
-        let context = Context { now: UnixMillis(1), seed: 0, mode };
+        let context =
+            Context { now: UnixMillis(1), seed: 0, mode, budget: types::limits::COMMAND_WORK_MAX };
         self.buffer.clear();
         let mut reply = Reply::new(&mut self.buffer, Protocol::Resp2);
         let changes = &mut Changes::off();

@@ -3,6 +3,7 @@
 use crate::arguments::{clamped_range, index_range, integer, is};
 use crate::execution::{Data, Stop};
 use crate::slot::Lifetime;
+use crate::work;
 use alloc::vec::Vec;
 use core::ops::Range;
 use resp::Reply;
@@ -69,9 +70,16 @@ pub(crate) fn bitop(data: &mut Data<'_>, args: &[&[u8]], reply: &mut Reply<'_>) 
     if matches!(operation, Operation::Not) && sources.len() != 1 {
         return Err(Stop::error("ERR BITOP NOT must be called with a single source key."));
     }
+    let (allowance, built_bytes_max) = (data.allowance(), data.built_bytes_max());
     let values = data.values(sources)?;
     let mut values = values.iter().map(|value| value.unwrap_or_default());
     let len = values.clone().map(<[u8]>::len).max().unwrap_or(0);
+    let work = values.clone().map(|value| work::copying(value.len())).sum::<u64>();
+    let work = work + work::copying(len);
+    if len > built_bytes_max {
+        return Err(Stop::TOO_LONG);
+    }
+    allowance.covers(work)?;
     let mut result = Vec::with_capacity(len);
     result.extend_from_slice(values.next().unwrap_or_default());
     result.resize(len, 0);
@@ -81,6 +89,7 @@ pub(crate) fn bitop(data: &mut Data<'_>, args: &[&[u8]], reply: &mut Reply<'_>) 
     if matches!(operation, Operation::Not) {
         result.iter_mut().for_each(|byte| *byte = !*byte);
     }
+    data.count(work);
     if result.is_empty() {
         data.remove(target)?;
     } else {
@@ -138,7 +147,9 @@ pub(crate) fn bitcount(data: &mut Data<'_>, args: &[&[u8]], reply: &mut Reply<'_
         }
         _ => return Err(Stop::SYNTAX),
     };
+    let bytes = bits.len() / 8;
     reply.count(count_ones(value, bits));
+    data.count(work::reading(bytes));
     Ok(())
 }
 
@@ -199,7 +210,10 @@ pub(crate) fn bitpos(data: &mut Data<'_>, args: &[&[u8]], reply: &mut Reply<'_>)
         }
         _ => return Err(Stop::SYNTAX),
     };
-    let position = match find_bit(value, bits.clone(), wanted) {
+    let found = find_bit(value, bits.clone(), wanted);
+    let seen = found.unwrap_or(bits.end).saturating_sub(bits.start) / 8;
+    data.count(work::reading(seen));
+    let position = match found {
         Some(position) => i64::try_from(position).unwrap_or(i64::MAX),
         // A string without an end given goes on with zeros.
         None if !wanted && !end_given && !bits.is_empty() => {

@@ -11,6 +11,7 @@ use crate::crc64::crc64;
 use crate::execution::{Data, Stop};
 use crate::lzf;
 use crate::slot::Lifetime;
+use crate::work;
 use alloc::borrow::Cow;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -28,10 +29,15 @@ const INTEGER_BYTES_MAX: usize = 11;
 
 pub(crate) fn dump(data: &mut Data<'_>, args: &[&[u8]], reply: &mut Reply<'_>) -> Done {
     let [_, key] = args else { return Err(data.wrong_number()) };
-    match data.value(key)? {
-        Some(value) => reply.bulk(&dump_string(value)),
-        None => reply.null(),
-    }
+    let allowance = data.allowance();
+    let Some(value) = data.value(key)? else {
+        reply.null();
+        return Ok(());
+    };
+    let work = work::copying(value.len());
+    allowance.covers(work)?;
+    reply.bulk(&dump_string(value));
+    data.count(work);
     Ok(())
 }
 
@@ -127,7 +133,8 @@ pub(crate) fn restore(data: &mut Data<'_>, args: &[&[u8]], reply: &mut Reply<'_>
         return Err(Stop::error(error::BUSY_KEY));
     }
     let ttl = u64::try_from(integer(ttl)?).map_err(|_| Stop::error(error::INVALID_TTL))?;
-    let value = load(payload)?;
+    let value = load(payload, data.built_bytes_max())?;
+    data.spend(work::copying(value.len()))?;
     let expiry = if options.absolute { Some(ttl) } else { ttl.checked_add(data.now()) };
     let expiry = expiry.filter(|&expiry| i64::try_from(expiry).is_ok());
     let expiry = expiry.ok_or_else(|| data.invalid_expire())?;
@@ -143,7 +150,10 @@ pub(crate) fn restore(data: &mut Data<'_>, args: &[&[u8]], reply: &mut Reply<'_>
 }
 
 /// The string that a payload holds.
-fn load(payload: &[u8]) -> Result<Cow<'_, [u8]>, Stop> {
+///
+/// # Errors
+/// If it is damaged, or would become longer than `len_max`.
+fn load(payload: &[u8], len_max: usize) -> Result<Cow<'_, [u8]>, Stop> {
     let bad_footer = Stop::error(error::BAD_DUMP);
     let body = payload.len().checked_sub(FOOTER_BYTES);
     let Some((body, footer)) = body.and_then(|len| payload.split_at_checked(len)) else {
@@ -156,7 +166,7 @@ fn load(payload: &[u8]) -> Result<Cow<'_, [u8]>, Stop> {
     }
     match body.split_first() {
         Some((&TYPE_STRING, string)) => {
-            load_string(string).ok_or(Stop::error("ERR Bad data format"))
+            load_string(string, len_max).ok_or(Stop::error("ERR Bad data format"))
         }
         Some(_) => Err(Stop::error("ERR RESTORE of this type of value is not supported")),
         None => Err(Stop::error("ERR Bad data format")),
@@ -172,7 +182,7 @@ pub fn restored_bytes_max(payload: &[u8]) -> usize {
     payload.len().saturating_mul(most).min(STRING_BYTES_MAX).max(payload.len())
 }
 
-fn load_string(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
+fn load_string(bytes: &[u8], len_max: usize) -> Option<Cow<'_, [u8]>> {
     let number = |number: i64| Some(Cow::Owned(number.to_string().into_bytes()));
     match *bytes {
         [0xc0, byte] => number(i8::from_le_bytes([byte]).into()),
@@ -181,7 +191,7 @@ fn load_string(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
         [0xc3, ref rest @ ..] => {
             let (packed_len, rest) = load_len(rest)?;
             let (len, packed) = load_len(rest)?;
-            let fits = packed.len() == packed_len && len <= STRING_BYTES_MAX;
+            let fits = packed.len() == packed_len && len <= len_max;
             fits.then(|| lzf::decompress(packed, len))?.map(Cow::Owned)
         }
         _ => {

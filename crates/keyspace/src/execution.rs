@@ -9,6 +9,7 @@ use crate::entry::Entry;
 use crate::keyspace::Keyspace;
 use crate::slot::{Lifetime, SlotData};
 use crate::table::Place;
+use crate::work;
 use crate::{bitfield, bits, counter, dump, expiry, generic, lcs, string};
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -26,6 +27,14 @@ pub struct Context {
     pub seed: u64,
     /// Whether the command comes from the log.
     pub mode: Mode,
+    /// How much the command may work, see `work`. [`Context::UNBOUNDED`] for entries from before
+    /// there was a bound.
+    pub budget: u64,
+}
+
+impl Context {
+    /// Work without a bound.
+    pub const UNBOUNDED: u64 = u64::MAX;
 }
 
 /// Whether a command comes from the log.
@@ -58,6 +67,7 @@ pub struct Changes {
     recording: bool,
     any: bool,
     lookups: Lookups,
+    pub(crate) work: u64,
     keys: Vec<Box<[u8]>>,
 }
 
@@ -103,10 +113,16 @@ impl Changes {
         core::mem::take(&mut self.lookups)
     }
 
+    /// The work since the last call, in the units of `work`.
+    pub fn take_work(&mut self) -> u64 {
+        core::mem::take(&mut self.work)
+    }
+
     /// Forgets everything, to be used again.
     pub fn clear(&mut self) {
         self.any = false;
         self.lookups = Lookups::default();
+        self.work = 0;
         self.keys.clear();
     }
 
@@ -131,6 +147,7 @@ impl Stop {
     pub(crate) const SYNTAX: Self = Self::error(resp::error::SYNTAX);
     pub(crate) const NOT_AN_INTEGER: Self = Self::error(resp::error::NOT_AN_INTEGER);
     pub(crate) const TOO_LONG: Self = Self::error(resp::error::STRING_TOO_LONG);
+    pub(crate) const TOO_MUCH_WORK: Self = Self::error(resp::error::TOO_MUCH_WORK);
 
     pub(crate) const fn error(text: &'static str) -> Self {
         Self::Error(Cow::Borrowed(text))
@@ -143,10 +160,16 @@ pub(crate) struct Data<'a> {
     keyspace: &'a mut Keyspace,
     slot: Slot,
     context: Context,
-    changes: &'a mut Changes,
+    pub(crate) changes: &'a mut Changes,
+    /// Work that the command may still do.
+    pub(crate) left: u64,
 }
 
 impl Data<'_> {
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.context.budget != Context::UNBOUNDED
+    }
+
     /// The time at which the command is executed, in milliseconds since 1970.
     pub(crate) fn now(&self) -> u64 {
         self.context.now.0
@@ -272,14 +295,18 @@ impl Data<'_> {
         len: usize,
         edit: impl FnOnce(&mut [u8]) -> (R, bool),
     ) -> Result<R, Stop> {
-        let (grows, (hash, place)) = match self.place(key)? {
-            Some(found) => {
-                let value = self.keyspace.slot(self.slot).get(found.1).value();
-                (value.len() < len, found)
-            }
+        let found = self.place(key)?;
+        let old = found.map_or(0, |(_, at)| self.keyspace.slot(self.slot).get(at).value().len());
+        let grows = old < len || found.is_none();
+        if len > old && len > self.built_bytes_max() {
+            return Err(Stop::TOO_LONG);
+        }
+        self.spend(work::growing(old, len))?;
+        let (hash, place) = match found {
+            Some(found) => found,
             None => {
                 self.write(key, &[], Lifetime::Forever, true);
-                (true, self.place(key)?.expect("the key was just written"))
+                self.place(key)?.expect("the key was just written")
             }
         };
         let change = |entry: &mut Entry| {
@@ -326,8 +353,13 @@ impl Keyspace {
         reply: &mut Reply<'_>,
     ) -> Outcome {
         let begin = reply.len();
-        let mut data = Data { command, keyspace: self, slot, context: *context, changes };
-        match dispatch(command, &mut data, args, reply) {
+        let arguments: usize = args.iter().map(|arg| arg.len()).sum();
+        changes.work += work::COMMAND + work::VISIT * args.len() as u64 + work::copying(arguments);
+        let left = context.budget;
+        let mut data = Data { command, keyspace: self, slot, context: *context, changes, left };
+        let result = dispatch(command, &mut data, args, reply);
+        data.count(work::copying(reply.len().saturating_sub(begin)));
+        match result {
             Ok(()) => Outcome::Done,
             Err(Stop::Error(text)) => {
                 reply.truncate(begin);

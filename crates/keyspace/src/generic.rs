@@ -4,6 +4,7 @@ use crate::arguments::{integer, is};
 use crate::entry::Entry;
 use crate::execution::{Data, Stop};
 use crate::slot::Lifetime;
+use crate::work;
 use alloc::vec::Vec;
 use resp::{Reply, error};
 
@@ -54,6 +55,20 @@ struct Held {
 }
 
 impl Held {
+    /// What the key holds, if it is there.
+    ///
+    /// # Errors
+    /// If it is too much to be copied and written again.
+    fn by(data: &mut Data<'_>, key: &[u8]) -> Result<Option<Self>, Stop> {
+        let allowance = data.allowance();
+        let Some(entry) = data.entry(key)? else { return Ok(None) };
+        let work = 2 * work::copying(entry.value().len());
+        allowance.covers(work)?;
+        let held = Self::of(entry);
+        data.count(work);
+        Ok(Some(held))
+    }
+
     fn of(entry: &Entry) -> Self {
         Self {
             value: entry.value().to_vec(),
@@ -69,7 +84,7 @@ impl Held {
 
 pub(crate) fn rename(data: &mut Data<'_>, args: &[&[u8]], reply: &mut Reply<'_>) -> Done {
     let [_, source, target] = args else { return Err(data.wrong_number()) };
-    let held = data.entry(source)?.map(Held::of).ok_or(Stop::error(error::NO_SUCH_KEY))?;
+    let held = Held::by(data, source)?.ok_or(Stop::error(error::NO_SUCH_KEY))?;
     if source != target {
         data.remove(source)?;
         held.write(data, target);
@@ -80,7 +95,7 @@ pub(crate) fn rename(data: &mut Data<'_>, args: &[&[u8]], reply: &mut Reply<'_>)
 
 pub(crate) fn renamenx(data: &mut Data<'_>, args: &[&[u8]], reply: &mut Reply<'_>) -> Done {
     let [_, source, target] = args else { return Err(data.wrong_number()) };
-    let held = data.entry(source)?.map(Held::of).ok_or(Stop::error(error::NO_SUCH_KEY))?;
+    let held = Held::by(data, source)?.ok_or(Stop::error(error::NO_SUCH_KEY))?;
     let free = source != target && !data.exists(target)?;
     if free {
         data.remove(source)?;
@@ -115,7 +130,7 @@ pub(crate) fn copy(data: &mut Data<'_>, args: &[&[u8]], reply: &mut Reply<'_>) -
     if source == target {
         return Err(Stop::error(error::SAME_OBJECT));
     }
-    let held = data.entry(source)?.map(Held::of);
+    let held = Held::by(data, source)?;
     let occupied = data.exists(target)?;
     let copied = held.filter(|_| replace || !occupied);
     if let Some(held) = &copied {

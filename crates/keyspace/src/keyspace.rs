@@ -15,11 +15,32 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use smallvec::SmallVec;
+use types::limits::SCAN_COUNT_MAX;
 use types::{Slot, SlotRange, UnixMillis};
 
 /// Keys that are looked up side by side to warm the cache: about as many as the processor can
 /// have outstanding reads.
 const WARM_GROUP: usize = 16;
+
+/// How far a walk has come: a slot, and a position in its table.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct WalkCursor {
+    pub(crate) slot: Slot,
+    position: u64,
+}
+
+impl WalkCursor {
+    /// Before the first key of a slot.
+    pub(crate) fn at(slot: Slot) -> Self {
+        Self { slot, position: 0 }
+    }
+}
+
+/// Keys that RANDOMKEY looks at in a slot whose first choice has expired.
+const RANDOM_TRIES: usize = 64;
+
+/// Keys of a slot that are put in order to list some of them.
+const SORTED_KEYS: usize = 1 << 14;
 
 /// The data of one shard.
 pub struct Keyspace {
@@ -32,6 +53,9 @@ pub struct Keyspace {
     entry_bytes: u64,
     /// Numbers images that are being written.
     images: u64,
+    /// What was removed as a whole and is freed step by step.
+    garbage: Vec<SlotData>,
+    garbage_bytes: u64,
 }
 
 impl Keyspace {
@@ -50,6 +74,8 @@ impl Keyspace {
             expiring: 0,
             entry_bytes: 0,
             images: 0,
+            garbage: Vec::new(),
+            garbage_bytes: 0,
         }
     }
 
@@ -136,12 +162,19 @@ impl Keyspace {
         self.entry_bytes
     }
 
-    /// Appends up to `count` keys of the slot, in the order of their bytes.
+    /// Appends up to `count` keys of the slot, in the order of their bytes. Of a large slot any
+    /// keys, and not too many.
     pub fn get_keys_in_slot(&self, slot: Slot, count: usize, keys: &mut Vec<Box<[u8]>>) {
         if !self.range.contains(slot) {
             return;
         }
-        let mut all: Vec<&[u8]> = self.slot(slot).entries().map(Entry::key).collect();
+        let slot = self.slot(slot);
+        let all = slot.entries().map(Entry::key);
+        if slot.len() > SORTED_KEYS {
+            keys.extend(all.take(count.min(SCAN_COUNT_MAX)).map(Box::from));
+            return;
+        }
+        let mut all: Vec<&[u8]> = all.collect();
         all.sort_unstable();
         keys.extend(all.into_iter().take(count).map(Box::from));
     }
@@ -160,7 +193,9 @@ impl Keyspace {
             if live(chosen.expiry()) {
                 return Some(chosen.key());
             }
-            if let Some(entry) = slot.entries().find(|entry| live(entry.expiry())) {
+            // Where all have expired, and the log doesn't know yet, there may be very many.
+            let mut near = slot.entries().take(RANDOM_TRIES);
+            if let Some(entry) = near.find(|entry| live(entry.expiry())) {
                 return Some(entry.key());
             }
         }
@@ -188,14 +223,46 @@ impl Keyspace {
         self.due.first().map(|&(expiry, _)| UnixMillis(expiry))
     }
 
-    /// Removes every key of the slot, which must lie in the range.
+    /// Removes every key of the slot, which must lie in the range, however many there are, at
+    /// once. Their memory is freed by [`Keyspace::free`].
     pub fn clear_slot(&mut self, slot: Slot) {
         self.replace_slot(slot, SlotData::default());
     }
 
-    /// Removes every key.
-    pub fn clear(&mut self) {
-        *self = Self { images: self.images, ..Self::new(self.range, self.hasher.seed) };
+    /// Other data take the place of these, whose memory is freed by [`Keyspace::free`].
+    pub fn replace(&mut self, new: Self) {
+        let old = core::mem::replace(self, new);
+        self.images = self.images.max(old.images);
+        self.garbage_bytes += old.garbage_bytes + old.entry_bytes;
+        self.garbage.extend(old.garbage);
+        self.garbage.extend(old.slots.into_iter().filter(|slot| slot.len() > 0));
+    }
+
+    /// Whether there is something to free.
+    #[must_use]
+    pub fn has_garbage(&self) -> bool {
+        !self.garbage.is_empty()
+    }
+
+    /// Bytes of keys and values that were removed and are not freed yet.
+    #[must_use]
+    pub fn garbage_bytes(&self) -> u64 {
+        self.garbage_bytes
+    }
+
+    /// Frees what was removed, as far as `budget` goes, in units of `work`: freeing millions of
+    /// entries takes a second.
+    pub fn free(&mut self, budget: &mut u64) {
+        while let Some(slot) = self.garbage.last_mut() {
+            let before = slot.entry_bytes();
+            let done = slot.free(budget);
+            self.garbage_bytes -= (before - slot.entry_bytes()) as u64;
+            if !done {
+                return;
+            }
+            self.garbage.pop();
+        }
+        self.garbage = Vec::new();
     }
 
     /// Takes the slots from `at` to the end into a keyspace of their own. No key is copied.
@@ -265,6 +332,35 @@ impl Keyspace {
         (&mut self.slots[index], &self.hasher)
     }
 
+    /// Gives the keys from a place on to `each`, slot by slot, until that answers false. Says where
+    /// to go on; `None`: all up to the slot `last` are done. A key that stays is given exactly
+    /// once, whatever comes and goes between two calls.
+    pub(crate) fn walk(
+        &self,
+        mut from: WalkCursor,
+        last: Slot,
+        each: &mut dyn FnMut(&Entry) -> bool,
+    ) -> Option<WalkCursor> {
+        let last = last.min(self.range.last());
+        from = from.max(WalkCursor::at(self.range.first()));
+        while from.slot <= last {
+            let mut go_on = true;
+            let slot = self.slot(from.slot);
+            let next = slot.walk(&self.hasher, from.position, &mut |entry| {
+                go_on = each(entry);
+                go_on
+            });
+            from = match next {
+                Some(position) => WalkCursor { position, ..from },
+                None => WalkCursor::at(Slot::new(from.slot.number() + 1)?),
+            };
+            if !go_on {
+                return (from.slot <= last).then_some(from);
+            }
+        }
+        None
+    }
+
     pub(crate) fn hasher(&self) -> &KeyHasher {
         &self.hasher
     }
@@ -275,10 +371,13 @@ impl Keyspace {
     }
 
     pub(crate) fn replace_slot(&mut self, slot: Slot, data: SlotData) {
-        self.change(slot, |slot, _| {
-            let old = core::mem::replace(slot, data);
-            slot.images = Images::detach(old);
-        });
+        let old = self.change(slot, |slot, _| core::mem::replace(slot, data));
+        if !old.images.is_empty() {
+            self.slot_mut(slot).images = Images::detach(old);
+        } else if old.len() > 0 {
+            self.garbage_bytes += old.entry_bytes() as u64;
+            self.garbage.push(old);
+        }
     }
 
     /// Changes a slot and keeps the sums right.

@@ -1,11 +1,12 @@
 //! LCS: the longest common subsequence of two strings.
 //!
 //! The plain table of all prefixes against all prefixes, because the reply must name the same
-//! subsequence as Redis where there are several. Its size is bounded as in Redis; for the length
-//! alone two rows are enough.
+//! subsequence as Redis where there are several. Its size is bounded as in Redis, and by the work
+//! of a command, which is less; for the length alone two rows are enough.
 
 use crate::arguments::{integer, is};
 use crate::execution::{Data, Stop};
+use crate::work;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 use resp::Reply;
@@ -67,6 +68,7 @@ impl Match {
 
 pub(crate) fn lcs(data: &mut Data<'_>, args: &[&[u8]], reply: &mut Reply<'_>) -> Result<(), Stop> {
     let [_, one, other, options @ ..] = args else { return Err(data.wrong_number()) };
+    let allowance = data.allowance();
     let values = data.values(&[one, other])?;
     let options = Options::parse(options)?;
     let value = |index: usize| values.get(index).copied().flatten().unwrap_or_default();
@@ -77,9 +79,16 @@ pub(crate) fn lcs(data: &mut Data<'_>, args: &[&[u8]], reply: &mut Reply<'_>) ->
             "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
         ));
     }
+    let work = work::cells(one.len(), other.len());
+    allowance.covers(work)?;
+    write_reply(&options, one, other, reply);
+    data.count(work);
+    Ok(())
+}
+
+fn write_reply(options: &Options, one: &[u8], other: &[u8], reply: &mut Reply<'_>) {
     if options.len {
-        reply.count(length(one, other));
-        return Ok(());
+        return reply.count(length(one, other));
     }
     let table = Table::new(one, other);
     if options.index {
@@ -100,7 +109,6 @@ pub(crate) fn lcs(data: &mut Data<'_>, args: &[&[u8]], reply: &mut Reply<'_>) ->
         let (common, _) = table.trace(one, other);
         reply.bulk(&common);
     }
-    Ok(())
 }
 
 fn write_match(found: &Match, with_len: bool, reply: &mut Reply<'_>) {

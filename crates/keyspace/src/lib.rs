@@ -12,6 +12,10 @@
 //! go through the log and reads again. So a key that was once seen absent by expiry stays absent,
 //! even if the next holder's clock is behind.
 //!
+//! **Nothing takes long.** The work of a command is bounded and counted (`work`); what may have
+//! millions of keys to look at or to free goes on in steps ([`KeysWalk`], [`ScanWalk`],
+//! [`Keyspace::free`]).
+//!
 //! Modules in reading order: `keyspace` (the slots of a shard), `slot`, `table` and `entry` (how
 //! keys lie in memory), `execution` (what commands share), then one module for each family of
 //! commands, and `image`, `scan` for whole slots.
@@ -41,6 +45,7 @@ mod scan;
 mod slot;
 mod string;
 mod table;
+mod work;
 
 pub use dump::restored_bytes_max;
 pub use entry::Kind;
@@ -48,4 +53,4 @@ pub use execution::{Changes, Context, Lookups, Mode, Outcome};
 pub use image::ImageError;
 pub use keyspace::Keyspace;
 pub use pieces::{BuiltSlot, ImageId, Piece, SlotBuilder};
-pub use scan::ScanCursor;
+pub use scan::{KeysWalk, ScanCursor, ScanWalk};

@@ -79,6 +79,11 @@ impl Images {
         })
     }
 
+    /// Whether none is being written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// The data of a slot were replaced: images of what was there go on. Answers with them.
     pub(crate) fn detach(mut old: SlotData) -> Self {
         let Some(mut images) = old.images.0.take() else { return Self::default() };

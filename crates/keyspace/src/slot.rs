@@ -6,6 +6,7 @@
 use crate::entry::{Content, Entry};
 use crate::pieces::Images;
 use crate::table::{Place, Probe, Table};
+use crate::work;
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use core::hash::{BuildHasher, Hasher};
@@ -105,6 +106,40 @@ impl SlotData {
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.table.entries()
+    }
+
+    /// See [`Table::walk`].
+    pub(crate) fn walk<'a>(
+        &'a self,
+        hasher: &KeyHasher,
+        from: u64,
+        each: &mut dyn FnMut(&'a Entry) -> bool,
+    ) -> Option<u64> {
+        self.table.walk(from, |entry| hasher.hash(entry.key()), each)
+    }
+
+    /// Frees what it holds, as far as `budget` goes. Says whether nothing is left. For slots that
+    /// nobody looks into any more.
+    pub(crate) fn free(&mut self, budget: &mut u64) -> bool {
+        while *budget > 0 {
+            let freed = match self.table.free_bucket() {
+                Some((entries, bytes)) => {
+                    self.entry_bytes -= bytes;
+                    work::VISIT * entries as u64 + work::freeing(bytes)
+                }
+                None => match self.expiries.as_mut().and_then(|set| set.pop_first()) {
+                    Some(_) => work::VISIT,
+                    None => return true,
+                },
+            };
+            *budget = budget.saturating_sub(freed);
+        }
+        false
+    }
+
+    /// Bytes of all entries.
+    pub(crate) fn entry_bytes(&self) -> usize {
+        self.entry_bytes
     }
 
     pub(crate) fn random(&self, random: u64) -> Option<&Entry> {

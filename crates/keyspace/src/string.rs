@@ -3,6 +3,7 @@
 use crate::arguments::{index_range, integer, is, string_len};
 use crate::execution::{Data, Stop};
 use crate::slot::Lifetime;
+use crate::work;
 use resp::Reply;
 
 type Done = Result<(), Stop>;
@@ -43,8 +44,13 @@ pub(crate) fn getset(data: &mut Data<'_>, args: &[&[u8]], reply: &mut Reply<'_>)
 pub(crate) fn mget(data: &mut Data<'_>, args: &[&[u8]], reply: &mut Reply<'_>) -> Done {
     let [_, keys @ ..] = args else { return Err(data.wrong_number()) };
     reply.array(keys.len());
-    for key in keys {
+    let (allowance, begin) = (data.allowance(), reply.len());
+    for (at, key) in keys.iter().enumerate() {
         bulk_or_null(data.value(key)?, reply);
+        // The same long value may be asked for a million times at once.
+        if at > 0 {
+            allowance.covers(work::copying(reply.len() - begin))?;
+        }
     }
     Ok(())
 }

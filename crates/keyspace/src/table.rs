@@ -312,6 +312,42 @@ impl Table {
         (self.buckets.get(bucket).into_iter().flat_map(Bucket::entries), position | rest)
     }
 
+    /// Gives the entries from a position on to `each`, in the order of their positions, until that
+    /// answers false or a bucket is done. Says where to go on; `None`: all are done.
+    ///
+    /// See [`Table::bucket_at`]: an entry that stays is given exactly once.
+    pub(crate) fn walk<'a>(
+        &'a self,
+        from: u64,
+        rehash: impl Fn(&Entry) -> u64,
+        each: &mut dyn FnMut(&'a Entry) -> bool,
+    ) -> Option<u64> {
+        let mut found: SmallVec<[(u64, &Entry); 128]> = SmallVec::new();
+        let (entries, end) = self.bucket_at(from);
+        found.extend(entries.map(|entry| (rehash(entry).reverse_bits(), entry)));
+        found.retain(|(position, _)| *position >= from);
+        found.sort_unstable_by_key(|(position, _)| *position);
+        let mut stopped = None;
+        for (position, entry) in found {
+            // What lies at one position goes together.
+            if stopped.is_some_and(|at| position > at) {
+                return Some(position);
+            }
+            if !each(entry) {
+                stopped = Some(position);
+            }
+        }
+        end.checked_add(1)
+    }
+
+    /// Frees one bucket, of which the entries' number and bytes are told. False: there is none
+    /// left. For tables whose entries are not looked for any more.
+    pub(crate) fn free_bucket(&mut self) -> Option<(usize, usize)> {
+        let bucket = self.buckets.pop()?;
+        self.len -= bucket.len;
+        Some((bucket.len, bucket.entries().map(Entry::bytes).sum()))
+    }
+
     /// The entry at a position that `random` chooses.
     pub(crate) fn random(&self, random: u64) -> Option<&Entry> {
         let nth = usize::try_from(random.checked_rem(self.len as u64)?).ok()?;
@@ -397,6 +433,41 @@ mod tests {
             }
             let stayed = if shrinks { 1000u32 } else { 3000 };
             assert!((0..stayed).all(|number| seen.contains(&number.to_le_bytes().to_vec())));
+        }
+    }
+
+    #[test]
+    fn a_walk_finds_what_stays_once_whatever_is_split_and_merged() {
+        let key = |number: u32| number.to_le_bytes();
+        let rehash = |entry: &Entry| hash(entry.key());
+        let mut table = Table::default();
+        let put = |table: &mut Table, number: u32| {
+            let content = Content { value: b"v", expiry: None, raw: false };
+            table.insert(hash(&key(number)), Entry::new(&key(number), content), rehash);
+        };
+        (0..3000).for_each(|number| put(&mut table, number));
+        let mut seen: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
+        let (mut position, mut calls) = (Some(0), 0u32);
+        while let Some(from) = position {
+            let mut left = 7;
+            position = table.walk(from, rehash, &mut |entry| {
+                *seen.entry(entry.key().to_vec()).or_default() += 1;
+                left -= 1;
+                left > 0
+            });
+            // It grows to three times its size, and shrinks again.
+            calls += 1;
+            let other = 3000 + calls * 40 % 6000;
+            for number in other..other + 40 {
+                match table.find(hash(&key(number)), &key(number)) {
+                    Some(place) => drop(table.remove(place)),
+                    None => put(&mut table, number),
+                }
+            }
+        }
+        assert!(calls > 400);
+        for number in 0..3000 {
+            assert_eq!(seen.get(&key(number)[..]), Some(&1), "{number}");
         }
     }
 

@@ -81,7 +81,7 @@ fn replay(scenario: &str) -> String {
         let mut buffer = Vec::new();
         let mut reply = Reply::new(&mut buffer, Protocol::Resp2);
         let mut changes = Changes::recording();
-        let context = Context { now, seed: 1, mode };
+        let context = Context { now, seed: 1, mode, budget: types::limits::COMMAND_WORK_MAX };
         let command = known.or(reap).expect("an implemented command");
         let outcome = keyspace.execute(command, slot, &args, &context, &mut changes, &mut reply);
         writeln!(transcript, "{line}").expect("writing to a string");

@@ -1,7 +1,8 @@
 //! Random commands against a map that does the same in the simplest way, then everything that
 //! works on whole slots: images, digests, SCAN, splitting and appending.
 
-use keyspace::{Changes, Context, ImageError, Keyspace, Mode, Outcome, ScanCursor, SlotBuilder};
+use keyspace::{Changes, Context, ImageError, KeysWalk, Keyspace, Mode, Outcome};
+use keyspace::{ScanCursor, ScanWalk, SlotBuilder};
 use resp::{CommandId, Protocol, Reply};
 use std::collections::{BTreeMap, BTreeSet};
 use types::{Slot, SlotRange, UnixMillis};
@@ -22,7 +23,8 @@ fn execute(keyspace: &mut Keyspace, now: u64, mode: Mode, args: &[&[u8]]) -> (Ou
     // REAP is not a client's command, so its name is not known.
     let known = resp::resolve(args).ok().and_then(resp::Command::id);
     let command = known.unwrap_or(CommandId::Reap);
-    let context = Context { now: UnixMillis(now), seed: 0, mode };
+    let context =
+        Context { now: UnixMillis(now), seed: 0, mode, budget: types::limits::COMMAND_WORK_MAX };
     let mut buffer = Vec::new();
     let mut reply = Reply::new(&mut buffer, Protocol::Resp2);
     let slot = resp::slot_of(args[1]);
@@ -38,6 +40,22 @@ fn apply(keyspace: &mut Keyspace, now: u64, args: &[&[u8]]) -> String {
 fn bulk(value: Option<&[u8]>) -> String {
     let text = |value: &[u8]| String::from_utf8(value.to_vec()).expect("text");
     value.map_or("$-1\r\n".into(), |value| format!("${}\r\n{}\r\n", value.len(), text(value)))
+}
+
+/// The keys that KEYS finds, a few in each step.
+fn all_keys(keyspace: &Keyspace, now: u64) -> Vec<Vec<u8>> {
+    let mut walk = KeysWalk::new(b"*");
+    while !walk.step(keyspace, UnixMillis(now), &mut 300) {}
+    let mut bytes = Vec::new();
+    walk.write(&mut Reply::new(&mut bytes, Protocol::Resp2));
+    keys_in(&bytes)
+}
+
+/// The elements of a reply.
+fn keys_in(reply: &[u8]) -> Vec<Vec<u8>> {
+    let text = String::from_utf8(reply.to_vec()).expect("keys of this test are text");
+    let lines = text.lines().filter(|line| !line.starts_with(['*', '$']));
+    lines.map(|line| line.as_bytes().to_vec()).collect()
 }
 
 /// One random command on both; the replies must be the same.
@@ -123,17 +141,24 @@ fn it_agrees_with_a_map() {
     for (key, (value, _)) in &oracle {
         assert_eq!(apply(&mut keyspace, now, &[b"GET", key]), bulk(Some(value)));
     }
-    let mut keys = BTreeSet::new();
-    keyspace.matching_keys(b"*", UnixMillis(now), &mut |key| {
-        keys.insert(key.to_vec());
-    });
+    let mut keys = all_keys(&keyspace, now);
+    keys.sort_unstable();
     assert!(keys.iter().eq(oracle.keys()));
     let expiring = oracle.values().filter(|(_, expiry)| expiry.is_some()).count();
     assert_eq!(keyspace.expiring_keys(), expiring as u64);
     let random = keyspace.random_key(12345, UnixMillis(now)).expect("there are keys");
     assert!(oracle.contains_key(random));
-    keyspace.clear();
+    let bytes = keyspace.payload_bytes();
+    SlotRange::ALL.iter().for_each(|slot| keyspace.clear_slot(slot));
     assert_eq!((keyspace.keys(), keyspace.payload_bytes()), (0, 0));
+    assert_eq!(keyspace.garbage_bytes(), bytes);
+    let mut steps = 0;
+    while keyspace.has_garbage() {
+        keyspace.free(&mut 1);
+        steps += 1;
+    }
+    assert!(steps > 3);
+    assert_eq!(keyspace.garbage_bytes(), 0);
     assert_eq!(keyspace.next_expiry(), None);
 }
 
@@ -304,10 +329,13 @@ fn a_scan_across_replicas_and_changes_misses_nothing() {
     let mut cursor = ScanCursor::at(SlotRange::ALL.first());
     loop {
         let replica = &replicas[random.below(2) as usize];
-        let mut each = |key: &[u8], _| {
-            seen.insert(key.to_vec());
-        };
-        let next = replica.scan(cursor, 10, UnixMillis(1), &mut each);
+        let mut scan = ScanWalk::new(cursor, 10, None, false);
+        // As few keys in a step as possible.
+        while !scan.step(replica, UnixMillis(1), &mut 1) {}
+        let mut bytes = Vec::new();
+        scan.write(&mut Reply::new(&mut bytes, Protocol::Resp2));
+        seen.extend(keys_in(&bytes));
+        let next = scan.next();
         calls += 1;
         let Some(next) = next else { break };
         assert!(next > cursor);
@@ -347,7 +375,12 @@ fn no_arguments_whatever_make_a_command_panic() {
     ];
     let mut random = Random(5);
     let slot = resp::slot_of(b"a");
-    let context = Context { now: UnixMillis(u64::MAX / 4), seed: 0, mode: Mode::Apply };
+    let context = Context {
+        now: UnixMillis(u64::MAX / 4),
+        seed: 0,
+        mode: Mode::Apply,
+        budget: types::limits::COMMAND_WORK_MAX,
+    };
     for _ in 0..60_000 {
         let command = CommandId::ALL[random.below(CommandId::ALL.len() as u64) as usize];
         let count = random.below(8);

@@ -39,6 +39,12 @@ pub const INDEX_OUT_OF_RANGE: &str = "ERR index out of range";
 pub const OFFSET_OUT_OF_RANGE: &str = "ERR offset is out of range";
 /// A string would grow too long.
 pub const STRING_TOO_LONG: &str = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+/// KEYS finds more than a reply should hold.
+pub const TOO_MANY_KEYS: &str = "ERR KEYS finds more than 64 MiB of keys, which is too much for \
+     one reply; use SCAN";
+/// A command works more than it may.
+pub const TOO_MUCH_WORK: &str = "ERR this would hold up everybody else for too long (see the \
+     limits of commands); nothing was changed; ask for less at once";
 /// RENAME of a key that there isn't.
 pub const NO_SUCH_KEY: &str = "ERR no such key";
 /// COPY or MOVE of a key to itself.

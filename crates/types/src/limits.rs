@@ -18,6 +18,15 @@ pub const ARGUMENTS_MAX: usize = 1 << 20;
 pub const INLINE_BYTES_MAX: usize = 64 << 10;
 /// Longest value that string commands may build, in bytes. Redis' own figure.
 pub const STRING_BYTES_MAX: usize = 512 << 20;
+/// Longest value that a command may build from little, as SETBIT, SETRANGE and APPEND do: the
+/// default of the longest argument. A constant of the log's format, as the two below: every
+/// replica refuses the same commands of an entry.
+pub const BUILT_BYTES_MAX: usize = 64 << 20;
+/// Most work of one command, in the units of `keyspace::work`: well below the time between two
+/// beats.
+pub const COMMAND_WORK_MAX: u64 = 64 << 20;
+/// Most work of all commands of one transaction.
+pub const TRANSACTION_WORK_MAX: u64 = 2 * COMMAND_WORK_MAX;
 
 /// What a connection may send before it has given the password: arguments of a request.
 pub const UNAUTHENTICATED_ARGUMENTS_MAX: usize = 10;
@@ -47,13 +56,27 @@ pub const NAME_BYTES_MAX: usize = 128;
 pub const SESSION_PIPELINE_MAX: usize = 4096;
 /// Commands that one transaction may queue.
 pub const TRANSACTION_COMMANDS_MAX: usize = 1 << 16;
-/// Longest glob pattern, in bytes. The matcher takes pattern x text steps at worst.
+/// Longest glob pattern, in bytes. The matcher takes pattern x text steps at worst, and those in
+/// steps over turns.
 pub const PATTERN_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a write that is not tried at the next holder when the first one lost its lease before
+/// the entry was committed: writing it may have been the reason.
+pub const RETRIED_BYTES_MAX: usize = 4 << 20;
+/// How often a read is tried elsewhere when the node that ran it is lost before it has answered:
+/// it may be the reason.
+pub const READ_RETRIES_MAX: u8 = 2;
+/// Bytes of keys that one shard, or all together, answer KEYS with.
+pub const KEYS_BYTES_MAX: usize = 64 << 20;
+/// Keys that one call of SCAN looks at, about, whatever its COUNT says.
+pub const SCAN_COUNT_MAX: usize = 10_000;
 /// Entries that the slow log keeps at most, whatever `slowlog-max-len` says.
 pub const SLOW_LOG_ENTRIES_MAX: usize = 1 << 16;
 
 const _: () = assert!(SHARDS_MAX <= crate::SLOT_COUNT as usize);
 const _: () = assert!(STRING_BYTES_MAX <= ARGUMENT_BYTES_MAX);
+const _: () = assert!(BUILT_BYTES_MAX <= STRING_BYTES_MAX);
+// A value that was built can be copied.
+const _: () = assert!(BUILT_BYTES_MAX as u64 <= COMMAND_WORK_MAX);
 const _: () = assert!(RECORD_BYTES_MAX > PEER_MESSAGE_BYTES_MAX);
 const _: () = assert!(REQUEST_BYTES_MAX >= ARGUMENT_BYTES_MAX + (1 << 20));
 const _: () = assert!(FORWARD_BYTES_MIN <= FORWARD_BYTES_MAX);
