@@ -17,10 +17,12 @@ use crate::bytes_codec::{CodecError, Put, Take};
 /// Arguments of one command; the first one is the command's name and empty here.
 pub(crate) type Args<'a> = SmallVec<[&'a [u8]; 8]>;
 
-const BATCH: u8 = 1;
+/// A batch from before the work of commands was bounded.
+const UNBOUNDED_BATCH: u8 = 1;
 const LEASE_RECORD: u8 = 2;
 const SUCCESSION: u8 = 3;
 const GOAL: u8 = 4;
+const BATCH: u8 = 5;
 
 const SINGLE: u8 = 0;
 const GROUP: u8 = 1;
@@ -51,6 +53,8 @@ pub(crate) struct BatchHeader {
     pub(crate) epoch: LeaseEpoch,
     pub(crate) stamp: UnixMillis,
     pub(crate) seed: u64,
+    /// Whether the work of its commands is bounded.
+    pub(crate) bounded: bool,
 }
 
 /// "I hold the lease of this term." Its epoch is the number of such records before it, plus one,
@@ -235,7 +239,7 @@ impl OperationKind {
 /// Encodes a batch around operations that were encoded before.
 pub(crate) fn encode_batch(header: BatchHeader, operations: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(operations.len() + 25);
-    bytes.put_u8(BATCH);
+    bytes.put_u8(if header.bounded { BATCH } else { UNBOUNDED_BATCH });
     bytes.put_u64(header.epoch.0);
     bytes.put_u64(header.stamp.0);
     bytes.put_u64(header.seed);
@@ -275,12 +279,14 @@ pub(crate) fn decode(data: &[u8]) -> Result<Option<Entry<'_>>, CodecError> {
         return Ok(None);
     }
     let mut from = Take::new(data);
-    let entry = match from.u8()? {
-        BATCH => Entry::Batch {
+    let kind = from.u8()?;
+    let entry = match kind {
+        BATCH | UNBOUNDED_BATCH => Entry::Batch {
             header: BatchHeader {
                 epoch: LeaseEpoch(from.u64()?),
                 stamp: UnixMillis(from.u64()?),
                 seed: from.u64()?,
+                bounded: kind == BATCH,
             },
             operations: Operations { rest: from },
         },
@@ -390,6 +396,17 @@ impl<'a> Operations<'a> {
     /// All operations of an encoded sequence of them.
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: Take::new(bytes) }
+    }
+
+    /// What is left behind the first `bytes` bytes.
+    pub(crate) fn skip(mut self, bytes: usize) -> Result<Self, CodecError> {
+        self.rest.slice(bytes)?;
+        Ok(self)
+    }
+
+    /// Bytes that are left.
+    pub(crate) fn remaining(&self) -> usize {
+        self.rest.remaining()
     }
 
     /// The next operation; `None` at the end.

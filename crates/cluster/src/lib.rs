@@ -46,6 +46,7 @@ mod session;
 mod settings;
 mod shard;
 mod support;
+mod work;
 
 pub use frontend::ProcessStats;
 pub use histogram::Histogram;

@@ -34,6 +34,12 @@ pub enum Planting {
     BuryTheLiving,
     /// A catch-up installs the slots that came last, whichever the engine has accepted.
     InstallNewestStaging,
+    /// A turn takes as long as what clients ask for in it.
+    EndlessTurn,
+    /// A write that may have cost a node its lease is tried at the next one.
+    RetryEverything,
+    /// A slot image is made while an entry is applied in part.
+    ImageMidEntry,
     /// A lease that was given up is used again when nobody has taken it over (R21).
     ResumeAfterTransfer,
     /// A leader without a lease answers reads without asking a quorum (R14).
@@ -133,6 +139,9 @@ impl Planting {
         ("trust-own-clocks", Self::TrustOwnClocks),
         ("bury-the-living", Self::BuryTheLiving),
         ("install-newest-staging", Self::InstallNewestStaging),
+        ("endless-turn", Self::EndlessTurn),
+        ("retry-everything", Self::RetryEverything),
+        ("image-mid-entry", Self::ImageMidEntry),
         ("resume-after-transfer", Self::ResumeAfterTransfer),
         ("read-without-round", Self::ReadWithoutRound),
         ("join-round-under-way", Self::JoinRoundUnderWay),

@@ -585,6 +585,11 @@ impl Sessions {
         }
     }
 
+    /// Bytes of replies that were not taken from a session.
+    pub(crate) fn output_bytes(&mut self, id: SessionId) -> usize {
+        self.get(id).map_or(0, |session| session.output_bytes())
+    }
+
     pub(crate) fn has_output(&mut self, id: SessionId) -> bool {
         self.get(id).is_some_and(|session| !session.output.is_empty())
     }

@@ -78,6 +78,9 @@ pub struct Settings {
     pub piece_bytes: usize,
     /// Bytes of one commit of the log, if it can be parted. A constant but in tests.
     pub persist_bytes: usize,
+    /// Divides the work that a turn may do, so that in a simulation, where there is little to do,
+    /// some of it is left over. Not a setting of servers.
+    pub turn_divisor: u64,
     /// Rules that this node breaks on purpose, so that tests can show that they are needed.
     pub planted: Plantings,
 }
@@ -127,6 +130,7 @@ impl Settings {
             disk_reserve: 256 << 20,
             piece_bytes: types::limits::PIECE_BYTES,
             persist_bytes: types::limits::PERSIST_BYTES,
+            turn_divisor: 1,
             planted: Plantings::default(),
         }
     }

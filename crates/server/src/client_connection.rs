@@ -10,6 +10,7 @@
 
 use std::io::Read;
 use std::net::Shutdown;
+use std::time::Duration;
 
 use cluster::Admission;
 use mio::net::TcpStream;
@@ -46,20 +47,55 @@ pub(crate) enum Phase {
 const TURN_REQUESTS_MAX: usize = 4096;
 /// Bytes of all clients in one turn.
 const TURN_BYTES_MAX: usize = 4 << 20;
+/// Time of all clients in one turn. The core counts the work of requests and says when it is
+/// enough; this is for a machine that is slower than that counts with.
+const TURN_TIME_MAX: Duration = Duration::from_millis(8);
+/// Requests between two looks at the clock.
+const REQUESTS_TIMED: usize = 16;
 
 /// What was done in this turn.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Work {
     /// Requests that were handed over.
-    pub(crate) requests: usize,
+    requests: usize,
     /// Bytes that were read.
     pub(crate) bytes: usize,
+    /// When clients began to be served.
+    begun: Monotonic,
+    /// Time or work is used up.
+    is_over: bool,
 }
 
 impl Work {
-    /// Whether the turn has done enough.
+    /// Nothing is done yet.
+    pub(crate) fn new(now: Monotonic) -> Self {
+        Self { requests: 0, bytes: 0, begun: now, is_over: false }
+    }
+
+    /// Whether the turn has done enough. What clients still wait for is done in the next turn,
+    /// which comes at once, but after the beats.
     pub(crate) fn is_enough(&self) -> bool {
-        self.requests >= TURN_REQUESTS_MAX || self.bytes >= TURN_BYTES_MAX
+        self.takes_no_more() || self.bytes >= TURN_BYTES_MAX
+    }
+
+    /// Whether not even a request that was read may be handed over.
+    fn takes_no_more(&self) -> bool {
+        self.is_over || self.requests >= TURN_REQUESTS_MAX
+    }
+
+    /// A request was handed over.
+    fn note_request(&mut self, core: &Core) {
+        self.requests += 1;
+        if !core.node.takes_requests() {
+            self.is_over = true;
+        } else if self.requests.is_multiple_of(REQUESTS_TIMED) {
+            self.note_time();
+        }
+    }
+
+    /// Looks at the clock.
+    fn note_time(&mut self) {
+        self.is_over |= clock::monotonic().since(self.begun) >= TURN_TIME_MAX;
     }
 }
 
@@ -165,6 +201,7 @@ impl ClientConnection {
                 None => return,
             };
             work.bytes += count;
+            work.note_time();
             if self.input.is_empty() {
                 let received = &buffer[..count];
                 let consumed = self.parse(session, received, core, limits, work);
@@ -243,7 +280,7 @@ impl ClientConnection {
         self.authenticated = core.node.is_authenticated(session);
         let mut consumed = 0;
         while consumed < bytes.len() {
-            if work.requests >= TURN_REQUESTS_MAX {
+            if work.takes_no_more() {
                 self.backlog = true;
                 break;
             }
@@ -253,9 +290,9 @@ impl ClientConnection {
                 Ok(Parsed::Incomplete { .. }) => break,
                 Ok(Parsed::Empty { consumed: count }) => consumed += count,
                 Ok(Parsed::Request { consumed: count }) => {
-                    work.requests += 1;
                     let args: SmallVec<[&[u8]; 16]> = self.parser.arguments(rest).iter().collect();
                     let admission = core.request(now, session, &args);
+                    work.note_request(core);
                     consumed += count;
                     self.authenticated = self.authenticated || core.node.is_authenticated(session);
                     if admission == Admission::Pause {

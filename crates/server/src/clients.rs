@@ -249,7 +249,7 @@ impl Clients {
 
     /// Serves connections until the turn has done enough.
     pub(crate) fn serve(&mut self, core: &mut Core, buffer: &mut [u8]) {
-        let mut work = Work::default();
+        let mut work = Work::new(clock::monotonic());
         let limits = limits_now(self.rules.limits, core.node.argument_bytes());
         for _ in 0..self.queue.len() {
             if work.is_enough() {

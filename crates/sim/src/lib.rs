@@ -31,6 +31,7 @@ mod run;
 pub mod scenario;
 mod trace;
 mod turn;
+mod turn_time;
 mod workload;
 mod world;
 

@@ -67,6 +67,8 @@ pub(crate) struct Process {
     pub(crate) node: Node,
     pub(crate) log: Log<MemoryDisk>,
     pub(crate) inbox: VecDeque<Arrival>,
+    /// When its last turn ends.
+    pub(crate) busy_until: u64,
     /// Whether a turn is on the schedule.
     pub(crate) turn_due: bool,
     /// The wake-up that counts; older ones are void.
@@ -123,6 +125,8 @@ pub(crate) struct Machine {
     /// of its leases, it has told nobody.
     pub(crate) asleep: bool,
     pub(crate) random: Random,
+    /// How often longer than it should its work takes.
+    pub(crate) slowness: u64,
     /// Rules that the shell breaks on purpose.
     pub(crate) forget_promises: bool,
     pub(crate) early_persisted: bool,
@@ -158,6 +162,7 @@ impl Machine {
             paused: false,
             asleep: false,
             random,
+            slowness: 1,
             forget_promises: settings.breaks(Planting::ForgetPromises),
             early_persisted: settings.breaks(Planting::EarlyPersisted),
             settings,
@@ -195,6 +200,7 @@ impl Machine {
             node,
             log,
             inbox: VecDeque::new(),
+            busy_until: 0,
             turn_due: false,
             wake: 0,
             wake_at: u64::MAX,

@@ -15,10 +15,14 @@ impl World {
         let paused = machine.paused;
         let Some(process) = &mut machine.process else { return };
         process.turn_due = false;
-        if paused {
+        if paused || self.is_busy(node) {
             return;
         }
         self.counters.turns += 1;
+        let now = self.clock(node);
+        if let Some(process) = &mut self.machines[node].process {
+            process.take_up_held(now);
+        }
         let mut arrivals = self.take_arrivals(node);
         let idle = arrivals.is_empty();
         let mut outputs = Vec::new();
@@ -44,12 +48,18 @@ impl World {
             }
         }
         self.machines[node].asleep = false;
+        self.end_turn(node, outputs);
+    }
+
+    /// Does what a process wants done.
+    pub(crate) fn perform_all(&mut self, node: usize, outputs: Vec<Output>) {
         for output in outputs {
             self.perform(node, output);
         }
         self.begin_commit(node);
         self.set_wake(node);
-        if self.machines[node].process.as_ref().is_some_and(|it| !it.inbox.is_empty()) {
+        let process = self.machines[node].process.as_ref();
+        if process.is_some_and(|it| !it.inbox.is_empty() || it.has_held()) {
             self.make_turn_due(node);
         }
     }
@@ -131,7 +141,7 @@ impl World {
         }
     }
 
-    fn perform(&mut self, node: usize, output: Output) {
+    pub(crate) fn perform(&mut self, node: usize, output: Output) {
         match output {
             Output::Persist { write, payload } => {
                 self.trace.mix_bytes(&payload);
@@ -268,9 +278,9 @@ impl Process {
     }
 
     /// Hands on what the core takes.
-    fn serve(&mut self, now: Now, connection: u64) {
+    pub(crate) fn serve(&mut self, now: Now, connection: u64) {
         let Some(link) = self.links.get_mut(&connection) else { return };
-        while !link.paused {
+        while !link.paused && self.node.takes_requests() {
             let Some(args) = link.held.pop_front() else { return };
             let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
             let admission = self.node.request(now, link.session, &args);

@@ -8,7 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use cluster::{Event as CoreEvent, ReplicaView, Settings};
+use cluster::{Event as CoreEvent, Output, ReplicaView, Settings};
 use types::{LeaseEpoch, LogIndex, NodeId, Now, ShardId, Slot};
 
 use crate::checks::{Checker, Violation};
@@ -52,6 +52,7 @@ pub enum Happening {
 pub(crate) enum Event {
     Message { from: usize, to: usize, generation: u64, urgent: bool, bytes: Vec<u8> },
     Turn { node: usize, life: u64 },
+    TurnEnd { node: usize, life: u64, outputs: Vec<Output> },
     Wake { node: usize, life: u64, wake: u64 },
     Committed { node: usize, life: u64 },
     Connect { a: usize, b: usize },
@@ -235,6 +236,7 @@ impl World {
             }
             Event::Message { .. }
             | Event::Wake { .. }
+            | Event::TurnEnd { .. }
             | Event::Connect { .. }
             | Event::Notice { .. }
             | Event::Client { .. }
@@ -260,6 +262,7 @@ impl World {
                     self.turn(node);
                 }
             }
+            Event::TurnEnd { node, life, outputs } => self.turn_ended(node, life, outputs),
             Event::Wake { node, life, wake } => self.wake(node, life, wake),
             Event::Committed { node, life } => self.committed(node, life),
             Event::Connect { a, b } => self.try_connect(a, b),

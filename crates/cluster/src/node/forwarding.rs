@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use core::ops::Bound;
 use core::time::Duration;
 
-use types::limits::{FORWARD_BYTES_MAX, FORWARD_BYTES_MIN};
+use types::limits::{FORWARD_BYTES_MAX, FORWARD_BYTES_MIN, READ_RETRIES_MAX};
 use types::{Life, Monotonic, NodeId, Now, ShardId};
 
 use super::redirects::CLIENTS_LEARN;
@@ -26,6 +26,10 @@ use crate::planted::Planting;
 use crate::refusals::OVERTAKEN;
 use crate::session::Waiter;
 use crate::shard::{MALFORMED, Request, Sent, Watcher};
+
+/// What a client is told whose read was lost with each node that ran it.
+const LOST_TOO_OFTEN: &str = "TRYAGAIN the nodes that were to run this read were lost one after the \
+    other before they had answered; it may be the reason, so it is not tried again";
 
 /// How many numbers below the largest one a receiver remembers. An older number is refused.
 const NUMBERS_REMEMBERED: u64 = 1 << 16;
@@ -307,6 +311,7 @@ impl Node {
             origin: forwarded.origin,
             arrived: now.monotonic,
             deadline: now.monotonic + wait,
+            losses: 0,
         };
         let waiting = self.waiting_for(from);
         if waiting >= self.forward_bytes() && kind.replies() {
@@ -513,6 +518,10 @@ impl Node {
         let Forward { mut request, shard, .. } = forward;
         let tried_again = !request.writes && !request.changes();
         if tried_again {
+            request.losses += 1;
+            if request.losses > READ_RETRIES_MAX {
+                return self.world.sessions.answer_error(request.waiter, LOST_TOO_OFTEN);
+            }
             let World { settings, .. } = &self.world;
             let end = request.arrived + settings.request_time;
             request.deadline = end.min(now.monotonic + settings.park_time);

@@ -16,6 +16,7 @@ use core::fmt::Write;
 use bytes::Bytes;
 use resp::command::Command;
 use resp::{CommandId, Reply, error, number};
+use types::limits::KEYS_BYTES_MAX;
 use types::{Now, SessionId, ShardId};
 
 use super::Node;
@@ -163,6 +164,7 @@ impl Node {
                 origin,
                 arrived: now.monotonic,
                 deadline: now.monotonic + self.world.settings.park_time,
+                losses: 0,
             };
             self.place(now, shard, request);
         }
@@ -259,6 +261,9 @@ impl Node {
             Kind::Count => {
                 let sum: i64 = parts.iter().filter_map(|part| integer(part)).sum();
                 self.world.sessions.answer(gather.waiter, |reply| reply.integer(sum));
+            }
+            Kind::Keys if parts.iter().map(Vec::len).sum::<usize>() > KEYS_BYTES_MAX => {
+                self.world.sessions.answer_error(gather.waiter, error::TOO_MANY_KEYS);
             }
             Kind::Keys => self.world.sessions.answer(gather.waiter, |reply| join(&parts, reply)),
             Kind::Random { seed } => {

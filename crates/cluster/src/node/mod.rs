@@ -41,6 +41,7 @@ use crate::io::{
     WriteId,
 };
 use crate::lives::Lives;
+use crate::planted::Planting;
 use crate::raft_group::RaftMessage;
 use crate::recovery::{RecordError, Recovered};
 use crate::room::Room;
@@ -48,6 +49,7 @@ use crate::session::Sessions;
 use crate::settings::Settings;
 use crate::shard::{Effects, Env, Shard, Standing};
 use crate::support::Support;
+use crate::work::{Kind, TurnWork};
 use anew::Anew;
 use detours::Detours;
 use forwarding::Forwards;
@@ -98,6 +100,8 @@ pub struct Node {
     /// The list of the nodes is news to the driver.
     members_news: bool,
     dirty: Vec<usize>,
+    /// Shards with something left over from this turn, those first that have had the least.
+    unfinished: Vec<usize>,
     timers: BinaryHeap<Reverse<(Monotonic, usize)>>,
     /// Since when the node has been asked to stop.
     stopping: Option<Monotonic>,
@@ -115,6 +119,7 @@ pub(crate) struct World {
     pub(crate) room: Room,
     pub(crate) sessions: Sessions,
     pub(crate) effects: Effects,
+    pub(crate) work: TurnWork,
     pub(crate) trace_reads: bool,
 }
 
@@ -139,6 +144,7 @@ impl World {
             room: &mut self.room,
             sessions: &mut self.sessions,
             effects: &mut self.effects,
+            work: &mut self.work,
             trace_reads: self.trace_reads,
         }
     }
@@ -176,8 +182,10 @@ impl Node {
         }
         let frontend = Frontend::new(&settings, seed);
         let reports = settings.managed || founding.members().version > 0;
+        let work = TurnWork::new(settings.turn_divisor, settings.breaks(Planting::EndlessTurn));
         let mut node = Self {
             world: World {
+                work,
                 settings,
                 incarnation,
                 support,
@@ -206,6 +214,7 @@ impl Node {
             slow_disk: slow_disk::SlowDisk::default(),
             next_sweep: Monotonic::NEVER,
             dirty: Vec::new(),
+            unfinished: Vec::new(),
             timers: BinaryHeap::new(),
             stopping: None,
             stopped: false,
@@ -299,6 +308,7 @@ impl Node {
         self.advance_clock(now);
         self.world.sessions.stats.set_now(now);
         self.exchange_support(now);
+        self.take_up_unfinished();
         self.begin_taking_part();
         self.run_timers(now);
         self.sweep(now);
@@ -320,7 +330,21 @@ impl Node {
         self.note_reroutes(now);
         self.forget_writes(now);
         self.world.sessions.stats.end_turn(now);
+        self.note_unfinished();
         self.emit(now, out);
+        self.world.work.begin_turn();
+    }
+
+    /// Whether this turn has room for another request of a client. A driver that hands over more
+    /// all the same only makes the turn longer.
+    #[must_use]
+    pub fn takes_requests(&self) -> bool {
+        self.world.work.may(Kind::Requests)
+    }
+
+    /// The work that was done since the last call, in units of about a nanosecond.
+    pub fn take_work(&mut self) -> u64 {
+        self.world.work.take_done()
     }
 
     /// When [`Node::settle`] must be called next, if nothing happens before.
@@ -340,6 +364,32 @@ impl Node {
             .min(self.next_sweep)
             .min(self.managing.next_deadline())
             .min(stop)
+            .min(if self.unfinished.is_empty() { Monotonic::NEVER } else { Monotonic(0) })
+    }
+
+    /// What was left over comes first, before what has arrived since.
+    fn take_up_unfinished(&mut self) {
+        let mut arrived = core::mem::take(&mut self.dirty);
+        for &at in &arrived {
+            if let Some(shard) = self.shards.get_mut(at) {
+                shard.dirty = false;
+            }
+        }
+        arrived.splice(0..0, core::mem::take(&mut self.unfinished));
+        arrived.into_iter().for_each(|at| self.touch(at));
+    }
+
+    /// Shards with something left over, in an order in which each gets its share: those that had
+    /// something of this turn's come behind those that had nothing.
+    fn note_unfinished(&mut self) {
+        if self.unfinished.is_empty() {
+            return;
+        }
+        let shards = &self.shards;
+        self.unfinished.retain(|at| shards.get(*at).is_some_and(Shard::is_unfinished));
+        self.unfinished.sort_unstable();
+        self.unfinished.dedup();
+        self.unfinished.sort_by_key(|at| shards.get(*at).map(Shard::last_share));
     }
 
     /// Puts a shard on the list of this turn.
@@ -367,6 +417,10 @@ impl Node {
             shard.dirty = false;
             if forgotten && shard.is_idle() {
                 shard.bury(&mut self.world.effects);
+                shard.free_garbage(&mut self.world.env(now));
+                if shard.is_unfinished() {
+                    self.unfinished.push(at);
+                }
                 continue;
             }
             if shard.id == ShardId::SYSTEM {
@@ -388,6 +442,9 @@ impl Node {
                 if deadline != Monotonic::NEVER {
                     self.timers.push(Reverse((deadline, at)));
                 }
+            }
+            if shard.is_unfinished() {
+                self.unfinished.push(at);
             }
             self.storage.note_shard(at);
         }

@@ -15,6 +15,7 @@ use crate::frontend::Asked;
 use crate::io::Admission;
 use crate::session::{ReplyMode, Session, Waiter};
 use crate::shard::{Request, Standing};
+use crate::work::Kind;
 
 /// Bytes of replies after which a session's further requests wait until the driver has taken
 /// them: small requests for large values must not fill the memory within one turn.
@@ -32,7 +33,11 @@ impl Node {
     pub fn request(&mut self, now: Now, id: SessionId, args: &[&[u8]]) -> Admission {
         // A request may be the first thing that a machine sees after it was suspended.
         self.watch_clock(now);
+        let replied = self.world.sessions.output_bytes(id);
         self.handle(now, id, args);
+        let replied = self.world.sessions.output_bytes(id).saturating_sub(replied);
+        let bytes = args.iter().map(|arg| arg.len()).sum();
+        self.world.work.count_request(bytes, replied);
         self.world.sessions.end_request(id, args);
         self.world.sessions.announce(id);
         let pipeline_bytes = self.pipeline_bytes();
@@ -203,6 +208,7 @@ impl Node {
             }
             outcome
         };
+        env.work.count(Kind::Requests, changes.take_work());
         if outcome == Outcome::Done {
             let bytes_out = session.output_bytes() - before;
             let bytes_in = args.iter().map(|arg| arg.len()).sum();
@@ -242,6 +248,7 @@ impl Node {
             origin: session.origin,
             arrived: now.monotonic,
             deadline: now.monotonic + self.world.settings.park_time,
+            losses: 0,
         };
         self.place(now, shard, request);
     }
@@ -294,6 +301,10 @@ fn runs_inside_multi(command: &Command) -> bool {
 /// give the password learns that a command does not exist or that the number of arguments is
 /// wrong, but not that the command is one of those that only exist in Redis.
 fn reject(session: &mut Session, rejection: Rejection, text: &str, args: &[&[u8]]) {
+    if is_http(args) {
+        session.closing = true;
+        return session.reply(|reply| reply.error(HTTP));
+    }
     session.rejected = named(args);
     match rejection {
         Rejection::Unsupported if !session.authenticated => fail(session, error::NO_AUTH),
@@ -302,6 +313,18 @@ fn reject(session: &mut Session, rejection: Rejection, text: &str, args: &[&[u8]
         | Rejection::Unsupported
         | Rejection::WrongArity => fail(session, text),
     }
+}
+
+/// What is answered to HTTP, before the connection ends.
+const HTTP: &str = "ERR this port speaks the Redis protocol, not HTTP: the connection ends here; \
+    operators' pages are at the address of the setting `http_listen`";
+
+/// Whether what can't be run is a line of HTTP. A web page that is made to send one to this port
+/// must not have the lines behind it run as commands, as in Redis.
+fn is_http(args: &[&[u8]]) -> bool {
+    let is = |word: &[u8]| args.first().is_some_and(|name| name.eq_ignore_ascii_case(word));
+    let names_version = args.len() == 3 && args.get(2).is_some_and(|it| it.starts_with(b"HTTP/"));
+    is(b"post") || is(b"host:") || names_version
 }
 
 /// The command that a request names, whatever its arguments.

@@ -235,6 +235,7 @@ impl Node {
             origin: placement::Origin::UNKNOWN,
             arrived: now.monotonic,
             deadline: now.monotonic + self.world.settings.park_time,
+            losses: 0,
         };
         self.place(now, shard, request);
     }

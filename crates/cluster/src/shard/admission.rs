@@ -116,7 +116,7 @@ impl Rooms {
 impl Shard {
     /// Bytes of data, and of the log in memory.
     pub(crate) fn memory_bytes(&self) -> u64 {
-        self.data.memory_bytes() + self.group.memory().1 as u64
+        self.data.memory_bytes() + self.data.garbage_bytes() + self.group.memory().1 as u64
     }
 
     /// The same; without `tables`, those are taken as they were counted last.
@@ -124,7 +124,8 @@ impl Shard {
         if tables {
             self.admission.table_bytes = self.data.memory_bytes() - self.data.payload_bytes();
         }
-        self.data.payload_bytes() + self.admission.table_bytes + self.group.memory().1 as u64
+        let data = self.data.payload_bytes() + self.data.garbage_bytes();
+        data + self.admission.table_bytes + self.group.memory().1 as u64
     }
 
     /// Bytes of requests that are under way here.

@@ -6,12 +6,14 @@
 
 use alloc::vec::Vec;
 
-use keyspace::{Changes, Context, Keyspace, Kind, Mode, Outcome, ScanCursor};
+use keyspace::{Changes, Context, Keyspace, Mode, Outcome};
 use resp::{CommandId, Reply};
 use smallvec::SmallVec;
+use types::limits::{COMMAND_WORK_MAX, TRANSACTION_WORK_MAX};
 use types::{LogIndex, Slot, Term, UnixMillis};
 
 use super::proposals::{Local, Pending};
+use super::steps::Progress;
 use super::{Env, MALFORMED, Request, Shard};
 use crate::entry::{
     self, BatchHeader, Command, Entry, Operation, OperationKind, Operations, Survey,
@@ -22,10 +24,21 @@ use crate::planted::Planting;
 use crate::raft_group::Committed;
 use crate::record::Goal;
 use crate::session::Waiter;
+use crate::work::Kind;
+
+/// What emptying one slot costs, and what a question about the whole shard does.
+const FLUSH_SLOT: u64 = 100;
+const SURVEY: u64 = 20_000;
 
 impl Shard {
-    /// Applies one committed entry.
-    pub(super) fn apply(&mut self, env: &mut Env<'_>, committed: &Committed) {
+    /// Applies one committed entry, from where it was left on. Says whether that is done; else the
+    /// turn has no room for more.
+    pub(super) fn apply(
+        &mut self,
+        env: &mut Env<'_>,
+        committed: &Committed,
+        progress: &mut Progress,
+    ) -> bool {
         let (index, term) = (committed.index, committed.term);
         let pending = self.pending_at(env, index, term);
         if let Some(change) = &committed.change {
@@ -50,10 +63,17 @@ impl Shard {
                     self.note_state(index);
                 }
                 Ok(Some(Entry::Batch { header, operations })) => {
-                    if pending.is_none() {
+                    if pending.is_none() && *progress == Progress::default() {
                         self.load.note_followed_entry(committed.data.len());
                     }
-                    self.apply_batch(env, index, header, operations, pending.as_ref());
+                    let batch = (header, operations);
+                    if !self.apply_batch(env, index, batch, pending.as_ref(), progress) {
+                        // Who waits for the rest still waits here.
+                        if let Some(pending) = pending {
+                            self.pending.push_front(pending);
+                        }
+                        return false;
+                    }
                 }
                 Err(error) => {
                     // All replicas have the same bytes, and checksums have covered them: skipping
@@ -69,6 +89,7 @@ impl Shard {
         self.admission.queue.settle(index);
         self.group.set_applied(index, term);
         self.floors.retain(|_, floor| *floor > index);
+        true
     }
 
     fn note_state(&mut self, index: LogIndex) {
@@ -136,49 +157,58 @@ impl Shard {
         &mut self,
         env: &mut Env<'_>,
         index: LogIndex,
-        header: BatchHeader,
-        mut operations: Operations<'_>,
+        (header, operations): (BatchHeader, Operations<'_>),
         pending: Option<&Pending>,
-    ) {
+        progress: &mut Progress,
+    ) -> bool {
+        let broken = |error| panic!("{} entry {index} cannot be applied: {error}", self.id);
+        let mut operations = operations.skip(progress.bytes).unwrap_or_else(broken);
         // Only the leader of a term writes entries in it, after its own lease record, so this
         // holds by construction; checked all the same, below consensus (rule R28).
         let fenced = header.epoch == self.lease.epoch;
         self.stamp = self.stamp.max(header.stamp);
-        let mut locals = pending.map(|pending| pending.locals.iter()).into_iter().flatten();
         self.warm(operations);
-        let before = self.load.writes();
-        let mut step = 0u64;
+        if *progress == Progress::default() {
+            progress.writes_before = self.load.writes();
+        }
         loop {
+            let Some(waiter) = self.next_waiter(env, pending, progress) else { return false };
+            let left = operations.remaining();
             let next = operations.next().unwrap_or_else(|error| {
                 panic!("{} entry {index} cannot be applied: {error}", self.id)
             });
-            let Some(operation) = next else { break };
-            let waiter = self.next_waiter(env, &mut locals);
-            if !fenced {
-                env.sessions.answer_error(waiter, "TRYAGAIN the lease changed; nothing was done");
-                continue;
-            }
-            if env.settings.breaks(Planting::MemoryJudgedAtApply)
-                && env.room.memory(env.settings) == 0
-                && self.growth_of(&operation) > 0
-            {
-                env.sessions.answer_error(waiter, "OOM nothing was done");
-                continue;
-            }
-            step += 1;
-            let context = Context {
-                now: header.stamp,
-                seed: header.seed.wrapping_add(step),
-                mode: Mode::Apply,
+            let Some(operation) = next else {
+                // What was last were the reads behind the last operation.
+                debug_assert_eq!(waiter, Waiter::Nobody, "somebody waits for no operation");
+                break;
             };
-            self.apply_operation(env, (index, pending.is_some()), &operation, waiter, &context);
+            progress.bytes += left - operations.remaining();
+            progress.step += 1;
+            let refused = env.settings.breaks(Planting::MemoryJudgedAtApply)
+                && env.room.memory(env.settings) == 0
+                && self.growth_of(&operation) > 0;
+            if refused {
+                env.sessions.answer_error(waiter, "OOM nothing was done");
+            } else if fenced {
+                let context = Context {
+                    now: header.stamp,
+                    seed: header.seed.wrapping_add(progress.step),
+                    mode: Mode::Apply,
+                    budget: if header.bounded { COMMAND_WORK_MAX } else { Context::UNBOUNDED },
+                };
+                self.apply_operation(env, (index, pending.is_some()), &operation, waiter, &context);
+            } else {
+                env.sessions.answer_error(waiter, "TRYAGAIN the lease changed; nothing was done");
+            }
+            if !env.work.may(Kind::Entries) {
+                return false;
+            }
         }
         if let Some(pending) = pending {
+            let before = progress.writes_before;
             self.load.note_served(env.now.monotonic.since(pending.proposed), before);
         }
-        // Reads behind the last operation.
-        let nobody = self.next_waiter(env, &mut locals);
-        debug_assert_eq!(nobody, Waiter::Nobody, "somebody waits for no operation");
+        true
     }
 
     /// Brings what the operations will touch into the processor's cache, all at once.
@@ -194,18 +224,25 @@ impl Shard {
         }
     }
 
-    /// Runs the reads before the next operation and says who waits for it.
-    fn next_waiter<'a>(
+    /// Runs the reads before the next operation and says who waits for it; `None`: the turn has no
+    /// room for all of them.
+    fn next_waiter(
         &mut self,
         env: &mut Env<'_>,
-        locals: &mut impl Iterator<Item = &'a Local>,
-    ) -> Waiter {
+        pending: Option<&Pending>,
+        progress: &mut Progress,
+    ) -> Option<Waiter> {
         loop {
-            match locals.next() {
-                Some(Local::Apply { waiter, .. }) => return *waiter,
-                Some(Local::Read(request)) => self.read_in_entry(env, request, true),
-                Some(Local::Late(request)) => self.read_in_entry(env, request, false),
-                None => return Waiter::Nobody,
+            let locals = pending.map(|pending| pending.locals.as_slice()).unwrap_or_default();
+            let Some(local) = locals.get(progress.locals) else { return Some(Waiter::Nobody) };
+            progress.locals += 1;
+            match local {
+                Local::Apply { waiter, .. } => return Some(*waiter),
+                Local::Read(request) => self.read_in_entry(env, request, true),
+                Local::Late(request) => self.read_in_entry(env, request, false),
+            }
+            if !env.work.may(Kind::Entries) {
+                return None;
             }
         }
     }
@@ -222,8 +259,13 @@ impl Shard {
         let operation = entry::only_operation(&request.operation);
         match operation.map(|operation| operation.kind()) {
             Ok(OperationKind::Read) if at_place => {
-                let context = Context { now: self.stamp, seed: self.seed, mode: Mode::ReadInEntry };
-                self.read_at(env, request, &context);
+                let context = Context {
+                    now: self.stamp,
+                    seed: self.seed,
+                    mode: Mode::ReadInEntry,
+                    budget: COMMAND_WORK_MAX,
+                };
+                self.read_at(env, request, &context, Kind::Entries);
             }
             Ok(OperationKind::Watch) if !self.group.is_leader() => {
                 env.sessions.answer(request.waiter, |reply| reply.ok());
@@ -284,6 +326,7 @@ impl Shard {
             }
             Operation::Flush => {
                 self.flush(index);
+                env.work.count(Kind::Entries, FLUSH_SLOT * self.range.len() as u64);
                 env.sessions.answer(waiter, put_ok)
             }
             Operation::Watch { .. }
@@ -293,6 +336,7 @@ impl Shard {
                 unreachable!("watches and questions are never proposed")
             }
         };
+        env.work.count(Kind::Entries, changes.take_work());
         if !ours {
             self.load.note_followed();
         } else if waiter != Waiter::Nobody {
@@ -316,15 +360,27 @@ impl Shard {
     ) -> usize {
         let data = &mut self.data;
         let mut found = Vec::new();
+        let is_bounded = context.budget != Context::UNBOUNDED;
+        let mut left = if is_bounded { TRANSACTION_WORK_MAX } else { Context::UNBOUNDED };
+        let mut work = 0;
         let bytes_out = env.sessions.answer(waiter, |reply| {
             let before = reply.len();
             reply.array(commands.len());
             for command in commands {
-                apply_command(data, slot, command, context, changes, reply);
+                if left == 0 {
+                    reply.error(resp::error::TOO_MUCH_WORK);
+                    continue;
+                }
+                let context = Context { budget: context.budget.min(left), ..*context };
+                apply_command(data, slot, command, &context, changes, reply);
                 found.push((command.id, changes.take_lookups()));
+                let done = changes.take_work();
+                work += done;
+                left = if is_bounded { left.saturating_sub(done) } else { left };
             }
             reply.len() - before
         });
+        env.work.count(Kind::Entries, work);
         for (id, lookups) in found.into_iter().filter(|_| ours) {
             env.sessions.stats.count_lookups(id, lookups);
         }
@@ -352,10 +408,10 @@ impl Shard {
     /// acknowledged one.
     pub(super) fn read_applied(&mut self, env: &mut Env<'_>, request: &Request) {
         let context = self.read_context(env);
-        self.read_at(env, request, &context);
+        self.read_at(env, request, &context, Kind::Reads);
     }
 
-    fn read_at(&mut self, env: &mut Env<'_>, request: &Request, context: &Context) {
+    fn read_at(&mut self, env: &mut Env<'_>, request: &Request, context: &Context, kind: Kind) {
         let Ok(operation) = entry::only_operation(&request.operation) else {
             return env.sessions.answer_error(request.waiter, MALFORMED);
         };
@@ -370,6 +426,7 @@ impl Shard {
                 let mut reply = Reply::new(&mut bytes, protocol);
                 let outcome =
                     run(&mut self.data, slot, &command, context, &mut changes, &mut reply);
+                env.work.count(kind, changes.take_work());
                 match outcome {
                     Outcome::Done => {
                         env.sessions.answer(waiter, |reply| reply.encoded(&bytes));
@@ -397,6 +454,9 @@ impl Shard {
                 if context.mode == Mode::Read && self.reaps_before(context.now) {
                     return self.read_behind(request.clone());
                 }
+                if matches!(survey, Survey::Keys { .. } | Survey::Scan { .. }) {
+                    return self.begin_walk(env, request, context.now);
+                }
                 self.survey(env, survey, request.waiter, context.now)
             }
             Operation::Group { .. } | Operation::Flush | Operation::Manage(_) => {
@@ -409,7 +469,8 @@ impl Shard {
     }
 
     pub(super) fn read_context(&self, env: &Env<'_>) -> Context {
-        Context { now: self.next_stamp(env), seed: self.seed, mode: Mode::Read }
+        let now = self.next_stamp(env);
+        Context { now, seed: self.seed, mode: Mode::Read, budget: COMMAND_WORK_MAX }
     }
 
     /// Lets the log remove the expired ones of a command's keys, and reads behind that.
@@ -438,6 +499,7 @@ impl Shard {
         waiter: Waiter,
         now: UnixMillis,
     ) -> usize {
+        env.work.count(Kind::Reads, SURVEY);
         let seed = self.random();
         let data = &self.data;
         env.sessions.answer(waiter, |reply| {
@@ -508,38 +570,8 @@ fn answer_survey(
             Some(key) => reply.bulk(key),
             None => reply.null(),
         },
-        Survey::Keys { pattern } => {
-            let mut keys: Vec<Vec<u8>> = Vec::new();
-            data.matching_keys(pattern, now, &mut |key| keys.push(key.to_vec()));
-            reply.array(keys.len());
-            for key in &keys {
-                reply.bulk(key);
-            }
-        }
-        Survey::Scan { cursor, after, count, pattern, strings_only } => {
-            let Some(cursor) = ScanCursor::decode(cursor) else {
-                return reply.error(resp::error::INVALID_CURSOR);
-            };
-            let mut keys: Vec<Vec<u8>> = Vec::new();
-            let count = usize::try_from(count).unwrap_or(usize::MAX);
-            let next = data.scan(cursor, count, now, &mut |key, kind| {
-                let wanted = pattern.is_none_or(|pattern| matches(pattern, key));
-                if wanted && (!strings_only || kind == Kind::String) {
-                    keys.push(key.to_vec());
-                }
-            });
-            let next = next.map_or(after, ScanCursor::encode);
-            reply.array(2);
-            reply.bulk(alloc::format!("{next}").as_bytes());
-            reply.array(keys.len());
-            for key in &keys {
-                reply.bulk(key);
-            }
+        Survey::Keys { .. } | Survey::Scan { .. } => {
+            unreachable!("KEYS and SCAN go on in steps")
         }
     }
-}
-
-fn matches(pattern: &[u8], key: &[u8]) -> bool {
-    // As in Redis, a lone star also stands for the empty key.
-    pattern == b"*" || resp::glob::matches(pattern, key, resp::glob::Case::Heeded)
 }

@@ -201,6 +201,10 @@ impl Shard {
     }
 
     fn pump(&mut self, env: &mut Env<'_>, sending: &mut Sending) {
+        if self.is_mid_entry() {
+            // The data are those of no index; the rest of the entry is applied in the next turn.
+            return;
+        }
         let now = env.now.monotonic;
         for flight in &mut sending.in_flight {
             if now.since(flight.sent) > RESEND_AFTER {
@@ -439,8 +443,9 @@ impl Shard {
                 self.floors.insert(slot, staged.index);
             }
         }
-        self.data = data;
+        self.data.replace(data);
         self.imaging = None;
+        self.forget_committed();
         self.range = state.range;
         self.lease = state.lease.clone();
         self.goal = state.goal.clone();

@@ -245,6 +245,10 @@ impl Shard {
         if applied < bound && self.planted.contains(Planting::ReclaimWaits) {
             return false;
         }
+        if self.is_mid_entry() {
+            // The data are those of no index; the rest of the entry is applied in the next turn.
+            return false;
+        }
         // What the engine has accepted in this turn is installed at its end.
         if !self.leave_staging(target) || !self.write_images(target, effects, budget) {
             return false;
@@ -356,8 +360,10 @@ impl Shard {
         let log = RecoveredLog { vote, ..RecoveredLog::default() };
         let me = self.group.me();
         self.group = RaftGroup::new(me, log);
-        self.data = Keyspace::new(self.range, self.hash_seed);
+        self.data.replace(Keyspace::new(self.range, self.hash_seed));
         self.imaging = None;
+        self.displace_walks(effects);
+        self.forget_committed();
         self.removed = true;
         self.lease = Lease::default();
         self.goal = Goal::default();

@@ -18,6 +18,7 @@ mod proposals;
 mod reads;
 mod repair;
 mod stand_down;
+mod steps;
 mod transfer;
 mod turn;
 
@@ -45,6 +46,7 @@ use crate::room::Room;
 use crate::session::{Sessions, Waiter};
 use crate::settings::Settings;
 use crate::support::Support;
+use crate::work::TurnWork;
 pub(crate) use lease::Standing;
 use load::Load;
 use proposals::{Batch, Pending};
@@ -70,6 +72,8 @@ pub(crate) struct Request {
     pub(crate) arrived: Monotonic,
     /// When waiting for a holder ends.
     pub(crate) deadline: Monotonic,
+    /// How often a node that ran it was lost before it had answered.
+    pub(crate) losses: u8,
 }
 
 /// When a client sent a request: what it asks of one shard takes effect in this order.
@@ -129,6 +133,8 @@ pub(crate) struct Env<'a> {
     pub(crate) room: &'a mut Room,
     pub(crate) sessions: &'a mut Sessions,
     pub(crate) effects: &'a mut Effects,
+    /// What the turn has room for.
+    pub(crate) work: &'a mut TurnWork,
     /// Whether every lease read is reported, for checkers.
     pub(crate) trace_reads: bool,
 }
@@ -184,6 +190,7 @@ pub(crate) struct Shard {
     parked: VecDeque<Request>,
     admission: admission::State,
     reads: reads::ReadRounds,
+    steps: steps::Steps,
     watches: proposals::Watches,
     reaping: bool,
     /// The succession order must follow a change of the replicas.
@@ -334,6 +341,7 @@ impl Shard {
             parked: VecDeque::new(),
             admission: admission::State::new(settings.node),
             reads: reads::ReadRounds::default(),
+            steps: steps::Steps::default(),
             watches: proposals::Watches::default(),
             reaping: false,
             succession_due: false,

@@ -46,7 +46,7 @@ impl Request {
     }
 
     /// Whether both are of one client, and this one was sent first.
-    fn is_before(&self, other: &Self) -> bool {
+    pub(super) fn is_before(&self, other: &Self) -> bool {
         self.watcher == other.watcher
             && self.waiter.number().zip(other.waiter.number()).is_some_and(|(a, b)| a < b)
     }
@@ -110,6 +110,7 @@ impl Shard {
             && self.batch.is_empty()
             && self.pending.is_empty()
             && self.reads.is_idle()
+            && self.steps.is_idle()
     }
 
     /// Whether an earlier request of the same client waits here, so that this one must wait, too.
@@ -130,6 +131,7 @@ impl Shard {
             // What is admitted comes behind them.
             return waiting;
         }
+        self.steps.requests().filter_map(Request::sent).for_each(|sent| note(&mut waiting, sent));
         let pending = self.pending.iter().flat_map(|pending| &pending.locals);
         let proposed = self.batch.locals().chain(pending).filter_map(Local::sent);
         let held = self.held.iter().filter_map(Request::sent);

@@ -9,6 +9,7 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use resp::CommandId;
+use types::limits::RETRIED_BYTES_MAX;
 use types::{LogIndex, Monotonic, Slot, Term, UnixMillis};
 
 use super::{Env, MALFORMED, Request, Shard, Watcher};
@@ -17,10 +18,16 @@ use crate::planted::Planting;
 use crate::refusals::OVERTAKEN;
 use crate::session::Waiter;
 use crate::settings::Settings;
+use crate::work::Kind;
 
 /// What a client is told whose request waited for an entry that was not applied in time.
 const HELD_TOO_LONG: &str = "TRYAGAIN what was asked of this shard before is not done in time; the \
                              request was not executed, try again";
+
+/// What a client is told whose write is too large to be tried again.
+const NOT_RETRIED: &str = "TRYAGAIN the lease of this shard was lost before the write was \
+    committed: it was not executed. It is so large that writing it may have been the reason, so it \
+    was not tried at the next holder; try again when the cluster is quiet, in smaller pieces";
 
 /// Longest run of operations in one entry, in bytes; a longer single operation stands alone.
 const ENTRY_BYTES: usize = 256 << 10;
@@ -161,6 +168,7 @@ impl Shard {
             && self.parked.is_empty()
             && self.reads.is_idle()
             && self.check_queue(settings, bytes).is_ok()
+            && self.steps.is_idle()
     }
 
     /// Whether a client's read need not wait for anybody here.
@@ -178,17 +186,29 @@ impl Shard {
         }
     }
 
-    /// Adds a request that this holder serves.
+    /// Adds a request that this holder serves, or keeps it until the turn has room for it. Nothing
+    /// overtakes what is kept: a client's requests stay in their order.
     fn admit(&mut self, env: &mut Env<'_>, request: Request) {
-        if (request.writes || !self.held.is_empty())
+        if (request.writes || !self.held.is_empty() || self.steps.has_due())
             && let Err(text) = self.check_queue(env.settings, request.operation.len())
         {
             return self.refuse(env, &request, &text);
         }
         if !self.held.is_empty() {
             self.hold(request);
+        } else if self.steps.has_due() || !env.work.may(Kind::Reads) {
+            self.defer(request);
+        } else {
+            self.admit_now(env, request);
+        }
+    }
+
+    pub(super) fn admit_now(&mut self, env: &mut Env<'_>, request: Request) {
+        if !self.held.is_empty() {
+            self.hold(request);
             return;
         }
+        let Some(request) = self.keep_behind_walk(request) else { return };
         let Ok(kind) = entry::only_operation(&request.operation).map(|op| op.kind()) else {
             return env.sessions.answer_error(request.waiter, MALFORMED);
         };
@@ -299,6 +319,7 @@ impl Shard {
                 epoch: self.lease.epoch,
                 stamp: self.proposed_stamp,
                 seed: self.random(),
+                bounded: true,
             };
             let bytes = entry::encode_batch(header, &operations);
             self.load.note_proposed(env.now.monotonic, bytes.len());
@@ -328,12 +349,17 @@ impl Shard {
             }));
             return;
         }
-        for local in locals {
-            match local {
-                Local::Read(request) | Local::Late(request) => self.read_now(env, request),
-                Local::Apply { .. } => {}
-            }
+        let mut reads = locals.into_iter().filter_map(|local| match local {
+            Local::Read(request) | Local::Late(request) => Some(request),
+            Local::Apply { .. } => None,
+        });
+        while env.work.may(Kind::Reads) {
+            let Some(request) = reads.next() else { return };
+            self.read_now(env, request);
         }
+        // They came before whatever waits for its share of a turn.
+        let rest: Vec<Request> = reads.collect();
+        rest.into_iter().rev().for_each(|request| self.defer_first(request));
     }
 
     /// The stamp of a batch proposed now: the cluster clock, but never backwards.
@@ -386,6 +412,11 @@ impl Shard {
                     if *waiter == Waiter::Nobody {
                         continue;
                     }
+                    let retried = operation.len() <= RETRIED_BYTES_MAX;
+                    if !retried && !env.settings.breaks(Planting::RetryEverything) {
+                        env.sessions.answer_error(*waiter, NOT_RETRIED);
+                        continue;
+                    }
                     let request = Request {
                         waiter: *waiter,
                         operation: Bytes::copy_from_slice(operation),
@@ -398,6 +429,7 @@ impl Shard {
                         origin: env.sessions.origin_of(*waiter),
                         arrived: env.now.monotonic,
                         deadline,
+                        losses: 0,
                     };
                     env.effects.displaced.push((self.id, request));
                 }

@@ -13,6 +13,7 @@ use types::{LogIndex, Monotonic};
 use super::{Env, Request, Shard, Standing};
 use crate::io::Event;
 use crate::planted::Planting;
+use crate::work::Kind;
 
 /// How long the answers to a round are awaited before it is tried anew.
 const ROUND_TIME: Duration = Duration::from_millis(200);
@@ -129,9 +130,21 @@ impl Shard {
             .partition(|(index, _)| *index <= applied);
         self.reads.confirmed = rest;
         let ready: Vec<(LogIndex, Vec<Request>)> = ready;
-        for request in ready.into_iter().flat_map(|(_, reads)| reads) {
+        let mut ready = ready.into_iter().flat_map(|(_, reads)| reads);
+        while env.work.may(Kind::Reads) {
+            let Some(request) = ready.next() else { return };
             self.read_applied(env, &request);
         }
+        let rest: Vec<Request> = ready.collect();
+        if !rest.is_empty() {
+            self.reads.confirmed.insert(0, (applied, rest));
+        }
+    }
+
+    /// Whether reads wait for nothing but their share of a turn.
+    pub(super) fn has_ready_reads(&self) -> bool {
+        let applied = self.group.applied_index();
+        self.reads.confirmed.iter().any(|(index, _)| *index <= applied)
     }
 
     /// Sends reads away that no quorum has confirmed in time: they are refused, unless somebody can

@@ -241,7 +241,10 @@ impl Shard {
 
     /// Moves a transfer on.
     pub(super) fn advance_transfer(&mut self, env: &mut Env<'_>) {
-        let idle = self.batch.is_empty() && self.pending.is_empty() && self.held.is_empty();
+        let idle = self.batch.is_empty()
+            && self.pending.is_empty()
+            && self.held.is_empty()
+            && !self.steps.has_admitted();
         let Some(transfer) = &mut self.transfer else { return };
         if !self.group.is_leader() {
             self.transfer = None;

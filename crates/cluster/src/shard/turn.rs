@@ -32,7 +32,10 @@ impl Shard {
         self.note_if_ahead(env);
         self.advance_staging(env);
         self.reap(env);
+        self.apply_committed(env);
+        self.go_on_walks(env);
         loop {
+            self.serve_due(env);
             self.release_held(env);
             self.flush_batch(env);
             self.renew_succession(env);
@@ -55,6 +58,7 @@ impl Shard {
         self.repeat_release(env);
         self.advance_catch_ups(env);
         self.place_parked(env);
+        self.free_garbage(env);
         self.compact(env);
     }
 
@@ -115,9 +119,8 @@ impl Shard {
         for (number, index) in collected.reads {
             self.round_confirmed(number, index);
         }
-        for committed in &collected.committed {
-            self.apply(env, committed);
-        }
+        self.note_committed(collected.committed);
+        self.apply_committed(env);
     }
 
     /// Reacts when this replica has begun or ceased to lead.

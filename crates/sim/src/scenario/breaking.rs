@@ -16,7 +16,7 @@
 //!   it in the disk's place.
 //! - `disk n1 20000` leaves so many bytes free on a disk, `disk n1 endless` ends that.
 //! - `stall-disk n1 2s`, `fail-disk n1`, `lose-disk n1` (and its machine), `disk-time n1 20ms`,
-//!   `clock-jump n1 +5s`, `clock-rate n1 10000` (parts per million).
+//!   `slow n1 20` (work takes so many times as long as the core counts), `clock-jump n1 +5s`, `clock-rate n1 10000` (parts per million).
 
 use cluster::Message;
 use types::{ShardId, Term};
@@ -56,6 +56,10 @@ impl Stage {
             ("fail-disk", [name]) => world.machines[node(name)?].failing = true,
             ("disk-time", [name, how_long]) => {
                 world.machines[node(name)?].disk_profile.delay = time(how_long)?;
+            }
+            ("slow", [name, times]) => {
+                let Ok(times) = times.parse() else { return fail("how often longer is a number") };
+                world.machines[node(name)?].slowness = times;
             }
             ("clock-jump", [name, how_far]) => {
                 let (sign, size) = match how_far.strip_prefix('-') {

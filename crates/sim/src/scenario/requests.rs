@@ -1,7 +1,8 @@
 //! What clients and operators ask for.
 //!
 //! - `set n1 a 1`, `get n1 a` or any other command of a client, at a node; `send n1 c1 get a`
-//!   sends without waiting on a connection with a name, `take c1` shows what has come back.
+//!   sends without waiting on a connection with a name, `take c1` shows what has come back;
+//!   `repeat n1 c1 50 get a` sends so many at once.
 //! - `fill n1 x 300 20000`: 300 clients one after the other SET x1, x2, ... to 20,000 bytes.
 //! - `burst n1 x 400 2ms 64000`: the same on one connection, one every two milliseconds, whose
 //!   replies nobody waits for.
@@ -28,6 +29,14 @@ impl Stage {
             ("send", [name, connection, words @ ..]) => {
                 let words = words.iter().map(|word| word.as_bytes().to_vec()).collect();
                 self.send(node(name)?, connection, words)?;
+                String::new()
+            }
+            ("repeat", [name, connection, times, words @ ..]) => {
+                let words: Vec<Vec<u8>> =
+                    words.iter().map(|word| word.as_bytes().to_vec()).collect();
+                for _ in 0..count_of(times)? {
+                    self.send(node(name)?, connection, words.clone())?;
+                }
                 String::new()
             }
             ("take", [connection]) => self.take(connection)?,

@@ -36,6 +36,7 @@ fn setting(settings: &mut Settings, name: &str, value: &str) -> Result<()> {
         "transfer" => settings.transfer_time = duration()?,
         "step" => settings.campaign_step = duration()?,
         "segment" => settings.segment_bytes = count()?,
+        "turn" => settings.turn_divisor = count()?,
         "log" => settings.log_bytes = count()?,
         "memory" => settings.memory = count()?,
         "disk-reserve" => settings.disk_reserve = count()?,
