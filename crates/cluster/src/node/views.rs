@@ -31,7 +31,8 @@ pub struct ReplicaView {
     pub commit_index: LogIndex,
     /// The newest entry that is applied.
     pub applied_index: LogIndex,
-    /// Whether slot images are ahead of the applied log: the data are of no single index then.
+    /// Whether slot images are ahead of the applied log, or an entry is applied in part: the data
+    /// are of no single index then.
     pub mixed: bool,
     /// The voters.
     pub voters: Vec<NodeId>,

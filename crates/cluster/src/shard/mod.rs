@@ -548,7 +548,7 @@ impl Shard {
             last_index: self.group.last_index(),
             commit_index: self.group.commit_index(),
             applied_index: self.group.applied_index(),
-            mixed: !self.floors.is_empty(),
+            mixed: !self.floors.is_empty() || self.has_part_of_entry(),
             voters: replicas.voters(),
             learners: replicas.learners(),
             goal: self.goal.nodes.clone(),

@@ -17,6 +17,7 @@ use types::UnixMillis;
 use super::{Effects, Env, Request, Shard};
 use crate::entry::{self, Operation, Survey};
 use crate::frontend::slow_log::show_operation;
+use crate::planted::Planting;
 use crate::raft_group::Committed;
 use crate::work::Kind;
 
@@ -156,11 +157,11 @@ impl Shard {
 
     /// Whether an entry is applied in part: the data are not those of any index.
     pub(super) fn is_mid_entry(&self) -> bool {
-        self.steps.progress != Progress::default() && !self.planted_images()
+        self.has_part_of_entry() && !self.planted.contains(Planting::ImageMidEntry)
     }
 
-    fn planted_images(&self) -> bool {
-        self.planted.contains(crate::planted::Planting::ImageMidEntry)
+    pub(super) fn has_part_of_entry(&self) -> bool {
+        self.steps.progress != Progress::default()
     }
 
     pub(super) fn note_committed(&mut self, entries: impl IntoIterator<Item = Committed>) {
