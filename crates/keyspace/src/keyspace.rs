@@ -13,6 +13,7 @@ use crate::slot::{Figures, KeyHasher, SlotData};
 use crate::table::Probe;
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use smallvec::SmallVec;
 use types::limits::SCAN_COUNT_MAX;
@@ -233,9 +234,22 @@ impl Keyspace {
     pub fn replace(&mut self, new: Self) {
         let old = core::mem::replace(self, new);
         self.images = self.images.max(old.images);
-        self.garbage_bytes += old.garbage_bytes + old.entry_bytes;
+        self.garbage_bytes += old.garbage_bytes;
         self.garbage.extend(old.garbage);
-        self.garbage.extend(old.slots.into_iter().filter(|slot| slot.len() > 0));
+        for mut slot in old.slots {
+            for kept in core::mem::take(&mut slot.images).end() {
+                Arc::into_inner(kept).into_iter().for_each(|kept| self.discard(kept));
+            }
+            self.discard(slot);
+        }
+    }
+
+    /// Keeps what nobody looks into any more until it is freed.
+    pub(crate) fn discard(&mut self, slot: SlotData) {
+        if slot.len() > 0 {
+            self.garbage_bytes += slot.entry_bytes() as u64;
+            self.garbage.push(slot);
+        }
     }
 
     /// Whether there is something to free.
@@ -372,12 +386,9 @@ impl Keyspace {
 
     pub(crate) fn replace_slot(&mut self, slot: Slot, data: SlotData) {
         let old = self.change(slot, |slot, _| core::mem::replace(slot, data));
-        if !old.images.is_empty() {
-            self.slot_mut(slot).images = Images::detach(old);
-        } else if old.len() > 0 {
-            self.garbage_bytes += old.entry_bytes() as u64;
-            self.garbage.push(old);
-        }
+        let (images, old) = Images::detach(old);
+        self.slot_mut(slot).images = images;
+        old.into_iter().for_each(|old| self.discard(old));
     }
 
     /// Changes a slot and keeps the sums right.

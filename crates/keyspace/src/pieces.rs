@@ -79,28 +79,32 @@ impl Images {
         })
     }
 
-    /// Whether none is being written.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_none()
-    }
-
-    /// The data of a slot were replaced: images of what was there go on. Answers with them.
-    pub(crate) fn detach(mut old: SlotData) -> Self {
-        let Some(mut images) = old.images.0.take() else { return Self::default() };
+    /// The data of a slot were replaced: images of what was there go on. Answers with them, and
+    /// with the data if no image needs them.
+    pub(crate) fn detach(mut old: SlotData) -> (Self, Option<SlotData>) {
+        let Some(mut images) = old.images.0.take() else { return (Self::default(), Some(old)) };
         let old = Arc::new(old);
         for image in images.iter_mut().filter(|image| !image.complete) {
             image.detached.get_or_insert_with(|| Arc::clone(&old));
         }
-        Self(Some(images))
+        (Self(Some(images)), Arc::into_inner(old))
     }
 
-    fn remove(&mut self, number: u64) {
-        if let Some(images) = &mut self.0 {
-            images.retain(|image| image.number != number);
-            if images.is_empty() {
-                self.0 = None;
-            }
+    /// Gives all images up. Answers with what they kept.
+    pub(crate) fn end(self) -> impl Iterator<Item = Arc<SlotData>> {
+        let images = self.0.into_iter().flat_map(|images| *images);
+        images.filter_map(|image| image.detached)
+    }
+
+    /// Ends an image. Answers with what it kept.
+    fn remove(&mut self, number: u64) -> Option<Arc<SlotData>> {
+        let images = self.0.as_mut()?;
+        let at = images.iter().position(|image| image.number == number)?;
+        let image = images.remove(at);
+        if images.is_empty() {
+            self.0 = None;
         }
+        image.detached
     }
 }
 
@@ -152,7 +156,6 @@ impl Image {
         }
         if self.complete {
             self.met = BTreeSet::new();
-            self.detached = None;
         }
     }
 }
@@ -186,21 +189,25 @@ impl Keyspace {
         let (slot, hasher) = self.slot_and_hasher(id.slot);
         let mut images = slot.images.0.take()?;
         let found = images.iter_mut().find(|image| image.number == id.number);
+        let mut old = None;
         let piece = found.map(|image| {
             image.fill(slot, hasher, bytes.max(1));
+            old = image.detached.take_if(|_| image.complete);
             image.take(bytes.max(1))
         });
         slot.images.0 = Some(images);
         if piece.as_ref().is_none_or(|piece| piece.last) {
             slot.images.remove(id.number);
         }
+        self.discard_shared(old);
         piece
     }
 
     /// Gives an image up.
     pub fn drop_image(&mut self, id: ImageId) {
         if self.range().contains(id.slot) {
-            self.slot_mut(id.slot).images.remove(id.number);
+            let old = self.slot_mut(id.slot).images.remove(id.number);
+            self.discard_shared(old);
         }
     }
 
@@ -209,6 +216,17 @@ impl Keyspace {
         let same = built.hasher.seed == self.hasher().seed;
         let data = if same { built.data } else { built.data.rehashed(self.hasher()) };
         self.replace_slot(slot, data);
+    }
+
+    /// Takes what is of no use after all, to free it step by step like what was removed.
+    pub fn discard_slot(&mut self, built: BuiltSlot) {
+        self.discard(built.data);
+    }
+
+    fn discard_shared(&mut self, old: Option<Arc<SlotData>>) {
+        if let Some(old) = old.and_then(Arc::into_inner) {
+            self.discard(old);
+        }
     }
 }
 
@@ -262,6 +280,12 @@ impl SlotBuilder {
         bytes.drain(..read);
         self.rest = bytes;
         Ok(())
+    }
+
+    /// What was read so far, to be discarded.
+    #[must_use]
+    pub fn give_up(self) -> BuiltSlot {
+        BuiltSlot { hasher: self.hasher, data: self.data }
     }
 
     /// The slot, if all of it was there.

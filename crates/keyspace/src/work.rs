@@ -3,8 +3,7 @@
 //! Nothing may hold the event loop for long, so each command's work is bounded, and counted so
 //! that a turn can end when clients have had their share. It is counted in units of what is asked
 //! for, never in time: the same on every replica, so that all of them refuse the same commands of
-//! an entry. One unit is about a nanosecond on a machine of today (`cargo run --release -p
-//! keyspace --example work` measures that).
+//! an entry. One unit is about a nanosecond on a machine of today.
 //!
 //! A read of a single value is never refused: it works as long as it takes to read that.
 

@@ -38,9 +38,12 @@ impl World {
             self.take(node, arrival);
         }
         let now = self.clock(node);
+        let mut work = 0;
         if let Some(process) = &mut self.machines[node].process {
             process.node.settle(now, &mut outputs);
-            let spins = idle && process.node.next_deadline() <= now.monotonic;
+            // Whoever has a log to apply works for many turns, though nothing arrives.
+            work = process.node.take_work();
+            let spins = idle && work == 0 && process.node.next_deadline() <= now.monotonic;
             process.idle_turns = if spins { process.idle_turns + 1 } else { 0 };
             if process.idle_turns == IDLE_TURNS_MAX {
                 let text = format!("n{} does nothing but spin", node + 1);
@@ -48,7 +51,7 @@ impl World {
             }
         }
         self.machines[node].asleep = false;
-        self.end_turn(node, outputs);
+        self.end_turn(node, work, outputs);
     }
 
     /// Does what a process wants done.

@@ -14,12 +14,12 @@ const WORK_MIN: u64 = MILLISECOND / 2;
 
 impl World {
     /// The process has done its work: what it wants done is done when the time for that is over.
-    pub(crate) fn end_turn(&mut self, node: usize, outputs: Vec<Output>) {
+    pub(crate) fn end_turn(&mut self, node: usize, work: u64, outputs: Vec<Output>) {
         let machine = &mut self.machines[node];
         let life = machine.life;
         let slowness = machine.slowness;
         let Some(process) = &mut machine.process else { return };
-        let time = process.node.take_work().saturating_mul(slowness);
+        let time = work.saturating_mul(slowness);
         if time < WORK_MIN {
             return self.perform_all(node, outputs);
         }

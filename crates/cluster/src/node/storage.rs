@@ -301,10 +301,16 @@ impl Node {
         let effects = &mut self.world.effects;
         let budget = effects.payload.len() + IMAGE_BYTES_PER_TURN;
         let target = reclaiming.target;
-        let shards = &mut self.shards;
+        let (shards, unfinished) = (&mut self.shards, &mut self.unfinished);
         reclaiming.shards.retain(|&at| {
             let Some(shard) = shards.get_mut(at) else { return false };
-            effects.payload.len() >= budget || !shard.leave_segments(target, effects, budget)
+            let waits =
+                effects.payload.len() >= budget || !shard.leave_segments(target, effects, budget);
+            if shard.is_unfinished() {
+                // What was given up for it is to be freed, even if nothing else comes.
+                unfinished.push(at);
+            }
+            waits
         });
         if reclaiming.shards.is_empty() {
             // What the node itself must remember may lie there, too.

@@ -201,10 +201,6 @@ impl Shard {
     }
 
     fn pump(&mut self, env: &mut Env<'_>, sending: &mut Sending) {
-        if self.is_mid_entry() {
-            // The data are those of no index; the rest of the entry is applied in the next turn.
-            return;
-        }
         let now = env.now.monotonic;
         for flight in &mut sending.in_flight {
             if now.since(flight.sent) > RESEND_AFTER {
@@ -214,6 +210,11 @@ impl Shard {
                 let message = Message::SlotImage { shard, catch_up, piece };
                 env.effects.messages.push((sending.to, message));
             }
+        }
+        let all_sent = sending.image.is_none() && sending.next.is_none();
+        if !all_sent && self.waits_for_boundary() {
+            // The data are those of no index; the rest of the entry is applied in the next turn.
+            return;
         }
         let (mut written, mut bytes) = (0, sending.bytes());
         sending.more = false;
@@ -306,7 +307,9 @@ impl Shard {
             if piece.number >= PIECES_IN_FLIGHT as u64 || self.dropped == Some(catch_up) {
                 return self.answer_pieces(env, from, catch_up, (0, true));
             }
-            self.staging = Some(Staging::new(from, catch_up));
+            if let Some(former) = self.staging.replace(Staging::new(from, catch_up)) {
+                self.discard_staging(former);
+            }
         }
         let Some(staging) = &mut self.staging else { return };
         if piece.number < staging.next {
@@ -340,6 +343,7 @@ impl Shard {
             env.effects.cut();
             if staging.take(&piece, self.hash_seed, self.places.newest()).is_err() {
                 self.dropped = Some(name);
+                self.discard_staging(staging);
                 return self.answer_pieces(env, from, name, (0, true));
             }
         }
@@ -370,8 +374,24 @@ impl Shard {
     pub(super) fn leave_staging(&mut self, target: SegmentId) -> bool {
         if let Some(staging) = self.staging.take_if(|staging| staging.first_segment <= target) {
             self.dropped = Some(staging.name);
+            self.discard_staging(staging);
         }
         self.accepted.as_ref().is_none_or(|staging| staging.first_segment > target)
+    }
+
+    /// What the engine did not want after all.
+    pub(super) fn discard_accepted(&mut self) {
+        if let Some(staging) = self.accepted.take() {
+            self.discard_staging(staging);
+        }
+    }
+
+    /// What has arrived is of no use any more. It may be a whole shard, so it is freed in steps.
+    pub(super) fn discard_staging(&mut self, staging: Staging) {
+        let current = staging.current.map(|current| current.builder.give_up());
+        for built in staging.slots.into_values().map(|staged| staged.slot).chain(current) {
+            self.data.discard_slot(built);
+        }
     }
 
     /// Bytes of the catch-up that is being received.
@@ -408,6 +428,7 @@ impl Shard {
         }
         if complete && !self.planted.contains(Planting::InstallNewestStaging) {
             // From here on these are the slots of this catch-up, whatever arrives in this turn.
+            self.discard_accepted();
             self.accepted = self.staging.take();
         }
         self.group.step(message);
@@ -435,6 +456,7 @@ impl Shard {
         self.places.reset(&state);
         for (slot, staged) in staging.slots {
             if !state.range.contains(slot) {
+                data.discard_slot(staged.slot);
                 continue;
             }
             data.put_slot(slot, staged.slot);
@@ -445,7 +467,6 @@ impl Shard {
         }
         self.data.replace(data);
         self.imaging = None;
-        self.forget_committed();
         self.range = state.range;
         self.lease = state.lease.clone();
         self.goal = state.goal.clone();
@@ -454,6 +475,7 @@ impl Shard {
         while let Some(pending) = self.pending.pop_front() {
             self.abandon(env, pending);
         }
+        self.forget_committed();
         env.effects.rerouted.push(self.id);
         env.effects.events.push(Event::CatchUpInstalled { shard: self.id, index: installed.index });
     }

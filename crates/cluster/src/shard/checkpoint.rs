@@ -245,7 +245,7 @@ impl Shard {
         if applied < bound && self.planted.contains(Planting::ReclaimWaits) {
             return false;
         }
-        if self.is_mid_entry() {
+        if self.waits_for_boundary() {
             // The data are those of no index; the rest of the entry is applied in the next turn.
             return false;
         }
@@ -369,7 +369,9 @@ impl Shard {
         self.goal = Goal::default();
         self.floors.clear();
         self.writes.clear();
-        self.staging = None;
+        if let Some(staging) = self.staging.take() {
+            self.discard_staging(staging);
+        }
         self.catch_ups.clear();
         self.fortified.clear();
         self.promised = None;

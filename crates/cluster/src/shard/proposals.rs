@@ -446,7 +446,9 @@ impl Shard {
         // From the last to the first: what of each client may yet be executed.
         let mut uncertain = BTreeSet::new();
         let mut end = pending.operations.len();
-        for local in pending.locals.into_iter().rev() {
+        // What a turn has applied of the entry is answered.
+        let done = self.locals_done(pending.index);
+        for local in pending.locals.into_iter().skip(done).rev() {
             match local {
                 Local::Apply { waiter, watcher, bytes } => {
                     let start = end.saturating_sub(bytes as usize);

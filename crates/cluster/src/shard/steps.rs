@@ -12,7 +12,7 @@ use alloc::collections::VecDeque;
 use bytes::Bytes;
 use keyspace::{KeysWalk, Keyspace, ScanCursor, ScanWalk};
 use resp::Reply;
-use types::UnixMillis;
+use types::{LogIndex, UnixMillis};
 
 use super::{Effects, Env, Request, Shard};
 use crate::entry::{self, Operation, Survey};
@@ -45,6 +45,10 @@ pub(super) struct Steps {
     /// Requests that were admitted and wait for their share of a turn, in order.
     due: VecDeque<Request>,
     walks: VecDeque<Walking>,
+    /// Somebody waits for data that are those of an index.
+    boundary_wanted: bool,
+    /// The turn that ends between two entries for that.
+    rests_in: u64,
     /// The turn in which any of this was last gone on with.
     shared: u64,
 }
@@ -160,6 +164,21 @@ impl Shard {
         self.has_part_of_entry() && !self.planted.contains(Planting::ImageMidEntry)
     }
 
+    /// The same, for who wants to begin when that is over: the turn in which the entry ends goes no
+    /// further. Otherwise a shard with more to apply than a turn has room for would end each turn
+    /// within an entry.
+    pub(super) fn waits_for_boundary(&mut self) -> bool {
+        let waits = self.is_mid_entry();
+        self.steps.boundary_wanted |= waits;
+        waits
+    }
+
+    /// How much of what is beside this entry was done, in number: its clients have their answers.
+    pub(super) fn locals_done(&self, index: LogIndex) -> usize {
+        let first = self.steps.committed.front();
+        first.filter(|first| first.index == index).map_or(0, |_| self.steps.progress.locals)
+    }
+
     pub(super) fn has_part_of_entry(&self) -> bool {
         self.steps.progress != Progress::default()
     }
@@ -172,6 +191,7 @@ impl Shard {
     pub(super) fn forget_committed(&mut self) {
         self.steps.committed.clear();
         self.steps.progress = Progress::default();
+        self.steps.boundary_wanted = false;
         for walking in &mut self.steps.walks {
             // Its place in the former tables means nothing in the new ones.
             if let Some(walk) = Walk::of(&walking.request.operation) {
@@ -198,12 +218,15 @@ impl Shard {
 
     /// Applies what is committed, as far as the turn has room.
     pub(super) fn apply_committed(&mut self, env: &mut Env<'_>) {
-        while env.work.may(Kind::Entries) {
+        while env.work.may(Kind::Entries) && self.steps.rests_in != env.work.turn() {
             let Some(committed) = self.steps.committed.pop_front() else { return };
             self.steps.shared = env.work.turn();
             let mut progress = self.steps.progress;
             if self.apply(env, &committed, &mut progress) {
                 self.steps.progress = Progress::default();
+                if core::mem::take(&mut self.steps.boundary_wanted) {
+                    self.steps.rests_in = env.work.turn();
+                }
             } else {
                 self.steps.progress = progress;
                 self.steps.committed.push_front(committed);

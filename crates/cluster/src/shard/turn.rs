@@ -52,8 +52,7 @@ impl Shard {
                 break;
             }
         }
-        // What the engine did not want after all.
-        self.accepted = None;
+        self.discard_accepted();
         self.stand_by(env);
         self.repeat_release(env);
         self.advance_catch_ups(env);
