@@ -191,14 +191,18 @@ impl Operation<'_> {
             Operation::Single { command, .. } => writes(command),
             Operation::Group { commands, .. } => commands.iter().any(writes),
             Operation::Flush => true,
-            Operation::Manage(command) => match command.id {
-                CommandId::LeaseholdDecisions
-                | CommandId::LeaseholdPlan
-                | CommandId::LeaseholdStatus
-                | CommandId::LeaseholdWhy => false,
-                CommandId::LeaseholdPolicy => command.args.len() > 1,
-                _ => true,
-            },
+            Operation::Manage(command) => {
+                let asks = matches!(
+                    command.id,
+                    CommandId::LeaseholdDecisions
+                        | CommandId::LeaseholdPlan
+                        | CommandId::LeaseholdStatus
+                        | CommandId::LeaseholdWhy
+                );
+                let asks_policy =
+                    command.id == CommandId::LeaseholdPolicy && command.args.len() <= 1;
+                !asks && !asks_policy
+            }
             Operation::Watch { .. } | Operation::Unwatch | Operation::Survey(_) => false,
         }
     }

@@ -432,7 +432,7 @@ mod tests {
                 }
             }
             let stayed = if shrinks { 1000u32 } else { 3000 };
-            assert!((0..stayed).all(|number| seen.contains(&number.to_le_bytes().to_vec())));
+            assert!((0..stayed).all(|number| seen.contains(number.to_le_bytes().as_slice())));
         }
     }
 

@@ -5,17 +5,14 @@ use model::availability::{Breach, Fault, search};
 
 #[test]
 fn every_state_has_a_way_back() {
-    println!("{} faults", Fault::all().len());
     assert!(Fault::all().len() > 30);
     let found = search(Breach::Nothing);
-    println!("{} states", found.states);
     assert_eq!(found.lost, 0, "{found:?}");
     assert!(found.states > 1000, "{found:?}");
 }
 
 fn expect_loss(breach: Breach) {
     let found = search(breach);
-    println!("{breach:?}: {} of {} states", found.lost, found.states);
     assert!(found.lost > 0, "{breach:?}: {found:?}");
 }
 

@@ -441,13 +441,12 @@ impl World {
         if *event == CoreEvent::Removed {
             self.machines[node].serves = false;
         }
-        match event {
-            CoreEvent::WentBack { .. } => self.machines[node].went_back = false,
-            CoreEvent::LeaseAcquired { .. } if self.machines[node].went_back => {
-                let text = format!("n{} took a lease on an old copy of its directory", node + 1);
-                self.checker.report(self.now, "an old directory is a lost one", text);
-            }
-            _ => {}
+        if matches!(event, CoreEvent::WentBack { .. }) {
+            self.machines[node].went_back = false;
+        }
+        if matches!(event, CoreEvent::LeaseAcquired { .. }) && self.machines[node].went_back {
+            let text = format!("n{} took a lease on an old copy of its directory", node + 1);
+            self.checker.report(self.now, "an old directory is a lost one", text);
         }
         if !matches!(event, CoreEvent::ReadServed { .. }) && self.trace.is_on() {
             self.note(format_args!("n{} {event:?}", node + 1));

@@ -275,9 +275,9 @@ fn what_was_sent_to_a_former_life_is_not_run() {
     forwarded.receiver = PEER_LIFE;
     driver.node.step(driver.now, Input::Peer { from, message: Message::Forward(forwarded) });
     driver.settle();
-    let outcomes = driver.messages.iter().filter_map(|(_, message)| match message {
-        Message::ForwardReply { outcome, .. } => Some(outcome),
-        _ => None,
+    let outcomes = driver.messages.iter().filter_map(|(_, message)| {
+        let Message::ForwardReply { outcome, .. } = message else { return None };
+        Some(outcome)
     });
     assert_eq!(outcomes.collect::<Vec<_>>(), [&ForwardOutcome::Uncertain]);
     driver.messages.clear();

@@ -458,12 +458,14 @@ impl Node {
     /// What this very turn would have sent has certainly not been executed.
     fn take_back_unsent(&mut self, now: Now, peer: NodeId) {
         let mut unsent = Vec::new();
-        self.world.effects.messages.retain(|(to, message)| match message {
-            Message::Forward(forwarded) if *to == peer => {
+        self.world.effects.messages.retain(|(to, message)| {
+            if let Message::Forward(forwarded) = message
+                && *to == peer
+            {
                 unsent.push(forwarded.request);
-                false
+                return false;
             }
-            _ => true,
+            true
         });
         for number in unsent {
             if let Some(forward) = self.forwards.remove(number) {

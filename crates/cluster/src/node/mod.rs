@@ -416,7 +416,8 @@ impl Node {
             let Some(shard) = self.shards.get_mut(at) else { continue };
             shard.dirty = false;
             if forgotten && shard.is_idle() {
-                shard.bury(&mut self.world.effects);
+                let dismissed = self.routes.get(shard.id).map(|route| route.dismissed);
+                shard.bury(&mut self.world.effects, dismissed.unwrap_or_default());
                 shard.free_garbage(&mut self.world.env(now));
                 if shard.is_unfinished() {
                     self.unfinished.push(at);
@@ -501,7 +502,7 @@ impl Node {
             Message::AskRelease { shard, term } => self.on_ask_release(from, shard, term),
             Message::Release { shard, term, stands_back } => {
                 self.with_shard(now, shard, |shard, env| {
-                    shard.on_release(env, from, term, stands_back)
+                    shard.on_release(env, from, term, stands_back);
                 });
             }
             Message::SlotImage { shard, catch_up, piece } => {

@@ -195,6 +195,12 @@ impl RaftGroup {
         LogIndex(self.engine.raft.raft_log.last_index())
     }
 
+    /// Term and index of the last entry.
+    pub(crate) fn end_of_log(&self) -> (Term, LogIndex) {
+        let log = &self.engine.raft.raft_log;
+        (Term(log.last_term()), LogIndex(log.last_index()))
+    }
+
     pub(crate) fn commit_index(&self) -> LogIndex {
         LogIndex(self.engine.raft.raft_log.committed)
     }

@@ -349,13 +349,16 @@ impl Shard {
 
     /// The replica was removed from this node: its data and its log are of no use to anybody any
     /// more. Were it to come back it would be given all of it anew, but what it voted for it must
-    /// remember.
-    pub(crate) fn bury(&mut self, effects: &mut Effects) {
+    /// remember. `dismissed` is how far a holder was that did not count it among the replicas: one
+    /// that has more of the log, and does not say itself that it was removed, may be a replica of
+    /// after that.
+    pub(crate) fn bury(&mut self, effects: &mut Effects, dismissed: (Term, LogIndex)) {
         let busy = self.group.is_persisting() || self.group.is_leader();
-        if self.removed || busy || self.planted.contains(Planting::RemovedKeepsAll) {
+        let removed = self.is_removed(self.me) || self.group.end_of_log() <= dismissed;
+        if self.removed || busy || !removed || self.planted.contains(Planting::RemovedKeepsAll) {
             return;
         }
-        self.removed_at = self.group.applied_index();
+        self.removed_at = self.group.last_index();
         let vote = HardVote { commit: LogIndex(0), ..self.group.vote() };
         let log = RecoveredLog { vote, ..RecoveredLog::default() };
         let me = self.group.me();

@@ -87,13 +87,13 @@ impl Live {
     pub(super) fn check(self, settings: &Settings, value: &str) -> Result<(), String> {
         let most = settings.clients_most;
         let over = |count: usize| count > most && count != settings.clients;
-        match self {
-            Self::Clients if value.parse::<usize>().is_ok_and(over) => Err(format!(
+        if matches!(self, Self::Clients) && value.parse::<usize>().is_ok_and(over) {
+            return Err(format!(
                 "The operating system is not able to handle the specified number of clients, try \
                  with {most}"
-            )),
-            _ => Ok(()),
+            ));
         }
+        Ok(())
     }
 
     /// Changes the setting to a value that was checked. Settings on which the safety of leases or
