@@ -86,20 +86,29 @@ impl Progress {
     }
 }
 
-/// Takes the directory for this process, and reads it.
+/// Takes the directory for this process.
 ///
 /// # Errors
-/// In words for the operator. Nothing was changed but the incarnation.
-pub(crate) fn open(
-    path: &Path,
-    settings: &Settings,
-    random: u64,
-) -> Result<Opened, DirectoryError> {
+/// In words for the operator.
+pub(crate) fn claim(path: &Path) -> Result<OsDisk, DirectoryError> {
     let disk = OsDisk::open(path)?;
     // Keys and values lie there in the clear.
     fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(|error| {
         DirectoryError(format!("cannot keep others out of {}: {error}", path.display()))
     })?;
+    Ok(disk)
+}
+
+/// Reads a directory that was claimed.
+///
+/// # Errors
+/// In words for the operator. Nothing was changed but the incarnation.
+pub(crate) fn open(
+    disk: OsDisk,
+    path: &Path,
+    settings: &Settings,
+    random: u64,
+) -> Result<Opened, DirectoryError> {
     let meta = MetaFile::new(disk.clone());
     let before = meta.read()?.map(|bytes| Identity::decode(&bytes)).transpose();
     let before = match before.map_err(DirectoryError)? {

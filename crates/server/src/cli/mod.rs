@@ -66,6 +66,7 @@ Steer it:
   freeze     move nothing for balance
   policy     the Lease Manager's thresholds, weights and budgets
   join       take a node into the cluster
+  move       say that a node has other addresses now
   remove     take a node out of the cluster
 
 Try it:

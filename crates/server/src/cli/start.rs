@@ -11,6 +11,7 @@ use clap::Args;
 use cluster::{Node, Settings};
 use rustix::process::{Pid, Signal, getppid};
 use tracing::level_filters::LevelFilter;
+use wal::OsDisk;
 
 use super::CommandError;
 use crate::config::{Config, Sources};
@@ -106,16 +107,23 @@ fn serve(config: &Config) -> Result<(), CommandError> {
     if settings.members.len() == 2 {
         tracing::warn!("a cluster of 2 nodes stops when either is lost: use 3");
     }
+    // First the directory: a second process on it is told so, and not that its ports are in use.
+    let mut disk = claim(config)?;
     http::start(config).map_err(|error| CommandError::configuration(&error))?;
-    while run_node(config, settings.clone())? == Ending::BeginAnew {
+    while run_node(config, settings.clone(), disk)? == Ending::BeginAnew {
         tracing::info!("starting anew on the same directory");
+        disk = claim(config)?;
     }
     Ok(())
 }
 
+fn claim(config: &Config) -> Result<OsDisk, CommandError> {
+    data_directory::claim(&config.dir).map_err(|error| CommandError::configuration(&error))
+}
+
 /// Runs one life of the node.
-fn run_node(config: &Config, settings: Settings) -> Result<Ending, CommandError> {
-    let opened = data_directory::open(&config.dir, &settings, random())
+fn run_node(config: &Config, settings: Settings, disk: OsDisk) -> Result<Ending, CommandError> {
+    let opened = data_directory::open(disk, &config.dir, &settings, random())
         .map_err(|error| CommandError::configuration(&error))?;
     let start = opened.recovered.start();
     let life = (start.incarnation, start.life);

@@ -1,10 +1,11 @@
 //! Restarts: what was acknowledged is there, whatever was killed.
 
 use std::fs;
+use std::path::Path;
 
 use resp::Value;
 
-use crate::support::{Client, Cluster, Node, Plan, bulk, integer, ok, wait_until};
+use crate::support::{Client, Cluster, Node, Plan, bulk, integer, leasehold, ok, wait_until};
 
 fn kill_all(cluster: &mut Cluster) {
     for node in cluster.nodes_mut() {
@@ -73,6 +74,83 @@ fn a_node_that_lost_its_directory_helps_nobody_to_forget_and_gets_its_data_back(
         assert_eq!(client.ask(&format!("GET key:{key}")), bulk("new"), "key:{key}");
         assert_eq!(client.ask(&format!("SET key:{key} newer")), ok());
     }
+}
+
+/// Copies a node's data directory as it is, which a snapshot of its machine would do.
+fn copy_directory(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("the test's directory can be written to");
+    for file in fs::read_dir(from).expect("the node has a data directory") {
+        let file = file.expect("it can be read");
+        fs::copy(file.path(), to.join(file.file_name())).expect("it can be copied");
+    }
+}
+
+#[test]
+fn a_directory_that_is_copied_back_counts_as_lost_every_time() {
+    let mut cluster = Plan::of(3).patient().start();
+    let mut client = cluster.client(1);
+    for key in 0..100 {
+        assert_eq!(client.ask(&format!("SET key:{key} old")), ok());
+    }
+    let copy = cluster.directory().join("copy-of-node-2");
+    copy_directory(&cluster[2].data, &copy);
+    for key in 0..100 {
+        assert_eq!(client.ask(&format!("SET key:{key} new")), ok());
+    }
+    for times in 1..=2 {
+        // More than a beat and a write of the others: they know how far node 2 has come.
+        let begun = cluster[2].log().matches("counts as lost").count();
+        let known = cluster.client(2).ask("INCR rounds");
+        assert_eq!(known, integer(times));
+        cluster.wait_until_voters(2, 3);
+        cluster[2].kill();
+        fs::remove_dir_all(&cluster[2].data).expect("the directory can be removed");
+        copy_directory(&copy, &cluster[2].data);
+        cluster[2].start();
+        wait_until("node 2 knows that it went back", || {
+            cluster[2].log().matches("counts as lost").count() > begun
+        });
+        cluster.wait_for_holders();
+        cluster.wait_until_voters(2, 3);
+        let mut client = cluster.client(2);
+        for key in 0..100 {
+            assert_eq!(client.ask(&format!("GET key:{key}")), bulk("new"), "key:{key}");
+        }
+    }
+}
+
+#[test]
+fn a_cluster_comes_back_when_all_its_addresses_have_changed() {
+    let mut cluster = Plan::of(3).patient().start();
+    assert_eq!(cluster.client(1).ask("SET key value"), ok());
+    kill_all(&mut cluster);
+    let members = cluster.move_all();
+    cluster.start_all();
+    assert_eq!(cluster.client(2).ask("GET key"), bulk("value"));
+    assert!(cluster[1].log().contains("name different addresses"), "{}", cluster[1].log());
+    // A node that runs can't join again, but it may be said where it is now: it is asked first.
+    let refused = cluster.client(1).ask(&format!("LEASEHOLD JOIN {}", members[1]));
+    assert!(format!("{refused:?}").contains("leasehold move"), "{refused:?}");
+    let url = cluster[1].address.to_string();
+    for (member, at) in members.iter().zip([2, 3, 1]) {
+        let (number, address) = member.split_once('=').expect("a member has a number");
+        let wrong = format!("{number}={}:9", cluster[at].address);
+        let refused = leasehold().args(["move", &wrong, "--url", &url]).output();
+        assert!(!refused.expect("it runs").status.success(), "node {at} is not node {number}");
+        let right = format!("{number}={address}");
+        let moved = leasehold().args(["move", &right, "--url", &url]).output();
+        let moved = moved.expect("it runs");
+        assert!(moved.status.success(), "{}", String::from_utf8_lossy(&moved.stderr));
+    }
+    wait_until("all nodes name the new addresses", || {
+        (1..=3).all(|asked| {
+            let Value::Bulk(known) = cluster.client(asked).ask("CLUSTER NODES") else {
+                return false;
+            };
+            let known = String::from_utf8_lossy(&known).into_owned();
+            (1..=3).all(|node| known.contains(&cluster[node].address.to_string()))
+        })
+    });
 }
 
 /// The numbers of a node's log segments, spares included.

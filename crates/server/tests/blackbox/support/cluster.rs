@@ -147,6 +147,29 @@ impl Cluster {
         member
     }
 
+    /// Gives all nodes, none of which runs, other addresses; answers as what members they go.
+    pub(crate) fn move_all(&mut self) -> Vec<String> {
+        let host = own_loopback_address();
+        let listeners: Vec<TcpListener> = (0..self.nodes.len() * 3)
+            .map(|_| TcpListener::bind((host, 0)).expect("a loopback address has free ports"))
+            .collect();
+        let port = |listener: &TcpListener| listener.local_addr().expect("it is bound").port();
+        let ports: Vec<u16> = listeners.iter().map(port).collect();
+        let members: Vec<String> = (ports.chunks_exact(3).zip(1..))
+            .map(|(ports, number)| format!("{number}={host}:{}:{}", ports[0], ports[1]))
+            .collect();
+        for (node, ports) in self.nodes.iter_mut().zip(ports.chunks_exact(3)) {
+            node.address = SocketAddr::new(host, ports[0]);
+            node.http = SocketAddr::new(host, ports[2]);
+            let http = node.http.to_string();
+            node.set("members", &members.join(","));
+            node.set("http_listen", &http);
+            node.set("listen", &host.to_string());
+            node.set("peer_listen", &host.to_string());
+        }
+        members
+    }
+
     /// A place for other files of the test.
     pub(crate) fn directory(&self) -> &Directory {
         &self.directory

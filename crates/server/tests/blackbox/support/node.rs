@@ -64,6 +64,13 @@ impl Node {
         setting.and_then(|setting| setting.split_once('=')).expect("the setting is there").1
     }
 
+    /// Gives it another value of a setting for its next start.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        let begin = format!("{name}=");
+        self.settings.retain(|setting| !setting.starts_with(&begin));
+        self.settings.push(begin + value);
+    }
+
     /// Starts the process. It ends with this one, whatever happens.
     pub(crate) fn start(&mut self) {
         assert!(self.child.is_none(), "node {} runs already", self.number);
