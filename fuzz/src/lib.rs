@@ -54,7 +54,8 @@ pub fn execute(
 ) -> (Outcome, Vec<u8>) {
     let mut buffer = Vec::new();
     let mut reply = Reply::new(&mut buffer, Protocol::Resp3);
-    let context = Context { now: UnixMillis(now), seed: now, mode, budget: types::limits::COMMAND_WORK_MAX };
+    let budget = types::limits::COMMAND_WORK_MAX;
+    let context = Context { now: UnixMillis(now), seed: now, mode, budget };
     let slot = resp::slot_of(b"{a}");
     let mut changes = Changes::recording();
     let outcome = keyspace.execute(command, slot, args, &context, &mut changes, &mut reply);

@@ -18,8 +18,9 @@
 //!
 //! This is about the time of day only. Leases go by monotonic clocks and by durations.
 //!
-//! **A machine that stood still.** A virtual machine can be stopped with all its clocks and go on as
-//! if nothing had been: nothing that it can read of its own tells. To it, the clocks of all others
+//! **A machine that stood still.** A virtual machine can be stopped with all its clocks and go on
+//! as if nothing had been: nothing that it can read of its own tells. To it, the clocks of all
+//! others
 //! have jumped ahead at once, so the first beat that was sent after the stop betrays it: then all
 //! promises of support count as over until they are renewed by the answer to a later beat
 //! ([`Heard::Jumped`]). A single peer whose wall clock is set looks the same; that costs a round

@@ -133,8 +133,8 @@ impl Founding {
         }
     }
 
-    /// What a node that has gone back in time is when it begins anew: it has no replicas, and if the
-    /// cluster has begun, it founds none.
+    /// What a node that has gone back in time is when it begins anew: it has no replicas, and if
+    /// the cluster has begun, it founds none.
     pub(crate) fn anew(&self) -> Remembered {
         let origin = match self.origin() {
             Origin::Blank => Origin::Blank,

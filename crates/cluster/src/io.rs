@@ -20,10 +20,7 @@ mod messages;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use types::{
-    NodeId, SegmentId,
-    SessionId,
-};
+use types::{NodeId, SegmentId, SessionId};
 
 pub use crate::forwarded::{ForwardOutcome, ForwardedRequest};
 use crate::member::Member;

@@ -8,8 +8,9 @@
 //! A directory that goes back in time has forgotten what it acknowledged and how it voted, so it is
 //! as bad as a lost one (see `founding`), and must not pass for the one that it was. The others
 //! remember durably, for each node, its newest life and the newest position of its log that it has
-//! said is durable. A life is **refused** if its start is not a later one than the remembered, or if
-//! its log, in the same directory, began before the remembered end. Whoever is refused hears of it:
+//! said is durable. A life is **refused** if its start is not a later one than the remembered, or
+//! if its log, in the same directory, began before the remembered end. Whoever is refused hears of
+//! it:
 //! each beat says what its sender remembers of the receiver. It then writes into its log that all
 //! that stands there is void, and begins anew, in a new directory and with a greater incarnation
 //! (`node/anew.rs`). What is written first makes the next try no better.

@@ -14,7 +14,8 @@ pub enum Planting {
     AnswerWithoutLease,
     /// A holder keeps serving after it has told another node to campaign.
     KeepLeaseOverTransfer,
-    /// A node that restarts votes at once, though it may have promised not to. Broken by the driver.
+    /// A node that restarts votes at once, though it may have promised not to. Broken by the
+    /// driver.
     ForgetPromises,
     /// The log thread calls a write durable before it is. Broken by the driver.
     EarlyPersisted,

@@ -134,20 +134,13 @@ impl Recovery {
                 self.shards.insert(shard, RecoveredShard { removed: true, ..tombstone });
             }
             Record::Entry { shard, entry } => {
-                let shard = self.shard(shard, segment);
-                let index = entry.index();
-                drop(shard.entries.split_off(&index));
-                shard.entries.insert(index, entry);
-                shard.removed = false;
-                let newest = shard.segments.entry(segment).or_insert(index);
-                *newest = index.max(*newest);
+                let found = self.shard(shard, segment);
+                drop(found.entries.split_off(&entry.index()));
+                found.removed = false;
+                found.absorb_entry(entry, segment);
             }
             Record::KeptEntry { shard, entry } => {
-                let shard = self.shard(shard, segment);
-                let index = entry.index();
-                shard.entries.insert(index, entry);
-                let newest = shard.segments.entry(segment).or_insert(index);
-                *newest = index.max(*newest);
+                self.shard(shard, segment).absorb_entry(entry, segment);
             }
             Record::Vote { shard, vote } => {
                 let shard = self.shard(shard, segment);
@@ -348,6 +341,13 @@ impl RecoveredShard {
             state_segment: segment,
             vote_segment: segment,
         }
+    }
+
+    fn absorb_entry(&mut self, entry: LogEntry, segment: SegmentId) {
+        let index = entry.index();
+        self.entries.insert(index, entry);
+        let newest = self.segments.entry(segment).or_insert(index);
+        *newest = index.max(*newest);
     }
 
     /// Drops entries that the state covers, and checks that the rest follow without a gap.

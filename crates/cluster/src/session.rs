@@ -32,8 +32,7 @@ pub(crate) enum Waiter {
     Client { session: SessionId, ticket: u64 },
     /// Another node, on behalf of one of its clients.
     Peer { node: NodeId, request: u64, resp3: bool },
-    /// A request that is put together from the answers of several shards, with its place in the
-    /// client's pipeline.
+    /// A part of a request to several shards, and the place of the whole in its pipeline.
     Gather { gather: u64, part: usize, ticket: u64 },
     /// Nobody: the node itself asked.
     Nobody,

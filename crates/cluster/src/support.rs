@@ -410,8 +410,8 @@ impl Support {
     }
 
     /// Every promise held counts as over, since the clock may not have counted the time: until a
-    /// beat that is sent from now on is answered. Epochs may stay. A peer that promises the same one
-    /// again has never withdrawn it, so what it keeps in the shards under it stands, too.
+    /// beat that is sent from now on is answered. Epochs may stay. A peer that promises the same
+    /// one again has never withdrawn it, so what it keeps in the shards under it stands, too.
     pub(crate) fn drop_received(&mut self, now: Monotonic) {
         for pair in self.peers.values_mut() {
             if let Some(received) = &mut pair.received {

@@ -38,7 +38,8 @@ pub(crate) struct TurnWork {
     /// All that was done since somebody asked.
     done: u64,
     turn: u64,
-    /// Divides what a turn may take: in simulations, where there is little to do, more is left over.
+    /// Divides what a turn may take: in simulations, where there is little to do, more is left
+    /// over.
     divisor: u64,
     /// A rule that tests break: nothing is left over.
     unbounded: bool,

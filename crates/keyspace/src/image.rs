@@ -6,8 +6,9 @@
 //! ```
 //!
 //! Numbers are little-endian, the lengths in an entry varints. Entries come in any order, each key
-//! once. The carrier cuts the bytes into pieces (`pieces.rs`) and adds checksums; whatever the bytes
-//! are, installing them either takes the whole image or changes nothing, and allocates no more than
+//! once. The carrier cuts the bytes into pieces (`pieces.rs`) and adds checksums; whatever the
+//! bytes are, installing them either takes the whole image or changes nothing, and allocates no
+//! more than
 //! a small multiple of them.
 
 use crate::entry::{Content, Entry, Kind};

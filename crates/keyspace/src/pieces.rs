@@ -1,4 +1,5 @@
-//! Slot images in pieces: a slot of any size is written and read in bounded steps, while it changes.
+//! Slot images in pieces: a slot of any size is written and read in bounded steps, while it
+//! changes.
 //!
 //! An image has one index, however many pieces it has: it shows the slot as it was when it was
 //! begun. The writer walks through the keys by position (see `Table::bucket_at`). A key that is

@@ -4,8 +4,8 @@
 //! This is a model of its own, without clocks, terms and counters, so that its paths have no end
 //! that a bound made. Three voters, one shard. A *fault* closes some of the ways between the nodes
 //! for good: those of one node or of one pair, of what is urgent or of data, of large messages
-//! alone, in one direction or both. A promise lapses only where it is not renewed. Which fault lasts
-//! may change once, in any state. Two nodes that reach each other in every way are left, so a
+//! alone, in one direction or both. A promise lapses only where it is not renewed. Which fault
+//! lasts may change once, in any state. Two nodes that reach each other in every way are left, so a
 //! holder is possible.
 //!
 //! A search of all states, and one backwards from those that hold and commit, finds states without

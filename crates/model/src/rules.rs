@@ -167,8 +167,8 @@ pub(crate) fn may_promise(settings: &Settings, given: Given, epoch: u8) -> bool 
     epoch > given.epoch || (epoch == given.epoch && !withdrawn)
 }
 
-/// Whether a promise that lapses is withdrawn with a step of its own. Unless that rule is broken the
-/// two states behave alike.
+/// Whether a promise that lapses is withdrawn with a step of its own. Unless that rule is broken
+/// the two states behave alike.
 #[must_use]
 fn lapses_first(settings: &Settings) -> bool {
     !settings.reduce || settings.breaks(Violation::RenewLapsed)

@@ -1,5 +1,5 @@
-//! While a fault lasts that leaves a quorum, no state is without a way to a holder that commits; and
-//! each rule that this takes is needed.
+//! While a fault lasts that leaves a quorum, no state is without a way to a holder that commits;
+//! and each rule that this takes is needed.
 
 use model::availability::{Breach, Fault, search};
 

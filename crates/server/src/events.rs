@@ -54,8 +54,8 @@ pub(crate) fn log(event: &Event) {
         Event::ClockOff { millis } => {
             warn!(
                 ahead_millis = millis,
-                "the wall clock of this machine is off, as the other nodes' clocks have it: it gets \
-                 leases last. Set it right (is the time service running?)"
+                "the wall clock of this machine is off, as the other nodes' clocks have it: it \
+                 gets leases last. Set it right (is the time service running?)"
             );
         }
         Event::ClockRight { millis } => {
@@ -136,8 +136,8 @@ fn log_conflict(event: &Event) {
         term = own.0,
         leaders_term = other.0,
         "a leader has something else in the place of an entry that is committed here: an \
-        acknowledged write is lost there. Nothing is overwritten here. Keep the data directories of \
-        all nodes; this happens only if more nodes have lost data than the others can make good \
+        acknowledged write is lost there. Nothing is overwritten here. Keep the data directories \
+        of all nodes; this happens only if more nodes have lost data than the others can make good \
         (copies put back, disks that lie)"
     );
 }

@@ -94,15 +94,7 @@ impl Checker {
                 return Some((*shard, *epoch));
             }
             Event::ReadServed { shard, epoch, .. } if self.watches_leases => {
-                let newest = self.leases.range((*shard, *epoch)..=(*shard, LeaseEpoch(u64::MAX)));
-                if let Some(((_, newer), _)) = newest.last().filter(|((_, newer), _)| newer > epoch)
-                {
-                    let text = format!(
-                        "{} served a read of {shard} under lease {epoch}, but {newer} is acquired",
-                        node_id(node)
-                    );
-                    self.report(at, "no read outside a lease", text);
-                }
+                self.read_served(at, node, *shard, *epoch);
             }
             Event::ReplicaFreed { shard } => {
                 // Should it come back, it begins anew, but for its vote.
@@ -151,6 +143,17 @@ impl Checker {
             | Event::SegmentReleased { .. } => {}
         }
         None
+    }
+
+    fn read_served(&mut self, at: u64, node: usize, shard: ShardId, epoch: LeaseEpoch) {
+        let newest = self.leases.range((shard, epoch)..=(shard, LeaseEpoch(u64::MAX)));
+        if let Some(((_, newer), _)) = newest.last().filter(|((_, newer), _)| *newer > epoch) {
+            let text = format!(
+                "{} served a read of {shard} under lease {epoch}, but {newer} is acquired",
+                node_id(node)
+            );
+            self.report(at, "no read outside a lease", text);
+        }
     }
 
     fn acquired(&mut self, at: u64, node: usize, shard: ShardId, epoch: LeaseEpoch, term: Term) {

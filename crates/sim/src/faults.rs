@@ -124,8 +124,8 @@ enum Cure {
     Resume(usize, u64),
     Open(Vec<(usize, usize)>),
     Calm,
-    /// Nothing breaks for a while, so that all have heard of each other; then this machine's copy is
-    /// put back.
+    /// Nothing breaks for a while, so that all have heard of each other; then this machine's copy
+    /// is put back.
     BeQuiet(usize),
     PutBack(usize),
 }

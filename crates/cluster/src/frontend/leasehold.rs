@@ -143,7 +143,8 @@ impl Node {
     }
 }
 
-/// The nodes of which nothing reaches a member, the one at this place in the list, although it beats.
+/// The nodes of which nothing reaches a member, the one at this place in the list, although it
+/// beats.
 fn unreached_by(world: &World, now: Now, at: usize, member: NodeId) -> Vec<NodeId> {
     let me = world.settings.node;
     let support = &world.support;

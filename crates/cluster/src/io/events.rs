@@ -4,7 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use types::{
-    ClusterId, Incarnation, LeaseEpoch, LogIndex, Monotonic, NodeId, SegmentId, ShardId, SupportEpoch, Term,
+    ClusterId, Incarnation, LeaseEpoch, LogIndex, Monotonic, NodeId, SegmentId, ShardId,
+    SupportEpoch, Term,
 };
 
 use super::StandDownReason;

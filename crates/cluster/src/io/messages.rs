@@ -7,7 +7,8 @@ use core::fmt;
 
 use bytes::Bytes;
 use types::{
-    ClusterId, DirectoryId, Incarnation, LeaseEpoch, Life, LogIndex, NodeId, ShardId, Slot, SlotRange, SupportEpoch, Term, UnixMillis,
+    ClusterId, DirectoryId, Incarnation, LeaseEpoch, Life, LogIndex, NodeId, ShardId, Slot,
+    SlotRange, SupportEpoch, Term, UnixMillis,
 };
 
 use crate::forwarded::{ForwardOutcome, ForwardedRequest};
@@ -88,7 +89,8 @@ pub enum Message {
         /// The receiver has lost some, or never had them: another one must begin.
         lost: bool,
     },
-    /// "Run this for one of my clients": you hold the shard, as far as I know, or can reach who does.
+    /// "Run this for one of my clients": you hold the shard, as far as I know, or can reach who
+    /// does.
     Forward(Box<ForwardedRequest>),
     /// The answer to a forwarded request.
     ForwardReply {
@@ -174,8 +176,8 @@ pub enum Order {
         goal: Vec<NodeId>,
         /// The version of the replica set that is meant.
         generation: u64,
-        /// A node whose replica goes since it is taken for dead: the holder knows better if it hears
-        /// that node.
+        /// A node whose replica goes since it is taken for dead: the holder knows better if it
+        /// hears that node.
         dead: Option<NodeId>,
     },
 }

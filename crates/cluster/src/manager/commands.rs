@@ -200,8 +200,8 @@ impl LeaseManager {
         Ok(Answer::Change(Box::new(control)))
     }
 
-    /// JOIN member [MOVED]. With MOVED it is a member's new address, and nothing else of it changes:
-    /// whoever says so has asked the process there who it is.
+    /// JOIN member [MOVED]. With MOVED it is a member's new address, and nothing else of it
+    /// changes: whoever says so has asked the process there who it is.
     fn joining(&self, now: Now, args: &[&[u8]]) -> Result<Member, String> {
         let text = String::from_utf8_lossy(arg(args, 0));
         let member: Member =
@@ -226,8 +226,8 @@ impl LeaseManager {
         if let Some(known) = known.filter(elsewhere).filter(|_| answers) {
             return Err(format!(
                 "node {node} is a member and answers ({known}), so no other process can join under \
-                 its number; if the node itself is somewhere else now, `leasehold move {}` asks the \
-                 process there who it is, and corrects the list",
+                 its number; if the node itself is somewhere else now, `leasehold move {}` asks \
+                 the process there who it is, and corrects the list",
                 text.split(';').next().unwrap_or_default()
             ));
         }

@@ -80,8 +80,8 @@ impl Node {
         ways.get(tried.checked_rem(ways.len())?).copied()
     }
 
-    /// Requests are parked in a shard of which no leader is known: a way round is tried in a moment,
-    /// and again and again while they wait.
+    /// Requests are parked in a shard of which no leader is known: a way round is tried in a
+    /// moment, and again and again while they wait.
     pub(super) fn await_detour(&mut self, now: Now, shard: ShardId) {
         let beat = self.world.settings.beat_interval;
         let first = now.monotonic + beat * BEATS_MISSED;

@@ -28,8 +28,8 @@ use crate::session::Waiter;
 use crate::shard::{MALFORMED, Request, Sent, Watcher};
 
 /// What a client is told whose read was lost with each node that ran it.
-const LOST_TOO_OFTEN: &str = "TRYAGAIN the nodes that were to run this read were lost one after the \
-    other before they had answered; it may be the reason, so it is not tried again";
+const LOST_TOO_OFTEN: &str = "TRYAGAIN the nodes that were to run this read were lost one after \
+    the other before they had answered; it may be the reason, so it is not tried again";
 
 /// How many numbers below the largest one a receiver remembers. An older number is refused.
 const NUMBERS_REMEMBERED: u64 = 1 << 16;
@@ -47,8 +47,8 @@ pub(super) struct Forwards {
     /// Bytes that the driver has yet to write to each node, if any.
     backlogs: BTreeMap<NodeId, usize>,
     seen: BTreeMap<NodeId, SeenOf>,
-    /// The newest refusal by each node, in its present life, of a request to the shard, that we have
-    /// heard of.
+    /// The newest refusal by each node, in its present life, of a request to the shard, that we
+    /// have heard of.
     heard: BTreeMap<(NodeId, ShardId), (Life, u64)>,
     /// The newest refusal of ours of each node's requests to the shard.
     refused: BTreeMap<(NodeId, ShardId), u64>,

@@ -6,7 +6,8 @@
 //! part, as such clients do; any other client is shown the whole.
 //!
 //! Each part of a write is done as a whole or not at all, but one part may be done and another not.
-//! Then the reply begins with UNCERTAIN and says which; any other error means that nothing was done.
+//! Then the reply begins with UNCERTAIN and says which; any other error means that nothing was
+//! done.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;

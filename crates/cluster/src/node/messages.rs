@@ -1,6 +1,9 @@
 //! From a message of another node to whom it concerns.
 
+use types::SupportEpoch;
+
 use super::*;
+use crate::io::Condition;
 
 impl Node {
     pub(super) fn on_message(&mut self, now: Now, from: NodeId, message: Message) {
@@ -11,15 +14,7 @@ impl Node {
         match message {
             Message::Beat { epoch, incarnation, sequence, condition, introduction } => {
                 if self.on_introduction(now, from, incarnation, &condition, introduction) {
-                    let support = &mut self.world.support;
-                    let heard = condition.heard_micros;
-                    let life = (incarnation, condition.life);
-                    let at = now.monotonic;
-                    let answer = support.on_beat(at, from, epoch, life, sequence, heard);
-                    support.note_condition(from, incarnation, condition);
-                    self.note_lost_answers(now, from, condition.lost_answers);
-                    self.world.effects.messages.extend(answer.map(|answer| (from, answer)));
-                    self.note_wall_clock(now, from, condition.wall);
+                    self.on_beat(now, from, (epoch, incarnation, sequence), condition);
                 }
             }
             Message::Promise { sequence, epoch, incarnation, life, duration_micros } => {
@@ -75,6 +70,23 @@ impl Node {
                 self.frontend.note_topology_client(now.monotonic, host, library);
             }
         }
+    }
+
+    fn on_beat(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        (epoch, incarnation, sequence): (SupportEpoch, Incarnation, u64),
+        condition: Condition,
+    ) {
+        let support = &mut self.world.support;
+        let heard = condition.heard_micros;
+        let life = (incarnation, condition.life);
+        let answer = support.on_beat(now.monotonic, from, epoch, life, sequence, heard);
+        support.note_condition(from, incarnation, condition);
+        self.note_lost_answers(now, from, condition.lost_answers);
+        self.world.effects.messages.extend(answer.map(|answer| (from, answer)));
+        self.note_wall_clock(now, from, condition.wall);
     }
 
     /// A message of a shard's Raft group.

@@ -223,14 +223,14 @@ impl Node {
         let lost = self.lost_quorum(shard);
         let text = if lost.is_empty() {
             alloc::format!(
-                "CLUSTERDOWN shard {shard} has no holder at the moment: too few of its replicas can \
-                 be reached; the request was not executed, try again"
+                "CLUSTERDOWN shard {shard} has no holder at the moment: too few of its replicas \
+                 can be reached; the request was not executed, try again"
             )
         } else {
             alloc::format!(
                 "CLUSTERDOWN shard {shard} has lost too many of its copies to be served again: the \
-                 data directories that nodes {lost:?} had are gone; the request was not executed. If \
-                 one of the directories is left, start its node on it"
+                 data directories that nodes {lost:?} had are gone; the request was not executed. \
+                 If one of the directories is left, start its node on it"
             )
         };
         self.world.sessions.answer_error(request.waiter, &text);

@@ -337,8 +337,8 @@ impl RaftGroup {
         let _ = self.engine.step(message);
     }
 
-    /// An entry that is committed here, and in whose place a leader has another: its index, its term
-    /// and the leader's. No history within what the protocol bears leads there.
+    /// An entry that is committed here, and in whose place a leader has another: its index, its
+    /// term and the leader's. No history within what the protocol bears leads there.
     pub(crate) fn conflict(&self, message: &RaftMessage) -> Option<(LogIndex, Term, Term)> {
         let RaftMessage(message) = message;
         if message.get_msg_type() != raft::eraftpb::MessageType::MsgAppend {

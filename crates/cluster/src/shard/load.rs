@@ -233,7 +233,8 @@ impl Load {
     }
 
     /// An entry of this replica's own was applied, so long after it was proposed. `before` is what
-    /// [`Load::writes`] was before it; one that took several turns may have begun in another window.
+    /// [`Load::writes`] was before it; one that took several turns may have begun in another
+    /// window.
     pub(crate) fn note_served(&mut self, time: Duration, before: u64) {
         let writes = self.window.writes.saturating_sub(before);
         let writes = u32::try_from(writes).unwrap_or(u32::MAX);

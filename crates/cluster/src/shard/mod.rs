@@ -4,8 +4,8 @@
 //! Reading order: `lease` (who may serve, vote and campaign), `proposals` (from a request to a log
 //! entry), `apply` (from a committed entry to data and replies), `parking` (requests that wait for
 //! a holder), `reads` (when there is no lease to read under), `transfer` (handing the lease over),
-//! `stand_down` (leaders that get nowhere), `catch_up` (replicas that the log can't help), `checkpoint` (making old log segments free),
-//! `turn` (what happens once a turn).
+//! `stand_down` (leaders that get nowhere), `catch_up` (replicas that the log can't help),
+//! `checkpoint` (making old log segments free), `turn` (what happens once a turn).
 
 mod admission;
 mod apply;
@@ -22,6 +22,7 @@ mod status;
 mod steps;
 mod transfer;
 mod turn;
+mod watches;
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
@@ -193,7 +194,7 @@ pub(crate) struct Shard {
     admission: admission::State,
     reads: reads::ReadRounds,
     steps: steps::Steps,
-    watches: proposals::Watches,
+    watches: watches::Watches,
     reaping: bool,
     /// The succession order must follow a change of the replicas.
     succession_due: bool,
@@ -312,7 +313,7 @@ impl Shard {
             admission: admission::State::new(settings.node),
             reads: reads::ReadRounds::default(),
             steps: steps::Steps::default(),
-            watches: proposals::Watches::default(),
+            watches: watches::Watches::default(),
             reaping: false,
             succession_due: false,
             settle_at: Monotonic::NEVER,

@@ -30,8 +30,8 @@ const WALKED_TOO_LONG: &str = "TRYAGAIN there are too many keys to look at all o
 /// KEYS and SCAN that a shard goes on with side by side: what each has found takes memory.
 const WALKS_MAX: usize = 8;
 /// What a client is told whose KEYS would be one too many.
-const TOO_MANY_WALKS: &str = "TRYAGAIN too many clients ask for all keys at the same time; try again \
-    later";
+const TOO_MANY_WALKS: &str = "TRYAGAIN too many clients ask for all keys at the same time; try \
+    again later";
 /// Work that one step of KEYS or SCAN may do, so that several go on side by side.
 const WALK_STEP: u64 = 1_000_000;
 

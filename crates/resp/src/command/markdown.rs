@@ -10,21 +10,22 @@ use crate::error::display_name;
 const LIMITS: &str = "
 ## Limits of commands
 
-A node serves its clients and keeps its leases in one thread, so no command may hold it up for long. A command beyond a limit answers an
-error and changes nothing, on every replica.
+A node serves its clients and keeps its leases in one thread, so no command may hold it up for
+long. A command beyond a limit answers an error and changes nothing, on every replica.
 
 | what | limit | beyond it |
 |---|---|---|
-| a value that a command builds: SETBIT, SETRANGE, APPEND, BITFIELD, BITOP, RESTORE | 64 MiB | an error, as in Redis with `proto-max-bulk-len 64mb` |
-| bytes that one command copies: BITOP, COPY, RENAME, MGET, DUMP | 128 MiB, read and written together | an error; ask for less at once |
+| a value that a command builds: SETBIT, SETRANGE, APPEND, .. | 64 MiB | an error, as in Redis |
+| bytes that one command reads and writes: BITOP, COPY, MGET, .. | 128 MiB | an error |
 | LCS | 32 million cells: 5,700 times 5,700 bytes | an error |
-| all commands of one MULTI | twice what one command may do | the rest of its commands answer errors |
+| all commands of one MULTI | twice what one may do | the rest of them answer errors |
 | KEYS | 64 MiB of keys, in all | an error; use SCAN |
 | SCAN | COUNT is a hint: 10,000 keys at most, about | the cursor goes on |
 
-A read of a single value (GET, BITCOUNT, BITPOS) is not limited but by the value's length. KEYS, SCAN and FLUSHALL may take many turns;
-other clients are served between. So KEYS of a shard with more than some 20,000 keys is not one moment: a key that is there all the time is
-in it, once; one that comes or goes meanwhile may be. It is given up after `request_time`.
+A read of a single value (GET, BITCOUNT, BITPOS) is not limited but by the value's length. KEYS,
+SCAN and FLUSHALL may take many turns; other clients are served between. So KEYS of a shard with
+more than some 20,000 keys is not one moment: a key that is there all the time is in it, once; one
+that comes or goes meanwhile may be. It is given up after `request_time`.
 ";
 
 /// Renders `docs/commands.md`: every command of Redis 7.0 and our own, implemented or not.

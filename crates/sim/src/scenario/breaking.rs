@@ -12,11 +12,12 @@
 //! - `late n1 n3 s1 t2`: what n1 said long ago arrives at n3, that it leads s1 no more in term 2.
 //! - `delay 5ms`, `data-delay 1s` (what is not urgent takes so much longer),
 //!   `duplicate 1000`, `reorder` (of messages that are no requests).
-//! - `copy-disk n1` takes a snapshot of a disk as it is, `put-back n1` (which ends the process) puts
-//!   it in the disk's place.
+//! - `copy-disk n1` takes a snapshot of a disk as it is, `put-back n1` (which ends the process)
+//!   puts it in the disk's place.
 //! - `disk n1 20000` leaves so many bytes free on a disk, `disk n1 endless` ends that.
 //! - `stall-disk n1 2s`, `fail-disk n1`, `lose-disk n1` (and its machine), `disk-time n1 20ms`,
-//!   `slow n1 20` (work takes so many times as long as the core counts), `clock-jump n1 +5s`, `clock-rate n1 10000` (parts per million).
+//!   `slow n1 20` (work takes so many times as long as the core counts), `clock-jump n1 +5s`,
+//!   `clock-rate n1 10000` (parts per million).
 
 use cluster::Message;
 use types::{ShardId, Term};

@@ -123,6 +123,7 @@ const RULES: [Rule; 13] = [
             "signal-hook",
             "slab",
             "smallvec",
+            "socket2",
             "toml",
             "tracing",
             "tracing-subscriber",
