@@ -94,7 +94,7 @@ struct Pair {
     last_heard: Option<Monotonic>,
     /// When we sent the beat that its newest answer, of its present life, answered.
     answered: Option<Monotonic>,
-    /// Since when its present life is known to beat.
+    /// Since when its present life is known to beat, without a silence.
     beats_since: Monotonic,
     /// Bytes of an unfinished message on its way from it to us, and of one from us to it.
     arriving: u64,
@@ -477,17 +477,20 @@ impl Pair {
     }
 
     /// For how long nothing of ours has reached the peer, as its beat says. One that has only just
-    /// begun can't have heard of us.
+    /// begun can't have heard of us. And one that is heard since a moment ago speaks of the time
+    /// before: of a former life of ours, or of a cut of both directions that is over.
     fn deaf_for(&self, now: Monotonic, heard_micros: u64) -> Duration {
-        match heard_micros {
-            u64::MAX => now.since(self.beats_since),
-            micros => Duration::from_micros(micros),
-        }
+        Duration::from_micros(heard_micros).min(now.since(self.beats_since))
     }
 
     /// Notes a sign of life; says whether it is the first for a while.
     fn hear(&mut self, now: Monotonic, silence: Duration) -> bool {
         let last = self.last_heard.replace(now);
+        // One that paused so long, for its disk perhaps, says how old the last answer is that it
+        // had before: that proves nothing about what reaches it.
+        if last.is_none_or(|last| now.since(last) > silence / 2) {
+            self.beats_since = now;
+        }
         last.is_none_or(|last| now.since(last) > silence)
     }
 }

@@ -60,7 +60,8 @@ impl Connection {
             AskError::Refused(text) => {
                 let hint = match text.split(' ').next() {
                     Some("NOAUTH") => "\nGive --password.",
-                    Some("CLUSTERDOWN") => {
+                    // The shard in which the Lease Manager keeps what it knows.
+                    Some("CLUSTERDOWN") if text.contains(" shard s0 ") => {
                         "\nNo Lease Manager answers now. Keys are served and dead holders \
                          replaced without it; start the nodes that are down, then ask again."
                     }
