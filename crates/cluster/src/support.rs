@@ -13,9 +13,10 @@
 //!   promise that has lapsed is no promise to whoever reads it, and a beat that comes later, be it
 //!   in the same turn, finds it withdrawn. In between A may have voted.
 //! - A beat proves that B can be heard. What B leads depends on whether B hears as well, so a beat
-//!   says how long ago B sent the one that A's newest answer answered. When that is too long ago A
-//!   renews nothing (it keeps what it has promised until that runs out), but it answers: as soon as
-//!   an answer reaches B, B's next beat says so.
+//!   says how long ago B sent the first one that waits for an answer, since the one that A's newest
+//!   answer answered. So it says nothing of how seldom B beats, which may be seldom for A's
+//!   patience. When it is too long ago A renews nothing (it keeps what it has promised until that
+//!   runs out), but it answers: as soon as an answer reaches B, B's next beat says so.
 //! - Epochs are kept per direction and pair: when one peer withdraws, what the others have
 //!   promised stands.
 //! - A restarted B has a later incarnation, so later epochs: what was promised to its former life
@@ -269,7 +270,7 @@ impl Support {
         self.note_life(now, from, incarnation, life);
         let (own, own_life) = (self.incarnation, self.life);
         let duration = self.duration;
-        let patience = self.duration / 2 + self.beat_interval;
+        let patience = self.duration / 2;
         let pair = self.peers.get_mut(&from)?;
         let mut appeared = pair.hear(now, duration);
         if pair.link == Link::Silent {
@@ -470,10 +471,13 @@ impl Pair {
         reborn
     }
 
-    /// How long ago we sent the beat that its newest answer answered, as a beat says it.
+    /// How long ago we sent the first beat that waits for an answer, since the one that its newest
+    /// answer answered, as a beat says it. Those that wait from before are lost.
     fn heard_micros(&self, now: Monotonic) -> u64 {
-        let age = self.answered.map(|at| now.since(at).as_micros());
-        age.map_or(u64::MAX, |age| u64::try_from(age).unwrap_or(u64::MAX))
+        let Some(answered) = self.answered else { return u64::MAX };
+        let waiting = self.sent.iter().map(|(_, sent)| *sent).find(|sent| *sent > answered);
+        let age = waiting.map_or(0, |sent| now.since(sent).as_micros());
+        u64::try_from(age).unwrap_or(u64::MAX)
     }
 
     /// For how long nothing of ours has reached the peer, as its beat says. One that has only just

@@ -303,8 +303,9 @@ pub struct Condition {
     pub life: Life,
     /// Whether it has been asked to stop: it wants no leases.
     pub stopping: bool,
-    /// How long ago it sent the beat that the receiver's newest promise answered, in microseconds;
-    /// `u64::MAX`: the receiver has not answered in its present life.
+    /// How long ago it sent the first beat that waits for an answer, since the one that the
+    /// receiver's newest promise answered, in microseconds; 0: none waits, `u64::MAX`: the receiver
+    /// has not answered in its present life.
     pub heard_micros: u64,
     /// Bytes that have arrived of a message from the receiver that is not complete yet.
     pub arriving: u64,
