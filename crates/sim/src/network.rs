@@ -171,7 +171,9 @@ impl Network {
         let first = if ordered { first.max(*last + 1) } else { first };
         *last = first;
         let twice = self.random.permille(profile.duplicate_permille);
-        let second = if twice { Some(now + self.delay(&profile) * 3) } else { None };
+        // What is in order has no double before itself: it would overtake what was sent before it.
+        let after = if ordered { first } else { now };
+        let second = if twice { Some(after + self.delay(&profile) * 3) } else { None };
         Fate::Arrives(first, second)
     }
 
