@@ -123,6 +123,8 @@ impl Run {
             let text = self.what_is_wrong();
             self.fail("recovery", text);
         }
+        // That a replica was removed may have been told at this very moment.
+        self.until(self.world.now() + RECOVERY_MAX, |run| !run.world.keeps_removed());
         self.world.inspect(&self.slots);
         self.world.inspect_storage(true);
         (recovery, longest_gap)

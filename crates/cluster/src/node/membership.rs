@@ -42,8 +42,9 @@ impl Node {
         let (range, dismissed) = (route.range, route.dismissed);
         let is_member = |found: &&Shard| found.id == shard && !found.is_removed(node);
         if message.is_from_leader() {
-            let buried = self.shards.iter().find(|found| found.id == shard && found.is_buried());
-            if buried.is_some_and(|found| !found.may_come_back(message)) {
+            // Buried or about to be: what was sent before the removal may arrive in between.
+            let gone = |found: &&Shard| found.id == shard && found.is_removed(node);
+            if self.shards.iter().find(gone).is_some_and(|found| !found.may_come_back(message)) {
                 return;
             }
             if !self.take_back(shard) {

@@ -23,12 +23,18 @@ impl Node {
         // One that is told so by mistake is taken back with the next message to it. Somebody who
         // knows of older leases only has nothing to say: his list of replicas is old as well.
         let me = self.world.settings.node;
-        let behind = self.local(shard).and_then(|at| self.shards.get(at)).is_some_and(|found| {
+        // One that knows of its removal, but was taken back by a leader that did not know yet,
+        // hears of it once more.
+        let at = self.local(shard);
+        let behind = at.and_then(|at| self.shards.get(at)).is_some_and(|found| {
             let known = found.lease().epoch;
-            known < epoch || known == epoch && found.known_holder().is_none()
+            let ended = found.known_holder().is_none() || found.is_removed(me);
+            known < epoch || known == epoch && ended
         });
         if behind && !replicas.contains(&me) {
             self.routes.dismiss(shard, applied);
+            // It gives up what it has at once, not when it next has something to do.
+            at.into_iter().for_each(|at| self.touch(at));
         }
         if self.local(shard).is_none() {
             self.routes.update(shard, epoch, Some(holder), replicas, now.monotonic);

@@ -405,7 +405,8 @@ impl Shard {
 
     /// Whether a leader that writes to it may know that it was removed.
     pub(crate) fn may_come_back(&self, message: &RaftMessage) -> bool {
-        message.term() > self.group.term() || message.may_follow_removal(self.removed_at)
+        let removed = if self.removed { self.removed_at } else { self.group.applied_index() };
+        message.term() > self.group.term() || message.may_follow_removal(removed)
     }
 
     /// Whether it was removed, gave up its log, and has not been given all of it anew. Its former
