@@ -42,6 +42,8 @@ pub(super) struct Forwards {
     under_way: BTreeMap<u64, Forward>,
     /// For each shard, whose requests are at which node.
     at: BTreeMap<(ShardId, NodeId), BTreeSet<Sent>>,
+    /// Those behind which a later one of the same client has been answered.
+    overtaken: BTreeSet<(ShardId, Sent)>,
     /// Bytes of requests at each node.
     bytes: BTreeMap<NodeId, usize>,
     /// Bytes that the driver has yet to write to each node, if any.
@@ -61,6 +63,8 @@ struct Forward {
     to: NodeId,
     /// The receiver does not hold the shard, but may reach who does.
     by_way: bool,
+    /// A later request of the same client to the shard has been answered.
+    overtaken: bool,
     deadline: Monotonic,
 }
 
@@ -150,8 +154,17 @@ impl Forwards {
         self.next
     }
 
+    /// A request was answered: those that its client sent before it are not to be tried again.
+    fn note_answered(&mut self, shard: ShardId, sent: Sent) {
+        let range = (shard, NodeId(0))..=(shard, NodeId(u32::MAX));
+        let earlier = self.at.range(range).flat_map(|(_, it)| it.range(sent.first()..sent));
+        self.overtaken.extend(earlier.map(|earlier| (shard, *earlier)));
+    }
+
     fn remove(&mut self, number: u64) -> Option<Forward> {
-        let forward = self.under_way.remove(&number)?;
+        let mut forward = self.under_way.remove(&number)?;
+        let sent = forward.request.sent();
+        forward.overtaken = sent.is_some_and(|it| self.overtaken.remove(&(forward.shard, it)));
         let place = (forward.shard, forward.to);
         if let Some(bytes) = self.bytes.get_mut(&forward.to) {
             *bytes -= forward.request.operation.len();
@@ -252,7 +265,8 @@ impl Node {
         let receiver = self.world.support.life_of(to);
         let heard = self.forwards.heard.get(&(to, shard)).filter(|(life, _)| *life == receiver);
         let refusal = heard.map_or(0, |(_, refusal)| *refusal);
-        let number = self.forwards.add(Forward { request, shard, to, by_way, deadline });
+        let number =
+            self.forwards.add(Forward { request, shard, to, by_way, overtaken: false, deadline });
         let message = Message::Forward(Box::new(ForwardedRequest {
             request: number,
             life: self.world.founding.lives.own(),
@@ -364,6 +378,9 @@ impl Node {
         match outcome {
             ForwardOutcome::Reply(bytes) => {
                 let waiter = forward.request.waiter;
+                if let Some(sent) = forward.request.sent() {
+                    self.forwards.note_answered(forward.shard, sent);
+                }
                 self.world.sessions.answer(waiter, |reply| reply.encoded(&bytes));
                 self.describe_slow(waiter, &forward.request.operation);
             }
@@ -517,9 +534,12 @@ impl Node {
     }
 
     fn fail_forward(&mut self, now: Now, forward: Forward) {
-        let Forward { mut request, shard, .. } = forward;
+        let Forward { mut request, shard, overtaken, .. } = forward;
         let tried_again = !request.writes && !request.changes();
-        if tried_again {
+        if tried_again && overtaken {
+            // The later one may have changed what this one would see.
+            self.world.sessions.answer_error(request.waiter, OVERTAKEN);
+        } else if tried_again {
             request.losses += 1;
             if request.losses > READ_RETRIES_MAX {
                 return self.world.sessions.answer_error(request.waiter, LOST_TOO_OFTEN);
