@@ -232,6 +232,12 @@ impl Founding {
         in_replicas(said.origin, said.directory)
     }
 
+    /// Whether a peer knows a newer list of the nodes: it will tell.
+    pub(crate) fn awaits_members(&self) -> bool {
+        let own = self.remembered.membership.version;
+        self.peers.values().any(|peer| peer.introduction.members > own)
+    }
+
     /// The members that a blank node waits for.
     pub(crate) fn awaited(&self) -> Vec<NodeId> {
         let silent = |(_, peer): &(&NodeId, &Peer)| peer.introduction.known != self.directory;

@@ -477,6 +477,12 @@ impl World {
         self.arrive(node, life, Arrival::Stop);
     }
 
+    /// Whether a node that runs keeps something of a replica that was removed.
+    pub(crate) fn keeps_removed(&self) -> bool {
+        let keeps = |process: &Process| process.node.stored().removed > 0;
+        self.machines.iter().any(|it| !it.paused && it.process.as_ref().is_some_and(keeps))
+    }
+
     /// The number of a node as the core knows it.
     #[must_use]
     pub fn node_id(&self, node: usize) -> types::NodeId {

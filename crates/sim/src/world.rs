@@ -525,13 +525,6 @@ impl World {
         }
     }
 
-    /// Whether a node that runs keeps something of a replica that was removed.
-    pub(crate) fn keeps_removed(&self) -> bool {
-        let running = self.machines.iter().filter(|machine| !machine.paused);
-        let mut processes = running.filter_map(|machine| machine.process.as_ref());
-        processes.any(|process| process.node.stored().removed > 0)
-    }
-
     /// What a node knows of its replicas; `None` if it does not run.
     pub fn replicas(&mut self, node: usize) -> Option<Vec<ReplicaView>> {
         let now = self.clock(node);

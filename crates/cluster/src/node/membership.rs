@@ -47,6 +47,10 @@ impl Node {
             if self.shards.iter().find(gone).is_some_and(|found| !found.may_come_back(message)) {
                 return;
             }
+            // The shards' cut can't be learned any more once there is one: the list comes first.
+            if self.shards.is_empty() && self.world.founding.awaits_members() {
+                return;
+            }
             if !self.take_back(shard) {
                 self.add_replica(now, shard, RecoveredShard::empty(range), directory);
             }

@@ -181,6 +181,12 @@ impl Node {
     }
 
     fn announce_route(&mut self, shard: ShardId, to: NodeId) {
+        // A learner is no replica to clients, but must not take itself for removed: it would give
+        // up what it has acknowledged.
+        let local = self.local(shard).and_then(|at| self.shards.get(at));
+        if local.is_some_and(|found| found.has_replica_on(to)) {
+            return;
+        }
         let Some(route) = self.routes.get(shard) else { return };
         let message = Message::Route {
             shard,

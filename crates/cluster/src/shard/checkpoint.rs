@@ -354,7 +354,8 @@ impl Shard {
     /// after that.
     pub(crate) fn bury(&mut self, effects: &mut Effects, dismissed: (Term, LogIndex)) {
         let busy = self.group.is_persisting() || self.group.is_leader();
-        let removed = self.is_removed(self.me) || self.group.end_of_log() <= dismissed;
+        let told = self.has_begun() && self.group.end_of_log() <= dismissed;
+        let removed = self.is_removed(self.me) || told;
         if self.removed || busy || !removed || self.planted.contains(Planting::RemovedKeepsAll) {
             return;
         }
