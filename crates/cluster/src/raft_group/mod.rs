@@ -341,7 +341,9 @@ impl RaftGroup {
     /// term and the leader's. No history within what the protocol bears leads there.
     pub(crate) fn conflict(&self, message: &RaftMessage) -> Option<(LogIndex, Term, Term)> {
         let RaftMessage(message) = message;
-        if message.get_msg_type() != raft::eraftpb::MessageType::MsgAppend {
+        // Who was elected late, in a term that is over, has what nobody takes.
+        let late = message.term < self.engine.raft.term;
+        if late || message.get_msg_type() != raft::eraftpb::MessageType::MsgAppend {
             return None;
         }
         let log = &self.engine.raft.raft_log;
