@@ -340,17 +340,16 @@ impl RaftGroup {
     /// An entry that is committed here, and in whose place a leader has another: its index, its
     /// term and the leader's. No history within what the protocol bears leads there.
     pub(crate) fn conflict(&self, message: &RaftMessage) -> Option<(LogIndex, Term, Term)> {
-        let RaftMessage(message) = message;
+        let message = &message.0;
         // Who was elected late, in a term that is over, has what nobody takes.
         let late = message.term < self.engine.raft.term;
         if late || message.get_msg_type() != raft::eraftpb::MessageType::MsgAppend {
             return None;
         }
         let log = &self.engine.raft.raft_log;
-        let before = core::iter::once((message.index, message.log_term));
         let entries = message.entries.iter().map(|entry| (entry.index, entry.term));
-        let mut known = before.chain(entries).take_while(|(index, _)| *index <= log.committed);
-        known.find_map(|(index, term)| {
+        let all = core::iter::once((message.index, message.log_term)).chain(entries);
+        all.take_while(|(index, _)| *index <= log.committed).find_map(|(index, term)| {
             // 0: the log does not know any more.
             let own = log.term(index).ok().filter(|own| *own != 0 && *own != term)?;
             Some((LogIndex(index), Term(own), Term(term)))
