@@ -435,13 +435,16 @@ impl Shard {
         if !self.group.is_leader() {
             return;
         }
-        let term = self.group.term();
-        self.group.step_down();
+        self.follow(env);
         self.recheck_lease();
-        for voter in self.voters() {
-            env.effects
-                .messages
-                .push((voter, Message::Release { shard: self.id, term, stands_back: None }));
+    }
+
+    /// Leads no longer, and tells the others, who are free then.
+    fn follow(&mut self, env: &mut Env<'_>) {
+        let (shard, term) = (self.id, self.group.term());
+        self.group.step_down();
+        for voter in self.voters().into_iter().filter(|voter| *voter != self.me) {
+            env.effects.messages.push((voter, Message::Release { shard, term, stands_back: None }));
         }
     }
 

@@ -19,7 +19,7 @@ use types::{LogIndex, Monotonic, NodeId, ShardId, Term};
 
 use super::{Env, Shard};
 use crate::entry;
-use crate::io::{Event, Message, Order, OrderOutcome};
+use crate::io::{Event, Order, OrderOutcome};
 use crate::node::is_slower_there;
 use crate::planted::Planting;
 use crate::raft_group::RaftGroup;
@@ -358,10 +358,6 @@ impl Shard {
             env.effects.events.push(Event::TransferBegun { shard: self.id, target });
             return self.group.transfer(target);
         }
-        let (shard, term) = (self.id, self.group.term());
-        self.group.step_down();
-        for voter in self.voters().into_iter().filter(|voter| *voter != self.me) {
-            env.effects.messages.push((voter, Message::Release { shard, term, stands_back: None }));
-        }
+        self.follow(env);
     }
 }
