@@ -323,6 +323,9 @@ impl<'a> Records<'a> {
         if kind == ANEW {
             let directory = DirectoryId(from.u32()?);
             let incarnation = Incarnation(from.u64()?);
+            if incarnation == Incarnation(u64::MAX) {
+                return Err(CodecError("a start that others can follow"));
+            }
             return Ok(Some(Record::Anew { directory, incarnation }));
         }
         let shard = ShardId(from.u32()?);

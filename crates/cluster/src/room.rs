@@ -237,9 +237,9 @@ pub(crate) fn growth(id: CommandId, args: &[&[u8]], values: &mut Values) -> u64 
     let keys = KEY_OVERHEAD * (args.len() as u64).div_ceil(2);
     let (len, spare) = values.first;
     let longest = values.longest;
-    // A value that is edited in place becomes so long.
+    // A value that is edited in place becomes so long; one that would be too long isn't edited.
     let reaches = |needed: u64| {
-        let needed = needed.min(STRING_BYTES_MAX as u64);
+        let needed = if needed > STRING_BYTES_MAX as u64 { 0 } else { needed };
         let there = if values.settled { len + spare } else { 0 };
         let grown = needed.saturating_sub(there);
         (needed, if grown > 0 { grown + SPARE_BYTES.min(needed) } else { 0 })
@@ -251,9 +251,12 @@ pub(crate) fn growth(id: CommandId, args: &[&[u8]], values: &mut Values) -> u64 
             let whole = longest.saturating_add(given);
             (whole, SPARE_BYTES.min(whole))
         }
-        CommandId::SetRange => reaches(number_at(args, 2).saturating_add(given)),
+        CommandId::SetRange => {
+            let part = args.get(3).map_or(0, |part| part.len() as u64);
+            reaches(number_at(args, 2).saturating_add(part))
+        }
         CommandId::SetBit => reaches(number_at(args, 2) / 8 + 1),
-        CommandId::BitField => reaches(bit_field_end(args)),
+        CommandId::BitField => reaches(keyspace::bitfield_bytes(args)),
         CommandId::Restore => {
             let payload = args.get(3).copied().unwrap_or_default();
             let whole = keyspace::restored_bytes_max(payload) as u64;
@@ -272,16 +275,6 @@ fn number_at(args: &[&[u8]], at: usize) -> u64 {
 /// A number as a client writes it; 0 for what is none, since such a command changes nothing.
 fn number(text: &[u8]) -> u64 {
     core::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
-}
-
-/// How many bytes a string must have for all fields that BITFIELD names.
-fn bit_field_end(args: &[&[u8]]) -> u64 {
-    // The offset is a number of bits, or `#` and a number of fields of at most 64 bits.
-    let end = |arg: &&[u8]| match arg.strip_prefix(b"#") {
-        Some(rest) => number(rest).saturating_mul(8).saturating_add(16),
-        None => number(arg) / 8 + 9,
-    };
-    args.iter().skip(2).map(end).max().unwrap_or(0)
 }
 
 /// Whether an entry of a shard's log can make the data grow.

@@ -78,6 +78,14 @@ fn read_only(
     Ok(())
 }
 
+/// How many bytes a string must have for every field that a BITFIELD writes. 0 if it writes none, or
+/// is refused. `args`: the whole command, its name first.
+#[must_use]
+pub fn bitfield_bytes(args: &[&[u8]]) -> u64 {
+    let operations = parse(args.get(2..).unwrap_or_default()).unwrap_or_default();
+    highest_written_bit(&operations).map_or(0, |bit| (bit >> 3) + 1)
+}
+
 fn highest_written_bit(operations: &[(Field, Action)]) -> Option<u64> {
     let written = |(field, action): &(Field, Action)| match action {
         Action::Get => None,
@@ -230,5 +238,26 @@ impl Field {
             Overflow::Fail => return None,
         };
         i64::try_from(fitting).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Vec, bitfield_bytes};
+
+    #[test]
+    fn bytes_are_counted_by_what_is_written() {
+        let bytes = |text: &str| {
+            let args: Vec<&[u8]> = text.split(' ').map(str::as_bytes).collect();
+            bitfield_bytes(&args)
+        };
+        assert_eq!(bytes("BITFIELD k SET u8 0 1"), 1);
+        assert_eq!(bytes("BITFIELD k SET u8 1 1"), 2);
+        assert_eq!(bytes("BITFIELD k SET i16 #3 1"), 8);
+        assert_eq!(bytes("BITFIELD k INCRBY u8 0 4303359255"), 1, "the number is no place");
+        assert_eq!(bytes("BITFIELD k GET u8 800 SET u4 12 1 OVERFLOW FAIL"), 2);
+        assert_eq!(bytes("BITFIELD k GET u8 800"), 0);
+        assert_eq!(bytes("BITFIELD k SET u8 4294967296 1"), 0, "this is refused");
+        assert_eq!(bytes("BITFIELD k"), 0);
     }
 }

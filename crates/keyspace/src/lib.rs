@@ -47,6 +47,7 @@ mod string;
 mod table;
 mod work;
 
+pub use bitfield::bitfield_bytes;
 pub use dump::restored_bytes_max;
 pub use entry::Kind;
 pub use execution::{Changes, Context, Lookups, Mode, Outcome};

@@ -27,7 +27,7 @@ enum Way {
     Large,
 }
 
-/// The ways that are closed, one bit for each pair and [`Way`].
+/// The ways that are closed, one bit for each pair and way.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Fault(u32);
 
