@@ -124,6 +124,8 @@ pub enum Planting {
     LostAnswersAwaited,
     /// A node names as holder whoever its log names.
     HolderByLog,
+    /// What is noted beside the log about its end is not held against it.
+    IgnoreWitness,
 }
 
 impl Planting {
@@ -183,6 +185,7 @@ impl Planting {
         ("no-detours", Self::NoDetours),
         ("lost-answers-awaited", Self::LostAnswersAwaited),
         ("holder-by-log", Self::HolderByLog),
+        ("ignore-witness", Self::IgnoreWitness),
     ];
 
     /// The rule of this name.

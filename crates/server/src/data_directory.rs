@@ -86,6 +86,23 @@ impl Progress {
     }
 }
 
+/// Says what reading the log has found.
+fn tell(report: &wal::Recovery) {
+    tracing::info!(
+        segments = report.segments,
+        commits = report.commits,
+        bytes = report.payload_bytes,
+        torn = ?report.torn,
+        "read the log"
+    );
+    if report.witness_unreadable {
+        tracing::warn!(
+            "what was noted of the log's end is unreadable: only the other nodes would notice if \
+             the end of the log were missing; the disk may be failing"
+        );
+    }
+}
+
 /// Takes the directory for this process.
 ///
 /// # Errors
@@ -128,13 +145,7 @@ pub(crate) fn open(
         recovery.absorb(segment, payload).map_err(|error| VisitError(format!("{error:?}")))
     };
     let (mut log, report) = Log::open(disk, options, &mut absorb)?;
-    tracing::info!(
-        segments = report.segments,
-        commits = report.commits,
-        bytes = report.payload_bytes,
-        torn = ?report.torn,
-        "read the log"
-    );
+    tell(&report);
     if report.commits == 0 {
         // The log may have been there and be lost although the meta file is not.
         let new = directory_id(random);

@@ -2,7 +2,7 @@
 //!
 //! It commits what it is asked for with one write and one sync, and says how far the log is
 //! durable; what comes meanwhile gathers in the core. In idle moments it prepares the segments to
-//! come, a small step at a time, and writes the witness of the last commit.
+//! come, a small step at a time, and makes the witness of the last commit durable.
 //!
 //! A disk that fails ends the process at once: what a failed sync has stored is unknowable, and
 //! the other replicas go on without this node.
@@ -162,7 +162,7 @@ impl Worker {
                     preparing = true;
                     continue;
                 }
-                Err(RecvTimeoutError::Timeout) if preparing => {}
+                Err(RecvTimeoutError::Timeout) if preparing => survive(self.log.sync_witness()),
                 Err(RecvTimeoutError::Timeout) => self.seal(),
                 Err(RecvTimeoutError::Disconnected) => return self.seal(),
             }

@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use cluster::{Node, Planting, Recovered, Recovery, Settings, Start, WriteId};
 use types::{DirectoryId, Incarnation, Life, NodeId, Now, SegmentId, SessionId};
-use wal::{Fault, Log, LogError, MemoryDisk, MetaFile, Options, Preparation, VisitError};
+use wal::{
+    Disk, DiskFile, Fault, Finding, Log, LogError, MemoryDisk, MetaFile, Options, Preparation,
+    VisitError, segment_name,
+};
 
 use crate::clock::Clock;
 use crate::random::Random;
@@ -130,6 +133,7 @@ pub(crate) struct Machine {
     /// Rules that the shell breaks on purpose.
     pub(crate) forget_promises: bool,
     pub(crate) early_persisted: bool,
+    pub(crate) ignore_witness: bool,
     /// How much longer its process waits for the processor, from and to.
     pub(crate) turn_wait: (u64, u64),
     /// It does not start.
@@ -165,6 +169,7 @@ impl Machine {
             slowness: 1,
             forget_promises: settings.breaks(Planting::ForgetPromises),
             early_persisted: settings.breaks(Planting::EarlyPersisted),
+            ignore_witness: settings.breaks(Planting::IgnoreWitness),
             settings,
             turn_wait: (0, 0),
             is_kept_off: false,
@@ -186,6 +191,10 @@ impl Machine {
         let mut absorb = |segment, payload: &[u8]| {
             recovery.absorb(segment, payload).map_err(|error| VisitError(format!("{error:?}")))
         };
+        if self.ignore_witness {
+            // It may not have been written yet.
+            let _ = self.disk.remove("witness");
+        }
         let (log, _) = Log::open(self.disk.clone(), options, &mut absorb)
             .map_err(|error| StartError(error.to_string()))?;
         let broken = |error: cluster::RecordError| StartError(format!("{error:?}"));
@@ -273,6 +282,28 @@ impl Machine {
     pub(crate) fn wipe(&mut self) {
         self.disk = MemoryDisk::new(self.random.draw());
         self.went_back = false;
+    }
+
+    /// The last commits of the log turn into zeroes. The process must not be running.
+    pub(crate) fn zero_tail(&mut self, commits: usize) {
+        let mut found = Vec::new();
+        let mut length = 0;
+        let inspected = wal::inspect(&self.disk, &mut |finding| match finding {
+            Finding::Segment { file_bytes, .. } => length = file_bytes,
+            Finding::Commit { segment, offset, .. } => found.push((segment, offset, length)),
+            Finding::Spare { .. }
+            | Finding::UnknownVersion { .. }
+            | Finding::Payload { .. }
+            | Finding::Unreadable { .. }
+            | Finding::Gap { .. } => {}
+        });
+        inspected.expect("a disk in memory can be read");
+        for (segment, offset, length) in found.into_iter().rev().take(commits) {
+            let mut file =
+                self.disk.open(&segment_name(segment)).expect("the segment was just read");
+            let zeroes = vec![0; (length - offset) as usize];
+            file.write_at(offset, &zeroes).expect("the file has room");
+        }
     }
 
     pub(crate) fn copy_disk(&mut self) {

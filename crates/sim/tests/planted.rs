@@ -12,6 +12,7 @@ const TABLE: &[(&str, &str)] = &[
     ("reclaim_without_quorum", "reclaim-waits"),
     ("removed_and_not_told", "any-candidate-wakes"),
     ("copied_back", "accept-older-directory"),
+    ("zeroed_tail", "ignore-witness"),
     ("copied_back_votes", "vote-untold"),
     ("copied_back_promises", "count-former-life"),
     ("answers_lost", "lost-answers-awaited"),

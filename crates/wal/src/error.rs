@@ -138,7 +138,7 @@ pub enum Damage {
         /// The commit's number.
         sequence: u64,
     },
-    /// The log ends before this commit, though it was durable once: its owner has noted so.
+    /// The log ends before this commit, though it was durable once: that was noted beside it.
     Lost {
         /// The commit's number.
         sequence: u64,

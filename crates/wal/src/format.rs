@@ -56,7 +56,8 @@ const _: () = assert!(FRAME_HEADER_BYTES <= BLOCK_BYTES_MIN as usize);
 const _: () = assert!(types::limits::RECORD_BYTES_MAX <= u32::MAX as usize);
 
 /// The name of a segment's file.
-pub(crate) fn segment_name(id: SegmentId) -> String {
+#[must_use]
+pub fn segment_name(id: SegmentId) -> String {
     format!("{:020}{SEGMENT_SUFFIX}", id.0)
 }
 

@@ -11,13 +11,13 @@
 //! - Damage is never skipped. A damaged commit that is *proven* to have been durable (by a later
 //!   commit, which is only ever written after the sync of the one before) makes [`Log::open`]
 //!   fail with [`OpenError::Corrupt`].
-//! - The very last commit has no such witness: if it was synced and is damaged afterwards, it
-//!   looks like a commit that a crash has torn, and it is cut. [`Log::seal`] bounds that: it
-//!   writes an empty commit as the witness. An owner that seals when it is idle and before it
-//!   exits leaves only the last commit of its last busy moment before a crash without a witness.
-//!   The same holds for files: if the newest ones vanish altogether, nothing in the log says so.
-//!   An owner that notes [`Log::sequence`] elsewhere (the meta file, at each start) can ask for
-//!   it with [`Options::durable_sequence`].
+//! - The end of the log has no such proof in it, so the number of each durable commit is noted in
+//!   a file beside it ([`witness`]): a tail that was cut or zeroed, or newest files that are gone,
+//!   make [`Log::open`] fail too. Only the commit that was under way may be missing without a word.
+//!   The note is a write without a sync: it survives the end of the process, and a power loss
+//!   unless that comes before the system has written it or the owner has had an idle moment
+//!   ([`Log::sync_witness`], [`Log::seal`]). What is lost with both is told by who heard of it: the
+//!   owner's peers.
 //! - What recovery has shown to the owner is durable, even if the process before it died of a
 //!   failed sync and the bytes were only in the page cache.
 //! - Any failed write or sync ends the log: every later call returns the same error.
@@ -43,10 +43,11 @@ mod os;
 mod recovery;
 mod scan;
 mod spare;
+mod witness;
 
 pub use disk::{Disk, DiskFile};
 pub use error::{Damage, LogError, MetaError, OpenError, Operation, VisitError};
-pub use format::{BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, FORMAT_VERSION, SegmentHeader};
+pub use format::{BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, FORMAT_VERSION, SegmentHeader, segment_name};
 pub use inspect::{Finding, inspect};
 pub use log::{Log, Options, SegmentInfo};
 pub use memory::{Fault, MemoryDisk, MemoryFile};

@@ -20,6 +20,7 @@ use crate::format::{self, FRAME_HEADER_BYTES, FrameHeader, SEGMENT_HEADER_BYTES,
 use crate::recovery::{self, Recovered, Recovery, SEGMENT_START_BYTES, SegmentFile, Tail, Visit};
 use crate::scan::to_usize;
 use crate::spare::Spare;
+use crate::witness::Witness;
 use crate::{Disk, DiskFile};
 
 /// How much memory the commit buffer keeps between commits, in bytes.
@@ -35,10 +36,6 @@ pub struct Options {
     /// A random number that nobody outside can guess; it becomes the log's, should this be its
     /// first start. It keeps payloads from imitating commits.
     pub random: u64,
-    /// The number of a commit that is known to have been durable ([`Log::sequence`], noted
-    /// elsewhere); 0 for none. A log that ends before it is damaged. It bounds what can go
-    /// unnoticed at the very end of the log.
-    pub durable_sequence: u64,
     /// Length of a segment file, in bytes; at least four blocks and a multiple of a block. May
     /// differ from start to start.
     pub segment_bytes: u64,
@@ -54,8 +51,7 @@ impl Options {
     #[must_use]
     pub fn new(cluster: u64, node: NodeId, random: u64) -> Self {
         let (segment_bytes, block_bytes, spares_max) = (64 << 20, 4096, 2);
-        let durable_sequence = 0;
-        Self { cluster, node, random, durable_sequence, segment_bytes, block_bytes, spares_max }
+        Self { cluster, node, random, segment_bytes, block_bytes, spares_max }
     }
 
     fn check(&self) -> Result<(), OpenError> {
@@ -106,8 +102,9 @@ pub struct Log<D: Disk> {
     /// The oldest live segment: as of now, and as of the last commit.
     oldest: SegmentId,
     pub(crate) committed_oldest: SegmentId,
-    /// Whether the last commit has no witness yet.
+    /// Whether no commit follows the last one that has something in it.
     unsealed: bool,
+    witness: Witness<D::File>,
     /// Room for a segment header, then the frame in preparation. The one copy of a payload.
     buffer: Vec<u8>,
     records: u32,
@@ -137,10 +134,19 @@ impl<D: Disk> Log<D> {
         for spare in &mut recovered.spares {
             blank_start(spare)?;
         }
-        Ok((Self::from_recovered(disk, options, recovered), report))
+        let witness = Witness::open(&disk)?;
+        let mut log = Self::from_recovered(disk, options, recovered, witness);
+        // What recovery has shown is durable by now.
+        log.note_durable().map_err(OpenError::disk(Operation::Write))?;
+        Ok((log, report))
     }
 
-    fn from_recovered(disk: D, options: Options, mut recovered: Recovered<D::File>) -> Self {
+    fn from_recovered(
+        disk: D,
+        options: Options,
+        mut recovered: Recovered<D::File>,
+        witness: Witness<D::File>,
+    ) -> Self {
         let segments = recovered
             .begun
             .iter()
@@ -164,6 +170,7 @@ impl<D: Disk> Log<D> {
             options,
             segments,
             unsealed: current.is_some(),
+            witness,
             current,
             spares,
             next_sequence: recovered.next_sequence,
@@ -214,10 +221,10 @@ impl<D: Disk> Log<D> {
         Ok(self.current_segment())
     }
 
-    /// Writes an empty commit if the last one has no witness yet or a release is not yet
-    /// durable. From then on damage to any earlier commit is told apart from a torn tail. Meant
-    /// for idle moments and for a clean end; does nothing when called again. What was appended
-    /// goes along with it.
+    /// Writes an empty commit if nothing follows the last one or a release is not yet durable,
+    /// and makes the witness durable. From then on damage to any earlier commit is told apart
+    /// from a torn tail. Meant for idle moments and for a clean end; does nothing when called
+    /// again. What was appended goes along with it.
     ///
     /// # Errors
     /// As those of [`Log::commit`].
@@ -228,7 +235,27 @@ impl<D: Disk> Log<D> {
             self.write_commit().map_err(|error| self.fail(error))?;
             self.unsealed = false;
         }
-        Ok(())
+        self.sync_witness()
+    }
+
+    /// Makes durable how far the log is, should the system itself end suddenly. One small sync, and
+    /// nothing if nothing was committed since the last. For idle moments.
+    ///
+    /// # Errors
+    /// If the disk fails; final.
+    pub fn sync_witness(&mut self) -> Result<(), LogError> {
+        self.check_failed()?;
+        let segment = self.current_segment();
+        let synced = self.witness.sync().map_err(disk_error(Operation::Sync, segment));
+        synced.map_err(|error| self.fail(error))
+    }
+
+    /// Notes beside the log that its last commit is durable.
+    fn note_durable(&mut self) -> io::Result<()> {
+        match self.sequence() {
+            0 => Ok(()),
+            sequence => self.witness.note(self.log, sequence),
+        }
     }
 
     /// Says that segments up to and including `upto` hold nothing live. It takes effect with the
@@ -393,6 +420,8 @@ impl<D: Disk> Log<D> {
             self.write_next()?;
         }
         self.next_sequence += 1;
+        let noted = self.note_durable();
+        noted.map_err(disk_error(Operation::Write, self.current_segment()))?;
         self.committed_oldest = self.oldest;
         self.records = 0;
         self.buffer.truncate(self.options.block_bytes as usize + FRAME_HEADER_BYTES);

@@ -5,7 +5,7 @@
 //! - In a segment that isn't the last, the next segment's header says which commit is the last
 //!   one here. Anything less is damage.
 //! - In the last segment, an unreadable commit is damage if a header of a later commit is found
-//!   anywhere behind it; otherwise it is the torn tail.
+//!   anywhere behind it, or if the witness says that it was durable; otherwise it is the torn tail.
 //! - A file behind the last begun segment is a spare, unless such a later commit is found in it.
 //!
 //! Every commit names the oldest segment that is needed, so that a missing first file is noticed
@@ -20,6 +20,7 @@ use crate::format::{
     self, BLOCK_BYTES_MAX, FrameHeader, HeaderFound, Name, SEGMENT_HEADER_BYTES, SegmentHeader,
 };
 use crate::scan::{Found, SegmentReader};
+use crate::witness::{self, Testimony};
 use crate::{Disk, DiskFile, Options};
 
 /// What the owner is asked to do with each payload.
@@ -38,6 +39,8 @@ pub struct Recovery {
     pub payload_bytes: u64,
     /// The commit that a crash has torn, if one left a trace.
     pub torn: Option<TornTail>,
+    /// What was noted of the log's end can't be read: so a cut end would not be noticed here.
+    pub witness_unreadable: bool,
 }
 
 /// A commit that never became durable and was cut.
@@ -114,11 +117,7 @@ pub(crate) fn recover<D: Disk>(
         recovered.read_begun(&begun_headers, visit)?;
     }
     recovered.check_spares()?;
-    if recovered.next_sequence <= options.durable_sequence {
-        let (segment, end) =
-            recovered.tail.map_or((SegmentId(1), 0), |tail| (tail.header.segment, tail.end));
-        return Err(corrupt(segment, end, Damage::Lost { sequence: options.durable_sequence }));
-    }
+    recovered.hear_witness(witness::read(disk)?)?;
     Ok(recovered)
 }
 
@@ -305,6 +304,27 @@ impl<F: DiskFile> Recovered<F> {
                 Ok(())
             }
         }
+    }
+
+    /// Holds the end of the log against what was noted beside it.
+    fn hear_witness(&mut self, testimony: Testimony) -> Result<(), OpenError> {
+        let (log, sequence) = match testimony {
+            Testimony::None => return Ok(()),
+            Testimony::Unreadable => {
+                self.report.witness_unreadable = true;
+                return Ok(());
+            }
+            Testimony::Durable { log, sequence } => (log, sequence),
+        };
+        let (segment, end) =
+            self.tail.map_or((SegmentId(1), 0), |tail| (tail.header.segment, tail.end));
+        if self.tail.is_some_and(|tail| tail.header.log != log) {
+            return Err(corrupt(segment, 0, Damage::Foreign));
+        }
+        if self.next_sequence <= sequence {
+            return Err(corrupt(segment, end, Damage::Lost { sequence }));
+        }
+        Ok(())
     }
 
     /// Makes sure that the spares are spares: a begun segment with a lost header isn't one.

@@ -14,6 +14,7 @@
 //!   `duplicate 1000`, `reorder` (of messages that are no requests).
 //! - `copy-disk n1` takes a snapshot of a disk as it is, `put-back n1` (which ends the process)
 //!   puts it in the disk's place.
+//! - `zero-tail n1 3`: the last 3 commits of the log turn into zeroes (its process has ended).
 //! - `disk n1 20000` leaves so many bytes free on a disk, `disk n1 endless` ends that.
 //! - `stall-disk n1 2s`, `fail-disk n1`, `lose-disk n1` (and its machine), `disk-time n1 20ms`,
 //!   `slow n1 20` (work takes so many times as long as the core counts), `clock-jump n1 +5s`,
@@ -36,6 +37,10 @@ impl Stage {
             ("kill", [name]) => world.kill(node(name)?, false),
             ("lose-disk", [name]) => world.lose_disk(node(name)?),
             ("copy-disk", [name]) => world.copy_disk(node(name)?),
+            ("zero-tail", [name, commits]) => {
+                let Ok(commits) = commits.parse() else { return fail("how many is a number") };
+                world.machines[node(name)?].zero_tail(commits);
+            }
             ("put-back", [name]) => world.put_disk_back(node(name)?),
             ("start" | "restart", [name]) => world.start(node(name)?),
             ("stop", [name]) => world.stop(node(name)?),

@@ -4,6 +4,7 @@
 //! - `named s1`: whom each running node names as the holder.
 //! - `events n1`: what it has observed since that was last asked; `count n1 CatchUpBegun`: how
 //!   often it has ever observed that; `some n1 CatchUpBegun`: only whether.
+//! - `refused n1`: why a process can't start.
 //! - `stored n1`: what it still keeps of replicas that were removed.
 //! - `traffic 1s` lets time pass and counts the messages between nodes.
 
@@ -30,6 +31,14 @@ impl Stage {
                     ("some", _) => String::from("some\n"),
                     _ => format!("{count}\n"),
                 }
+            }
+            ("refused", [name]) => {
+                let at = node(name)?;
+                let world = self.world()?;
+                let now = world.clock(at);
+                world.machines[at]
+                    .start(now)
+                    .map_or_else(|error| format!("{}\n", error.0), |()| String::from("it starts\n"))
             }
             ("stored", [name]) => {
                 let at = node(name)?;

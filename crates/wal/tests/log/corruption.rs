@@ -7,6 +7,23 @@ use crate::harness::{
     Dice, filled, numbered, open, open_well, options, payloads, prepare, segment_files, tiny,
 };
 
+/// The file that says how far the log was durable.
+const WITNESS: &str = "witness";
+
+/// A power loss may take what was noted last.
+fn remove_witness(disk: &MemoryDisk) {
+    wal::Disk::remove(disk, WITNESS).unwrap();
+}
+
+/// What is wrong with a log.
+fn damage_of(disk: MemoryDisk, options: wal::Options) -> Damage {
+    match open(disk, options) {
+        Err(OpenError::Corrupt { damage, .. }) => damage,
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("it opened"),
+    }
+}
+
 #[test]
 fn every_flip_in_a_sealed_log_is_found_or_harmless() {
     let (disk, mut log, written) = filled(tiny(), 14);
@@ -60,16 +77,19 @@ fn damage_in_the_middle_names_its_place_and_deletes_nothing() {
 }
 
 #[test]
-fn only_a_seal_tells_a_damaged_last_commit_from_a_torn_one() {
+fn without_its_witness_only_a_seal_tells_a_damaged_last_commit_from_a_torn_one() {
     let roomy = options(64 << 10, 512);
     let (disk, mut log, written) = filled(roomy, 3);
     let name = &segment_files(&disk)[0];
     let last = log.bytes() - 512;
     let unsealed = disk.fork(0);
     assert!(unsealed.flip_bit(name, last, 3));
+    assert_eq!(damage_of(unsealed.fork(0), roomy), Damage::Lost { sequence: 3 });
+    remove_witness(&unsealed);
     let (_, visited, _) = open_well(unsealed, roomy);
     assert_eq!(payloads(&visited), written[..2]);
     log.seal().unwrap();
+    remove_witness(&disk);
     let operations = disk.operations();
     log.seal().unwrap();
     assert_eq!(disk.operations(), operations, "a second seal has nothing to do");
@@ -84,13 +104,12 @@ fn a_missing_or_shortened_file_is_found() {
     log.seal().unwrap();
     let files = segment_files(&disk);
     let begun = log.segments().count();
-    let noted = wal::Options { durable_sequence: log.sequence(), ..tiny() };
     assert_eq!(files.len(), begun + 1);
     for (index, name) in files.iter().enumerate() {
         for bytes in (0..4096).step_by(256) {
             let damaged = disk.fork(0);
             assert!(damaged.truncate(name, bytes));
-            let opened = open(damaged, noted);
+            let opened = open(damaged, tiny());
             assert_eq!(opened.is_err(), index < begun, "{name} cut to {bytes}");
         }
         let damaged = disk.fork(0);
@@ -106,12 +125,63 @@ fn a_missing_or_shortened_file_is_found() {
             Err(error) => panic!("{name}: {error}"),
         }
     }
-    // The newest segments gone without a trace: only a note that was made elsewhere tells.
+    // The newest segments gone without a trace: only the witness tells.
     wal::Disk::remove(&disk, &files[begun]).unwrap();
     wal::Disk::remove(&disk, &files[begun - 1]).unwrap();
-    open_well(disk.fork(0), tiny());
-    let Err(OpenError::Corrupt { damage, .. }) = open(disk, noted) else { panic!("it opened") };
-    assert_eq!(damage, Damage::Lost { sequence: log.sequence() });
+    assert_eq!(damage_of(disk.fork(0), tiny()), Damage::Lost { sequence: log.sequence() });
+    remove_witness(&disk);
+    open_well(disk, tiny());
+}
+
+#[test]
+fn a_tail_that_was_zeroed_or_cut_is_found_but_for_what_was_under_way() {
+    let roomy = options(64 << 10, 512);
+    let (disk, log, written) = filled(roomy, 9);
+    let name = &segment_files(&disk)[0];
+    let (end, length) = (log.bytes(), disk.content(name).unwrap().len() as u64);
+    for from in (0..=end).step_by(128) {
+        let zeroed = disk.fork(from);
+        let mut file = wal::Disk::open(&zeroed, name).unwrap();
+        wal::DiskFile::write_at(&mut file, from, &vec![0; (length - from) as usize]).unwrap();
+        let cut = disk.fork(from);
+        assert!(cut.truncate(name, from));
+        // The padding of the last commit holds nothing.
+        let harmless = from + 512 > end
+            && !disk.content(name).unwrap()[from as usize..].iter().any(|byte| *byte != 0);
+        match open(zeroed, roomy) {
+            Ok((_, visited, _)) => {
+                assert!(harmless, "zeroed from {from} of {end}, and nothing was said");
+                assert_eq!(payloads(&visited), written);
+            }
+            Err(OpenError::Corrupt { .. }) => assert!(!harmless, "{from} of {end}"),
+            Err(error) => panic!("{from}: {error}"),
+        }
+        assert!(matches!(open(cut, roomy), Err(OpenError::Corrupt { .. })), "cut at {from}");
+    }
+}
+
+#[test]
+fn a_witness_that_can_not_be_read_proves_nothing_and_is_said() {
+    let (disk, _, written) = filled(tiny(), 3);
+    assert!(disk.flip_bit(WITNESS, 17, 2));
+    let (log, visited, recovery) = open_well(disk.clone(), tiny());
+    assert_eq!((payloads(&visited), recovery.witness_unreadable), (written, true));
+    drop(log);
+    let (_, _, again) = open_well(disk, tiny());
+    assert!(!again.witness_unreadable, "the start has written it anew");
+}
+
+#[test]
+fn a_witness_of_another_log_is_found() {
+    let (disk, _, _) = filled(tiny(), 3);
+    let other = MemoryDisk::new(0);
+    let (mut log, _, _) = open_well(other.clone(), wal::Options { random: 1, ..tiny() });
+    log.append(b"x").unwrap();
+    log.commit().unwrap();
+    let foreign = other.content(WITNESS).unwrap();
+    let mut file = wal::Disk::open(&disk, WITNESS).unwrap();
+    wal::DiskFile::write_at(&mut file, 0, &foreign).unwrap();
+    assert_eq!(damage_of(disk, tiny()), Damage::Foreign);
 }
 
 #[test]
@@ -163,6 +233,7 @@ fn torn_with(forged: &[u8]) -> Result<usize, OpenError> {
     log.append(&[&[0; 512 - 60], forged, &[0; 700]].concat()).unwrap();
     log.commit().unwrap();
     assert!(disk.flip_bit(&segment_files(&disk)[0], start + 56 + 5, 0));
+    remove_witness(&disk);
     open(disk, roomy).map(|(_, visited, _)| visited.len())
 }
 

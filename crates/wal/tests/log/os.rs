@@ -1,11 +1,13 @@
 //! The same log on the real file system, and the lock on its directory.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use types::SegmentId;
-use wal::{Disk, DiskFile, Finding, MetaFile, OpenError, OsDisk, inspect};
+use wal::{Damage, Disk, DiskFile, Finding, MetaFile, OpenError, OsDisk, inspect};
 
-use crate::harness::{numbered, open_well, options, prepare};
+use crate::harness::{numbered, open, open_well, options, prepare};
 
 /// A directory of this test's own that goes away with it.
 struct Scratch(PathBuf);
@@ -65,6 +67,43 @@ fn a_log_lives_through_restarts_on_the_real_file_system() {
     inspected.retain(|(segment, _)| *segment >= oldest);
     written.retain(|(segment, _)| *segment >= oldest);
     assert_eq!(inspected, written);
+}
+
+/// A log of five commits in real files, its tail changed by `spoil`, which is given the segment's
+/// file and where the last two commits begin.
+fn spoiled(name: &str, spoil: impl Fn(&File, u64, u64)) -> Result<usize, OpenError> {
+    let scratch = Scratch::new(name);
+    let layout = options(64 << 10, 4096);
+    let (mut log, _, _) = open_well(OsDisk::open(scratch.path()).unwrap(), layout);
+    let mut ends = Vec::new();
+    for number in 0..5 {
+        log.append(&numbered(number, 3000)).unwrap();
+        log.commit().unwrap();
+        ends.push(log.bytes());
+    }
+    // As a process ends that is killed: nothing is sealed.
+    drop(log);
+    let path = scratch.path().join("00000000000000000001.segment");
+    let file = File::options().write(true).open(path).unwrap();
+    spoil(&file, ends[2], ends[3]);
+    open(OsDisk::open(scratch.path()).unwrap(), layout).map(|(_, visited, _)| visited.len())
+}
+
+#[test]
+fn a_spoiled_tail_of_real_files_is_never_taken_for_a_crash() {
+    let zero = |file: &File, from: u64| file.write_all_at(&[0; 4096], from).unwrap();
+    assert_eq!(spoiled("untouched", |_, _, _| ()).unwrap(), 5);
+    let lost = |result: Result<usize, OpenError>| match result {
+        Err(OpenError::Corrupt { damage, .. }) => assert_eq!(damage, Damage::Lost { sequence: 5 }),
+        other => panic!("{other:?}"),
+    };
+    lost(spoiled("zeroed-one", |file, _, last| zero(file, last)));
+    lost(spoiled("zeroed-two", |file, second, last| {
+        zero(file, second);
+        zero(file, last);
+    }));
+    let cut = spoiled("cut", |file, second, _| file.set_len(second).unwrap());
+    assert!(matches!(cut, Err(OpenError::Corrupt { damage: Damage::Truncated { .. }, .. })));
 }
 
 #[test]
