@@ -78,8 +78,8 @@ fn read_only(
     Ok(())
 }
 
-/// How many bytes a string must have for every field that a BITFIELD writes. 0 if it writes none, or
-/// is refused. `args`: the whole command, its name first.
+/// How many bytes a string must have for every field that a BITFIELD writes. 0 if it writes none,
+/// or is refused. `args`: the whole command, its name first.
 #[must_use]
 pub fn bitfield_bytes(args: &[&[u8]]) -> u64 {
     let operations = parse(args.get(2..).unwrap_or_default()).unwrap_or_default();
