@@ -72,14 +72,14 @@ pub fn encode(message: &Message, into: &mut Vec<u8>) {
             into.put_u64(*request);
             outcome.encode(into);
         }
-        Message::Route { shard, range, epoch, applied: (term, index), holder, replicas } => {
+        Message::Route { shard, range, epoch, applied, seats, holder, replicas } => {
             into.put_u8(8);
             into.put_u32(shard.0);
-            into.put_u16(range.first().number());
-            into.put_u16(range.last().number());
+            put_range(*range, into);
             into.put_u64(epoch.0);
-            into.put_u64(term.0);
-            into.put_u64(index.0);
+            into.put_u64(applied.0.0);
+            into.put_u64(applied.1.0);
+            into.put_u16(*seats);
             into.put_u32(holder.0);
             put_nodes(replicas, into);
         }
@@ -306,6 +306,7 @@ fn decode_fields(from: &mut Take<'_>) -> Result<Message, CodecError> {
                 .ok_or(CodecError("a range of slots"))?,
             epoch: LeaseEpoch(from.u64()?),
             applied: (Term(from.u64()?), LogIndex(from.u64()?)),
+            seats: from.u16()?,
             holder: NodeId(from.u32()?),
             replicas: take_nodes(from)?,
         },
@@ -330,6 +331,11 @@ fn decode_fields(from: &mut Take<'_>) -> Result<Message, CodecError> {
         }
         0 | 17..=u8::MAX => return Err(CodecError("a known kind of message")),
     })
+}
+
+fn put_range(range: SlotRange, into: &mut Vec<u8>) {
+    into.put_u16(range.first().number());
+    into.put_u16(range.last().number());
 }
 
 fn slot(from: &mut Take<'_>) -> Result<Slot, CodecError> {

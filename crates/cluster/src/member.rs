@@ -13,6 +13,7 @@ use core::str::FromStr;
 use placement::Locality;
 use types::NodeId;
 use types::limits::NAME_BYTES_MAX;
+use types::limits::NODE_ID_MAX;
 
 /// What is added to the clients' port to get the peers' if none is named.
 pub const PEER_PORT_STEP: u16 = 10_000;
@@ -120,8 +121,8 @@ impl FromStr for Member {
         let mut parts = text.split(';');
         let address = parts.next().unwrap_or_default();
         let (node, address) = address.split_once('=').ok_or_else(|| wrong("there is no `=`"))?;
-        let node = node.parse().ok().filter(|node| *node > 0);
-        let node = NodeId(node.ok_or_else(|| wrong("the node is no number above 0"))?);
+        let node = node.parse().ok().filter(|node| (1..=NODE_ID_MAX).contains(node));
+        let node = NodeId(node.ok_or_else(|| wrong("the node is no number from 1 to 65535"))?);
         let (host, ports) = match address.strip_prefix('[') {
             Some(rest) => rest.split_once("]:"),
             None => address.split_once(':'),
@@ -206,8 +207,9 @@ mod tests {
     fn what_is_no_member_is_refused_with_the_reason() {
         for (text, reason) in [
             ("", "no `=`"),
-            ("0=h:1:2", "no number above 0"),
-            ("x=h:1:2", "no number above 0"),
+            ("0=h:1:2", "no number from 1 to 65535"),
+            ("65536=h:1:2", "no number from 1 to 65535"),
+            ("x=h:1:2", "no number from 1 to 65535"),
             ("1=h", "no port"),
             ("1=:1:2", "host"),
             ("9=[[x]:1:2", "host"),

@@ -33,6 +33,10 @@ pub enum Planting {
     TrustOwnClocks,
     /// A manager takes a node for dead that others hear, and its holder obeys.
     BuryTheLiving,
+    /// A replica that is added again to a directory is taken for the one that was removed.
+    SeatUsedAgain,
+    /// A removed replica votes for nobody.
+    RemovedHasNoVote,
     /// A catch-up installs the slots that came last, whichever the engine has accepted.
     InstallNewestStaging,
     /// A turn takes as long as what clients ask for in it.
@@ -141,6 +145,8 @@ impl Planting {
         ("list-by-holders-clock", Self::ListByHoldersClock),
         ("trust-own-clocks", Self::TrustOwnClocks),
         ("bury-the-living", Self::BuryTheLiving),
+        ("seat-used-again", Self::SeatUsedAgain),
+        ("removed-has-no-vote", Self::RemovedHasNoVote),
         ("install-newest-staging", Self::InstallNewestStaging),
         ("endless-turn", Self::EndlessTurn),
         ("retry-everything", Self::RetryEverything),

@@ -18,7 +18,7 @@ use crate::entry::{put_nodes, take_nodes};
 use crate::founding::Remembered;
 use crate::io::Memory;
 use crate::io::{CatchUpName, SlotPiece};
-use crate::raft_group::{HardVote, LogEntry, ReplicaId, Replicas};
+use crate::raft_group::{HardVote, LogEntry, ReplicaId, Replicas, Seat};
 
 const ENTRY: u8 = 1;
 const VOTE: u8 = 2;
@@ -35,6 +35,8 @@ const ANEW: u8 = 21;
 const IMAGE_PIECE: u8 = 11;
 const STAGED_PIECE: u8 = 12;
 const INSTALL_PIECES: u8 = 13;
+const SEATED_VOTE: u8 = 14;
+const SEATED_STATE: u8 = 15;
 
 /// One record of the log.
 #[derive(Clone, PartialEq, Debug)]
@@ -108,6 +110,8 @@ pub(crate) struct Goal {
     /// Counts goals and changes of the replicas: an order that names another number is about a
     /// shard that is no more (rule R28).
     pub(crate) generation: u64,
+    /// The seat of the replica that was added last.
+    pub(crate) seats: Seat,
 }
 
 /// A shard's lease as its log says.
@@ -155,14 +159,14 @@ impl Record<'_> {
                 state.encode(into);
             }
             Record::State { shard, state } => {
-                into.put_u8(STATE);
+                into.put_u8(SEATED_STATE);
                 into.put_u32(shard.0);
                 state.encode(into);
             }
             Record::Install { shard, state } => {
                 into.put_u8(INSTALL);
                 into.put_u32(shard.0);
-                state.encode(into);
+                state.encode_unseated(into);
             }
             Record::Probe => into.put_u8(PROBE),
             Record::Removed { shard } => {
@@ -194,7 +198,7 @@ pub(crate) fn put_entry(shard: ShardId, entry: &LogEntry, into: &mut Vec<u8>) {
 }
 
 pub(crate) fn put_vote(shard: ShardId, vote: HardVote, into: &mut Vec<u8>) {
-    into.put_u8(VOTE);
+    into.put_u8(SEATED_VOTE);
     into.put_u32(shard.0);
     vote.encode(into);
 }
@@ -254,6 +258,11 @@ impl<'a> From<&'a SlotPiece> for ImagePart<'a> {
 
 impl ShardState {
     pub(crate) fn encode(&self, into: &mut Vec<u8>) {
+        self.encode_unseated(into);
+        into.put_u16(self.goal.seats.0);
+    }
+
+    fn encode_unseated(&self, into: &mut Vec<u8>) {
         into.put_u16(self.range.first().number());
         into.put_u16(self.range.last().number());
         into.put_u64(self.applied.0.0);
@@ -269,6 +278,13 @@ impl ShardState {
     }
 
     pub(crate) fn decode(from: &mut Take<'_>) -> Result<Self, CodecError> {
+        let mut state = Self::decode_unseated(from)?;
+        state.goal.seats = Seat(from.u16()?);
+        Ok(state)
+    }
+
+    /// A state as versions wrote it that knew no seats.
+    fn decode_unseated(from: &mut Take<'_>) -> Result<Self, CodecError> {
         let range = SlotRange::new(slot(from)?, slot(from)?);
         let applied = (LogIndex(from.u64()?), Term(from.u64()?));
         let replicas = Replicas::decode(from)?;
@@ -276,7 +292,8 @@ impl ShardState {
         let holder = from.u32()?;
         let term = Term(from.u64()?);
         let succession = take_nodes(from)?;
-        let goal = Goal { nodes: take_nodes(from)?, generation: from.u64()? };
+        let goal =
+            Goal { nodes: take_nodes(from)?, generation: from.u64()?, seats: Seat::default() };
         Ok(Self {
             range: range.ok_or(CodecError("a range of slots"))?,
             applied,
@@ -332,7 +349,9 @@ impl<'a> Records<'a> {
         Ok(Some(match kind {
             ENTRY => Record::Entry { shard, entry: LogEntry::decode(from)? },
             KEPT_ENTRY => Record::KeptEntry { shard, entry: LogEntry::decode(from)? },
-            VOTE => Record::Vote { shard, vote: HardVote::decode(from)? },
+            // Of versions that knew no seats: each replica of theirs has the first one.
+            VOTE => Record::Vote { shard, vote: HardVote::decode_unseated(from)? },
+            SEATED_VOTE => Record::Vote { shard, vote: HardVote::decode(from)? },
             IMAGE | STAGED_IMAGE => {
                 let slot = slot(from)?;
                 let index = LogIndex(from.u64()?);
@@ -354,8 +373,9 @@ impl<'a> Records<'a> {
                 let state = ShardState::decode(from)?;
                 Record::InstallPieces { shard, from: sender, catch_up, state }
             }
-            STATE => Record::State { shard, state: ShardState::decode(from)? },
-            INSTALL => Record::Install { shard, state: ShardState::decode(from)? },
+            STATE => Record::State { shard, state: ShardState::decode_unseated(from)? },
+            SEATED_STATE => Record::State { shard, state: ShardState::decode(from)? },
+            INSTALL => Record::Install { shard, state: ShardState::decode_unseated(from)? },
             REMOVED => Record::Removed { shard },
             _ => return Err(CodecError("a known kind of record")),
         }))
@@ -403,7 +423,8 @@ impl fmt::Display for Record<'_> {
             }
             Record::Vote { shard, vote } => {
                 let whom = ReplicaId::from_engine(vote.vote).map(|it| it.node).unwrap_or_default();
-                write!(f, "{shard} vote {} for {whom} commit {}", vote.term, vote.commit)
+                let (seat, commit) = (vote.seat.0, vote.commit);
+                write!(f, "{shard} seat {seat} vote {} for {whom} commit {commit}", vote.term)
             }
             Record::Image { shard, slot, index, image } => {
                 write!(f, "{shard} image slot {slot} at {index}, {} bytes", image.len())

@@ -17,7 +17,7 @@ use crate::bytes_codec::CodecError;
 use crate::founding::Remembered;
 use crate::io::{CatchUpName, Memory};
 use crate::lives::Start;
-use crate::raft_group::{HardVote, LogEntry, RecoveredLog, Replicas};
+use crate::raft_group::{HardVote, LogEntry, RecoveredLog, Replicas, Seat};
 use crate::record::{Goal, ImagePart, Lease, Record, Records, ShardState};
 use crate::settings::Settings;
 
@@ -276,7 +276,7 @@ pub(crate) fn first_replicas(settings: &Settings) -> Vec<(ShardId, ShardState)> 
             // so that it is given the configuration by a catch-up.
             applied: (LogIndex(1), Term(1)),
             replicas: Replicas::of_voters(&replicas),
-            goal: Goal { nodes: replicas.clone(), generation: 1 },
+            goal: Goal { nodes: replicas.clone(), generation: 1, seats: Seat::default() },
             lease: Lease { succession: replicas, ..Lease::default() },
             stamp: UnixMillis(0),
         };
@@ -287,8 +287,10 @@ pub(crate) fn first_replicas(settings: &Settings) -> Vec<(ShardId, ShardState)> 
 
 impl RecoveredShard {
     /// A replica that has nothing yet, of a shard with these slots.
-    pub(crate) fn empty(range: types::SlotRange) -> Self {
-        Self::new(ShardState { range, ..ShardState::unknown() }, SegmentId(0))
+    pub(crate) fn empty(range: types::SlotRange, seat: Seat) -> Self {
+        let mut empty = Self::new(ShardState { range, ..ShardState::unknown() }, SegmentId(0));
+        empty.vote.seat = seat;
+        empty
     }
 
     /// A founder's replica as it is when the cluster begins.
@@ -324,7 +326,8 @@ impl RecoveredShard {
     }
 
     fn new(state: ShardState, segment: SegmentId) -> Self {
-        let vote = HardVote { term: state.applied.1, vote: 0, commit: state.applied.0 };
+        let (commit, term) = state.applied;
+        let vote = HardVote { term, commit, ..HardVote::default() };
         Self {
             state,
             vote,

@@ -11,6 +11,8 @@ const TABLE: &[(&str, &str)] = &[
     ("reclaim_without_quorum", "keep-entries-by-cutting"),
     ("reclaim_without_quorum", "reclaim-waits"),
     ("removed_and_not_told", "any-candidate-wakes"),
+    ("removed_replica_votes", "removed-has-no-vote"),
+    ("replica_added_again", "seat-used-again"),
     ("copied_back", "accept-older-directory"),
     ("zeroed_tail", "ignore-witness"),
     ("copied_back_votes", "vote-untold"),

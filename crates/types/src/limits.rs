@@ -5,6 +5,8 @@
 
 /// Most nodes in one cluster.
 pub const NODES_MAX: usize = 64;
+/// The largest number of a node.
+pub const NODE_ID_MAX: u32 = 65_535;
 /// Most shards in one cluster.
 pub const SHARDS_MAX: usize = 1024;
 /// Most replicas of one shard, learners included.

@@ -340,6 +340,7 @@ fn requests_on_their_way_to_one_node_are_bounded() {
             range: range.expect("in order"),
             epoch: LeaseEpoch(1),
             applied: (types::Term(1), types::LogIndex(1)),
+            seats: 0,
             holder: from,
             replicas: alloc::vec![from],
         },

@@ -109,6 +109,8 @@ pub enum Message {
         epoch: LeaseEpoch,
         /// Term and index of the newest entry that the holder has applied.
         applied: (Term, LogIndex),
+        /// The seat of the replica that it has added last.
+        seats: u16,
         /// The holder.
         holder: NodeId,
         /// All replicas, for clients that want to know.

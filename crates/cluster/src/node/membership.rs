@@ -14,7 +14,7 @@ use crate::io::{
 };
 use crate::lives::{Said, Verdict};
 use crate::planted::Planting;
-use crate::raft_group::{RaftMessage, ReplicaId};
+use crate::raft_group::{RaftMessage, Seat};
 use crate::record::Record;
 use crate::recovery::{RecoveredShard, first_replicas};
 use crate::shard::Shard;
@@ -29,40 +29,93 @@ impl Node {
         outcome
     }
 
-    /// Somebody writes to a replica in this very directory that does not take part at the moment.
-    /// For its leader an empty one is made if there is none. A candidate that counts its vote gets
-    /// it, if the replica does not know of its removal: without it there may be no leader ever.
-    pub(super) fn take_back_or_make(&mut self, now: Now, shard: ShardId, message: &RaftMessage) {
-        let Some(route) = self.routes.get(shard) else { return };
-        let Some(directory) = self.world.founding.own_directory() else { return };
-        let node = self.world.settings.node;
-        if message.to() != Some(ReplicaId { node, directory }) {
+    /// Sees to it that the replica is there that a message is for, if its sender may mean one in
+    /// this very directory. For a leader an empty one is made, or one that was removed is seated
+    /// anew. A candidate that counts its vote gets it, if the replica does not know of its removal:
+    /// without it there may be no leader ever.
+    pub(super) fn seat_receiver(&mut self, now: Now, shard: ShardId, message: &RaftMessage) {
+        let local = self.local(shard);
+        let at = local.or_else(|| self.shards.iter().position(|found| found.id == shard));
+        let seat = at.and_then(|at| self.shards.get(at)).map(Shard::seat);
+        let to = message.to();
+        if local.is_some() && to.map(|to| to.seat) == seat {
             return;
         }
-        let (range, dismissed) = (route.range, route.dismissed);
-        let is_member = |found: &&Shard| found.id == shard && !found.is_removed(node);
-        if message.is_from_leader() {
-            // Buried or about to be: what was sent before the removal may arrive in between.
-            let gone = |found: &&Shard| found.id == shard && found.is_removed(node);
-            if self.shards.iter().find(gone).is_some_and(|found| !found.may_come_back(message)) {
-                return;
+        let Some(directory) = self.world.founding.own_directory() else { return };
+        let node = self.world.settings.node;
+        let Some(to) = to.filter(|to| to.node == node && to.directory == directory) else { return };
+        match (at, seat) {
+            (Some(at), Some(seat)) if seat == to.seat => self.wake(at, message),
+            (Some(at), Some(seat)) if message.is_from_leader() && to.seat.is_after(seat) => {
+                self.reseat(now, at, to.seat);
             }
             // The shards' cut can't be learned any more once there is one: the list comes first.
-            if self.shards.is_empty() && self.world.founding.awaits_members() {
-                return;
+            (None, _) if message.is_from_leader() => {
+                let awaits = self.shards.is_empty() && self.world.founding.awaits_members();
+                if let Some(route) = self.routes.get(shard).filter(|_| !awaits) {
+                    let empty = RecoveredShard::empty(route.range, to.seat);
+                    self.add_replica(now, shard, empty, directory);
+                }
             }
-            if !self.take_back(shard) {
-                self.add_replica(now, shard, RecoveredShard::empty(range), directory);
-            }
-        } else if self.shards.iter().any(|found| is_member(&found))
-            && (!message.asks_for_vote()
-                || message.end_of_log() >= dismissed
-                || self.world.settings.breaks(Planting::AnyCandidateWakes))
-        {
-            // A candidate whose log ends earlier than the one of which this node was told that it
-            // has no replica can't win, and may itself have missed its removal: two of those would
-            // wake each other for ever.
+            _ => {}
+        }
+    }
+
+    /// A replica that does not take part at the moment is written to.
+    fn wake(&mut self, at: usize, message: &RaftMessage) {
+        let Some(found) = self.shards.get(at) else { return };
+        let shard = found.id;
+        let dismissed = self.routes.get(shard).map(|route| route.dismissed).unwrap_or_default();
+        // A candidate whose log ends earlier than the one of which this node was told that it
+        // has no replica can't win, and may itself have missed its removal: two of those would
+        // wake each other for ever.
+        let comes_back = if message.is_from_leader() {
+            !found.is_removed() || found.may_come_back(message)
+        } else {
+            let lacks = message.asks_for_vote() && message.end_of_log() < dismissed;
+            !found.is_removed()
+                && (!lacks || self.world.settings.breaks(Planting::AnyCandidateWakes))
+        };
+        if comes_back {
             self.take_back(shard);
+        }
+    }
+
+    /// The leader has added a replica here after the one in this place was removed. What that one
+    /// has is given up first; the leader writes again.
+    fn reseat(&mut self, now: Now, at: usize, seat: Seat) {
+        let Some(found) = self.shards.get_mut(at) else { return };
+        let shard = found.id;
+        if found.is_buried() {
+            found.take_seat(&mut self.world.effects.payload, seat);
+            self.routes.reseat(shard);
+            self.routes.set_local(shard, Some(at));
+        } else {
+            found.supersede();
+            self.with_shard(now, shard, Shard::leave);
+            self.routes.set_local(shard, None);
+        }
+        self.touch(at);
+    }
+
+    /// A replica that was removed has a vote as long as there are candidates that do not know that
+    /// the removal is committed: n1 removes n4 with the votes of n2 and n4, and dies before n2
+    /// hears so. Without n4 neither n2 nor n3 could be elected ever. Who has all that the removed
+    /// one has acknowledged may have its vote.
+    pub(super) fn vote_as_removed(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        shard: ShardId,
+        message: RaftMessage,
+    ) {
+        let Some(at) = self.shards.iter().position(|found| found.id == shard) else { return };
+        let dismissed = self.routes.get(shard).map(|route| route.dismissed).unwrap_or_default();
+        let Some(found) = self.shards.get_mut(at) else { return };
+        let due = found.last_ever().max(dismissed);
+        if message.end_of_log() >= due && !self.world.settings.breaks(Planting::RemovedHasNoVote) {
+            found.on_message(&mut self.world.env(now), from, message, None);
+            self.touch(at);
         }
     }
 
@@ -310,11 +363,10 @@ impl Node {
 
     /// Requests for a shard whose replica was removed from this node go to its holder.
     pub(super) fn forget_removed(&mut self, now: Now, shard: ShardId) {
-        let me = self.world.settings.node;
         let removed = self
             .local(shard)
             .and_then(|at| self.shards.get(at))
-            .is_some_and(|found| found.is_removed(me));
+            .is_some_and(|found| found.is_removed());
         if removed {
             self.with_shard(now, shard, Shard::leave);
             self.routes.set_local(shard, None);

@@ -4,6 +4,7 @@ use types::SupportEpoch;
 
 use super::*;
 use crate::io::Condition;
+use crate::raft_group::Seat;
 
 impl Node {
     pub(super) fn on_message(&mut self, now: Now, from: NodeId, message: Message) {
@@ -50,11 +51,11 @@ impl Node {
             Message::ForwardReply { request, outcome } => {
                 self.on_forward_reply(now, from, request, outcome);
             }
-            Message::Route { shard, range, epoch, applied, holder, replicas } => {
+            Message::Route { shard, range, epoch, applied, seats, holder, replicas } => {
                 // A node that joins may not know yet how the slots are cut: to it, what others
                 // call by this number is another shard.
                 if self.routes.get(shard).is_some_and(|known| known.range == range) {
-                    self.on_route(now, shard, (epoch, applied), holder, &replicas);
+                    self.on_route(now, shard, (epoch, applied, Seat(seats)), holder, &replicas);
                 }
             }
             Message::Order { number, shard, order } => {
@@ -98,11 +99,12 @@ impl Node {
         message: RaftMessage,
         fortified: Option<Fortification>,
     ) {
-        if self.local(shard).is_none() {
-            self.take_back_or_make(now, shard, &message);
-        }
+        self.seat_receiver(now, shard, &message);
         if message.asks_for_vote() {
             self.enlighten(shard, from);
+            if self.local(shard).is_none() {
+                return self.vote_as_removed(now, from, shard, message);
+            }
         }
         self.with_shard(now, shard, |shard, env| {
             shard.on_message(env, from, message, fortified);

@@ -418,12 +418,7 @@ impl Node {
             let Some(shard) = self.shards.get_mut(at) else { continue };
             shard.dirty = false;
             if forgotten && shard.is_idle() {
-                let dismissed = self.routes.get(shard.id).map(|route| route.dismissed);
-                shard.bury(&mut self.world.effects, dismissed.unwrap_or_default());
-                shard.free_garbage(&mut self.world.env(now));
-                if shard.is_unfinished() {
-                    self.unfinished.push(at);
-                }
+                self.advance_forgotten(now, at);
                 continue;
             }
             if shard.id == ShardId::SYSTEM {
@@ -453,6 +448,21 @@ impl Node {
         }
         for shard in stranded {
             self.await_detour(now, shard);
+        }
+    }
+
+    /// A replica that was removed may have a vote to give; then it gives up all that it has.
+    fn advance_forgotten(&mut self, now: Now, at: usize) {
+        let Some(shard) = self.shards.get_mut(at) else { return };
+        if shard.has_raft_work() {
+            shard.advance(&mut self.world.env(now));
+            self.storage.note_shard(at);
+        }
+        let dismissed = self.routes.get(shard.id).map(|route| route.dismissed);
+        shard.bury(&mut self.world.effects, dismissed.unwrap_or_default());
+        shard.free_garbage(&mut self.world.env(now));
+        if shard.is_unfinished() {
+            self.unfinished.push(at);
         }
     }
 

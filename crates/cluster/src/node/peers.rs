@@ -6,6 +6,7 @@ use types::{LeaseEpoch, LogIndex, NodeId, Now, ShardId, Term};
 
 use super::Node;
 use crate::io::Message;
+use crate::raft_group::Seat;
 use crate::shard::{Env, Shard};
 use crate::support::SupportChange;
 
@@ -15,7 +16,7 @@ impl Node {
         &mut self,
         now: Now,
         shard: ShardId,
-        (epoch, applied): (LeaseEpoch, (Term, LogIndex)),
+        (epoch, applied, seats): (LeaseEpoch, (Term, LogIndex), Seat),
         holder: NodeId,
         replicas: &[NodeId],
     ) {
@@ -28,8 +29,10 @@ impl Node {
         let at = self.local(shard);
         let behind = at.and_then(|at| self.shards.get(at)).is_some_and(|found| {
             let known = found.lease().epoch;
-            let ended = found.known_holder().is_none() || found.is_removed(me);
-            known < epoch || known == epoch && ended
+            let ended = found.known_holder().is_none() || found.is_removed();
+            // What was said before this replica was added is about an earlier one.
+            let meant = !found.seat().is_after(seats);
+            meant && (known < epoch || known == epoch && ended)
         });
         if behind && !replicas.contains(&me) {
             self.routes.dismiss(shard, applied);
@@ -174,12 +177,6 @@ impl Node {
         }
     }
 
-    /// Term and index of the newest entry that the replica here has applied.
-    fn applied_of(&self, shard: ShardId) -> (Term, LogIndex) {
-        let found = self.local(shard).and_then(|at| self.shards.get(at));
-        found.map_or((Term(0), LogIndex(0)), Shard::applied)
-    }
-
     fn announce_route(&mut self, shard: ShardId, to: NodeId) {
         // A learner is no replica to clients, but must not take itself for removed: it would give
         // up what it has acknowledged.
@@ -192,7 +189,8 @@ impl Node {
             shard,
             range: route.range,
             epoch: route.epoch,
-            applied: self.applied_of(shard),
+            applied: local.map_or((Term(0), LogIndex(0)), Shard::applied),
+            seats: local.map_or(0, |found| found.seats().0),
             holder: self.world.settings.node,
             replicas: route.replicas.clone(),
         };

@@ -90,7 +90,7 @@ impl Routes {
         let mut routes = Vec::new();
         for (id, range, replicas) in settings.first_shards() {
             let known = shards.iter().find(|shard| shard.id == id);
-            let stays = |shard: &Shard| shard.id == id && !shard.is_removed(settings.node);
+            let stays = |shard: &Shard| shard.id == id && !shard.is_removed();
             let local = shards.iter().position(stays);
             let replicas = if has_begun { Vec::new() } else { replicas };
             routes.push(Route {
@@ -156,6 +156,13 @@ impl Routes {
         if let Some(route) = self.get_mut(shard) {
             route.local = None;
             route.dismissed = route.dismissed.max(applied);
+        }
+    }
+
+    /// A replica begins here in a new seat: what was said of those before it does not concern it.
+    pub(crate) fn reseat(&mut self, shard: ShardId) {
+        if let Some(route) = self.get_mut(shard) {
+            route.dismissed = (Term(0), LogIndex(0));
         }
     }
 

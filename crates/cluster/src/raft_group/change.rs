@@ -1,11 +1,101 @@
-//! A change of the replicas as it stands in an entry.
+//! Changes of the replicas: proposed, as they stand in an entry, and applied.
 
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 use raft::eraftpb::{ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2};
+use types::NodeId;
 
+use super::{RaftGroup, ReplicaId, Replicas};
 use crate::bytes_codec::{CodecError, Take};
+
+/// A committed entry that changes the replicas.
+pub(crate) struct ReplicaChangeEntry(pub(super) ConfChangeV2);
+
+impl ReplicaChangeEntry {
+    /// The replica that it adds, if it adds one.
+    pub(crate) fn added(&self) -> Option<ReplicaId> {
+        let adds =
+            |step: &&ConfChangeSingle| step.get_change_type() == ConfChangeType::AddLearnerNode;
+        let step = self.0.get_changes().iter().find(adds)?;
+        ReplicaId::from_engine(step.node_id)
+    }
+}
+
+/// One step of a change of the replicas.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ReplicaChange {
+    /// A new replica that receives the log but has no vote, or a voter that loses its vote.
+    AddLearner(ReplicaId),
+    /// A learner that is caught up gets its vote.
+    Promote(NodeId),
+    /// A replica leaves.
+    Remove(NodeId),
+    /// A node has lost its data directory: the replica in the old one is removed, with its vote,
+    /// and a learner in the new one takes its place.
+    Replace(ReplicaId),
+}
+
+impl RaftGroup {
+    /// Proposes a change of the replicas.
+    ///
+    /// # Errors
+    /// If this replica doesn't lead, or another change is under way: one at a time (a rule that
+    /// systems break when changes and faults coincide).
+    pub(crate) fn propose_change(&mut self, change: ReplicaChange) -> Result<(), &'static str> {
+        if !self.is_leader() {
+            return Err("this node does not lead the shard");
+        }
+        let raft = &self.engine.raft;
+        if raft.has_pending_conf() || !raft.prs().conf().to_conf_state().voters_outgoing.is_empty()
+        {
+            return Err("another change of this shard's replicas is under way");
+        }
+        let me = self.me().node;
+        let own = match change {
+            ReplicaChange::Remove(node) => node == me,
+            ReplicaChange::AddLearner(new) => new.node == me,
+            ReplicaChange::Promote(_) | ReplicaChange::Replace(_) => false,
+        };
+        if own {
+            return Err(
+                "the holder's own vote can't be taken; move the lease to another node first",
+            );
+        }
+        let known = |node: NodeId| self.number_of(node);
+        let steps = match change {
+            ReplicaChange::AddLearner(new) => {
+                alloc::vec![(ConfChangeType::AddLearnerNode, new.to_engine())]
+            }
+            ReplicaChange::Promote(node) => alloc::vec![(ConfChangeType::AddNode, known(node))],
+            ReplicaChange::Remove(node) => alloc::vec![(ConfChangeType::RemoveNode, known(node))],
+            ReplicaChange::Replace(new) => alloc::vec![
+                (ConfChangeType::RemoveNode, known(new.node)),
+                (ConfChangeType::AddLearnerNode, new.to_engine()),
+            ],
+        };
+        let step = |(kind, replica): (ConfChangeType, u64)| {
+            let mut single = ConfChangeSingle::default();
+            single.set_change_type(kind);
+            single.node_id = replica;
+            single
+        };
+        let mut proposal = ConfChangeV2::default();
+        proposal.set_transition(ConfChangeTransition::Auto);
+        let steps: Vec<ConfChangeSingle> = steps.into_iter().map(step).collect();
+        proposal.set_changes(steps.into());
+        self.engine
+            .propose_conf_change(Vec::new(), proposal)
+            .map_err(|_| "the shard's log takes no entries at the moment")
+    }
+
+    /// Applies a committed change of the replicas.
+    pub(crate) fn change_replicas(&mut self, change: &ReplicaChangeEntry) -> Option<Replicas> {
+        let state = self.engine.apply_conf_change(&change.0).ok()?;
+        self.engine.mut_store().conf_state = state.clone();
+        Some(state.into())
+    }
+}
 
 /// Reads what the engine writes for a change of the replicas: protobuf, of which only three
 /// fields occur. By hand, because the engine's own parser must not see bytes from a network.

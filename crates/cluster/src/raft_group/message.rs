@@ -91,24 +91,6 @@ impl RaftMessage {
         matches!(self.kind(), Kind::Append | Kind::Heartbeat | Kind::Snapshot)
     }
 
-    /// Whether a leader that sends this may have made the receiver, whose log was at `removed` when
-    /// it was removed, a replica again. What it sent before it removed it says so: it is about an
-    /// earlier entry, or its author knows how far the receiver is.
-    pub(crate) fn may_follow_removal(&self, removed: LogIndex) -> bool {
-        match self.kind() {
-            Kind::Append => self.0.index >= removed.0,
-            Kind::Snapshot => self.snapshot_index() >= removed,
-            Kind::Heartbeat => self.0.commit == 0,
-            Kind::AppendResponse
-            | Kind::Vote
-            | Kind::VoteResponse
-            | Kind::HeartbeatResponse
-            | Kind::TimeoutNow
-            | Kind::PreVote
-            | Kind::PreVoteResponse => false,
-        }
-    }
-
     /// Whether it asks for a vote, or whether it would get one.
     pub(crate) fn asks_for_vote(&self) -> bool {
         matches!(self.kind(), Kind::Vote | Kind::PreVote)

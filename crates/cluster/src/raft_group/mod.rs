@@ -9,6 +9,7 @@
 //! stale reads with perfect clocks), its check-quorum and its protobuf parser.
 
 mod change;
+mod log;
 mod message;
 mod replicas;
 mod storage;
@@ -17,37 +18,23 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
-use raft::eraftpb::{
-    ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, Entry, EntryType,
-    HardState,
-};
+use raft::eraftpb::{Entry, EntryType, HardState};
 use raft::prelude::Message as EngineMessage;
 use raft::{Config, ProgressState, RawNode, SnapshotStatus, StateRole};
 use types::{DirectoryId, LogIndex, NodeId, Term};
 
-use crate::bytes_codec::{CodecError, Put, Take};
 use crate::io::WriteId;
+pub(crate) use change::{ReplicaChange, ReplicaChangeEntry};
+pub(crate) use log::{HardVote, LogEntry};
 pub(crate) use message::Kind;
 pub use message::RaftMessage;
-pub(crate) use replicas::{ReplicaId, Replicas};
+pub(crate) use replicas::{ReplicaId, Replicas, Seat};
 use storage::LogStorage;
 
 /// Most bytes of entries in one message; a longer single entry travels alone.
 const MESSAGE_BYTES: u64 = 1 << 20;
 /// Messages in flight to one follower before the leader waits.
 const MESSAGES_IN_FLIGHT: usize = 256;
-
-/// What a replica must remember across a restart besides its entries.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct HardVote {
-    pub(crate) term: Term,
-    pub(crate) vote: u64,
-    pub(crate) commit: LogIndex,
-}
-
-/// A log entry in our encoding, as it stands in log records.
-#[derive(Clone, PartialEq, Debug)]
-pub(crate) struct LogEntry(Entry);
 
 /// A replica's log as it is recovered from disk, or as it is at the birth of a cluster.
 #[derive(Clone, Debug, Default)]
@@ -66,23 +53,6 @@ pub(crate) struct Committed {
     pub(crate) data: Bytes,
     /// Set if the entry changes the replicas: hand it back to [`RaftGroup::change_replicas`].
     pub(crate) change: Option<ReplicaChangeEntry>,
-}
-
-/// A committed entry that changes the replicas.
-pub(crate) struct ReplicaChangeEntry(ConfChangeV2);
-
-/// One step of a change of the replicas.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum ReplicaChange {
-    /// A new replica that receives the log but has no vote, or a voter that loses its vote.
-    AddLearner(NodeId),
-    /// A learner that is caught up gets its vote.
-    Promote(NodeId),
-    /// A replica leaves.
-    Remove(NodeId),
-    /// A node has lost its data directory: the replica in the old one is removed, with its vote,
-    /// and a learner in the new one takes its place.
-    Replace(NodeId),
 }
 
 /// Slot images that replaced the log up to an index.
@@ -118,11 +88,15 @@ struct Unpersisted {
 pub(crate) struct RaftGroup {
     engine: RawNode<LogStorage>,
     unpersisted: VecDeque<Unpersisted>,
+    /// See [`HardVote::given_up`].
+    given_up: (Term, LogIndex),
 }
 
 impl RaftGroup {
-    /// The replica `me`.
-    pub(crate) fn new(me: ReplicaId, log: RecoveredLog) -> Self {
+    /// The replica in a node's directory that has this log.
+    pub(crate) fn new(node: NodeId, directory: DirectoryId, log: RecoveredLog) -> Self {
+        let me = ReplicaId { node, directory, seat: log.vote.seat };
+        let given_up = log.vote.given_up;
         let mut storage = LogStorage::default();
         storage.reset(log.applied.0.0, log.applied.1.0, log.replicas.into_inner());
         let entries: Vec<Entry> = log.entries.into_iter().map(|entry| entry.0).collect();
@@ -152,7 +126,42 @@ impl RaftGroup {
         let logger = slog::Logger::root(slog::Discard, slog::o!());
         let engine =
             RawNode::new(&config, storage, &logger).expect("the engine's settings are constants");
-        Self { engine, unpersisted: VecDeque::new() }
+        Self { engine, unpersisted: VecDeque::new(), given_up }
+    }
+
+    /// The same replica when it has given its log up. It remembers for whom it voted and what it
+    /// had acknowledged: a leader that does not know yet that the removal is committed may need
+    /// its vote, and must have all that.
+    pub(crate) fn without_log(&self) -> Self {
+        let vote = self.vote();
+        let vote = HardVote { commit: LogIndex(0), given_up: self.last_ever(), ..vote };
+        let ReplicaId { node, directory, .. } = self.me();
+        Self::new(node, directory, RecoveredLog { vote, ..RecoveredLog::default() })
+    }
+
+    /// The replica that takes the place of this one in another seat: it knows nothing.
+    pub(crate) fn reseated(&self, seat: Seat) -> Self {
+        let vote = HardVote { seat, ..HardVote::default() };
+        let ReplicaId { node, directory, .. } = self.me();
+        Self::new(node, directory, RecoveredLog { vote, ..RecoveredLog::default() })
+    }
+
+    /// Term and index of the last entry that this replica has ever had.
+    pub(crate) fn last_ever(&self) -> (Term, LogIndex) {
+        self.end_of_log().max(self.given_up)
+    }
+
+    /// Whether it was removed, gave up its log, and has not been given all of it anew. Its former
+    /// log may be what committed an entry, its own removal among them: n1 and n3 do so without n2,
+    /// n3 is removed and forgets, n1 starts again and writes to n3 before it knows that the removal
+    /// is committed, and dies. With a vote of n3 for whatever log n2 would lead without the entry.
+    pub(crate) fn has_forgotten(&self) -> bool {
+        self.end_of_log() < self.given_up
+    }
+
+    /// Whether this replica is one of those that the applied log names.
+    pub(crate) fn is_member(&self) -> bool {
+        self.replicas().all().any(|replica| replica == self.me())
     }
 
     pub(crate) fn term(&self) -> Term {
@@ -221,7 +230,22 @@ impl RaftGroup {
     }
 
     pub(crate) fn vote(&self) -> HardVote {
-        hard_vote(&self.engine.raft.hard_state())
+        self.hard_vote(&self.engine.raft.hard_state())
+    }
+
+    fn hard_vote(&self, state: &HardState) -> HardVote {
+        HardVote {
+            seat: self.me().seat,
+            term: Term(state.term),
+            vote: state.vote,
+            commit: LogIndex(state.commit),
+            given_up: self.given_up,
+        }
+    }
+
+    /// For whom this replica has voted in its term.
+    pub(crate) fn voted_for(&self) -> Option<ReplicaId> {
+        ReplicaId::from_engine(self.engine.raft.vote)
     }
 
     /// Bytes of the entries that are not applied.
@@ -261,67 +285,6 @@ impl RaftGroup {
         }
         self.engine.propose(Vec::new(), data).ok()?;
         Some((self.last_index(), self.term()))
-    }
-
-    /// Proposes a change of the replicas. A replica that is new lies in `directory`.
-    ///
-    /// # Errors
-    /// If this replica doesn't lead, or another change is under way: one at a time (a rule that
-    /// systems break when changes and faults coincide).
-    pub(crate) fn propose_change(
-        &mut self,
-        change: ReplicaChange,
-        directory: DirectoryId,
-    ) -> Result<(), &'static str> {
-        if !self.is_leader() {
-            return Err("this node does not lead the shard");
-        }
-        let raft = &self.engine.raft;
-        if raft.has_pending_conf() || !raft.prs().conf().to_conf_state().voters_outgoing.is_empty()
-        {
-            return Err("another change of this shard's replicas is under way");
-        }
-        let me = self.me().node;
-        if matches!(change, ReplicaChange::Remove(node) | ReplicaChange::AddLearner(node)
-            if node == me)
-        {
-            return Err(
-                "the holder's own vote can't be taken; move the lease to another node first",
-            );
-        }
-        let known = |node: NodeId| self.number_of(node);
-        let new = |node: NodeId| ReplicaId { node, directory }.to_engine();
-        let steps = match change {
-            ReplicaChange::AddLearner(node) => {
-                alloc::vec![(ConfChangeType::AddLearnerNode, new(node))]
-            }
-            ReplicaChange::Promote(node) => alloc::vec![(ConfChangeType::AddNode, known(node))],
-            ReplicaChange::Remove(node) => alloc::vec![(ConfChangeType::RemoveNode, known(node))],
-            ReplicaChange::Replace(node) => alloc::vec![
-                (ConfChangeType::RemoveNode, known(node)),
-                (ConfChangeType::AddLearnerNode, new(node)),
-            ],
-        };
-        let step = |(kind, replica): (ConfChangeType, u64)| {
-            let mut single = ConfChangeSingle::default();
-            single.set_change_type(kind);
-            single.node_id = replica;
-            single
-        };
-        let mut proposal = ConfChangeV2::default();
-        proposal.set_transition(ConfChangeTransition::Auto);
-        let steps: Vec<ConfChangeSingle> = steps.into_iter().map(step).collect();
-        proposal.set_changes(steps.into());
-        self.engine
-            .propose_conf_change(Vec::new(), proposal)
-            .map_err(|_| "the shard's log takes no entries at the moment")
-    }
-
-    /// Applies a committed change of the replicas.
-    pub(crate) fn change_replicas(&mut self, change: &ReplicaChangeEntry) -> Option<Replicas> {
-        let state = self.engine.apply_conf_change(&change.0).ok()?;
-        self.engine.mut_store().conf_state = state.clone();
-        Some(state.into())
     }
 
     /// Takes a message from another replica.
@@ -460,11 +423,12 @@ impl RaftGroup {
                 data: snapshot.data.clone(),
             });
         }
-        if let Some(state) = ready.hs() {
+        let state = ready.hs().cloned();
+        if let Some(state) = &state {
             storage.hard_state = state.clone();
-            out.vote = Some(hard_vote(state));
         }
         storage.append(ready.entries());
+        out.vote = state.map(|state| self.hard_vote(&state));
         out.entries.extend(ready.take_entries().into_iter().map(LogEntry));
         out.committed.extend(ready.take_committed_entries().into_iter().map(committed));
         self.engine.advance_append_async(ready);
@@ -505,44 +469,6 @@ impl RaftGroup {
     pub(crate) fn set_applied(&mut self, index: LogIndex, term: Term) {
         self.engine.advance_apply_to(index.0);
         self.engine.mut_store().set_applied(index.0, term.0);
-    }
-}
-
-impl LogEntry {
-    pub(crate) fn index(&self) -> LogIndex {
-        LogIndex(self.0.index)
-    }
-
-    pub(crate) fn term(&self) -> Term {
-        Term(self.0.term)
-    }
-
-    pub(crate) fn data(&self) -> &Bytes {
-        &self.0.data
-    }
-
-    pub(crate) fn changes_replicas(&self) -> bool {
-        self.0.get_entry_type() != EntryType::EntryNormal
-    }
-
-    pub(crate) fn encode(&self, into: &mut Vec<u8>) {
-        message::encode_entry(&self.0, into);
-    }
-
-    pub(crate) fn decode(from: &mut Take<'_>) -> Result<Self, CodecError> {
-        message::decode_entry(from).map(Self)
-    }
-}
-
-impl HardVote {
-    pub(crate) fn encode(self, into: &mut Vec<u8>) {
-        into.put_var(self.term.0);
-        into.put_var(self.vote);
-        into.put_var(self.commit.0);
-    }
-
-    pub(crate) fn decode(from: &mut Take<'_>) -> Result<Self, CodecError> {
-        Ok(Self { term: Term(from.var()?), vote: from.var()?, commit: LogIndex(from.var()?) })
     }
 }
 
@@ -593,8 +519,4 @@ fn committed(mut entry: Entry) -> Committed {
 
 fn hard_state(vote: HardVote) -> HardState {
     HardState { term: vote.term.0, vote: vote.vote, commit: vote.commit.0, ..HardState::default() }
-}
-
-fn hard_vote(state: &HardState) -> HardVote {
-    HardVote { term: Term(state.term), vote: state.vote, commit: LogIndex(state.commit) }
 }

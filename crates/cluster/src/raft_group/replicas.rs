@@ -6,20 +6,33 @@
 //! not concern it, and the configuration that counts the old one's vote can't count its own. The
 //! leader puts the new replica in the old one's place by a change of the replicas, for which the
 //! new one's vote does not count (CockroachDB's replica ids have the same purpose).
+//!
+//! A replica that is removed gives its log up, too, and its directory may be given another one of
+//! the same shard later. That one is somebody else again: it has a *seat* of its own. With the old
+//! name it would be taken for a replica that has acknowledged what it has given up: by an
+//! acknowledgement that is still on its way, or by its own removal, which it finds in the log that
+//! it is fed.
 
 use alloc::vec::Vec;
 
 use raft::eraftpb::ConfState;
+use types::limits::NODE_ID_MAX;
 use types::{DirectoryId, NodeId};
 
 use super::message;
 use crate::bytes_codec::{CodecError, Take};
 
-/// One replica of a shard: a node and the data directory it lies in.
+/// Counts the replicas that were added to a shard, modulo 65,536; those that it began with have
+/// seat 0. So a replica's name is never that of an earlier one in the same directory.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub(crate) struct Seat(pub(crate) u16);
+
+/// One replica of a shard: a node, the data directory it lies in, and its seat.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct ReplicaId {
     pub(crate) node: NodeId,
     pub(crate) directory: DirectoryId,
+    pub(crate) seat: Seat,
 }
 
 /// The voters and learners of a shard, as its log says. At most one replica for each node, but
@@ -27,17 +40,32 @@ pub(crate) struct ReplicaId {
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(crate) struct Replicas(ConfState);
 
+impl Seat {
+    /// The seat of the next replica that is added.
+    pub(crate) fn next(self) -> Self {
+        Self(self.0.wrapping_add(1))
+    }
+
+    /// Whether this one was given after `other`, if fewer than 32,768 were given in between.
+    pub(crate) fn is_after(self, other: Self) -> bool {
+        self.0.wrapping_sub(other.0).cast_signed() > 0
+    }
+}
+
 impl ReplicaId {
     /// The engine's number for it.
     pub(crate) fn to_engine(self) -> u64 {
-        u64::from(self.directory.0) << 32 | u64::from(self.node.0)
+        debug_assert!(self.node.0 <= NODE_ID_MAX, "a node's number is longer than 16 bits");
+        u64::from(self.directory.0) << 32 | u64::from(self.seat.0) << 16 | u64::from(self.node.0)
     }
 
     /// The replica that the engine means; `None` for its "nobody".
     pub(crate) fn from_engine(number: u64) -> Option<Self> {
-        // Both halves fit: that is what the shift and the mask are for.
-        let (directory, node) = ((number >> 32) as u32, number as u32);
-        (node != 0).then_some(Self { node: NodeId(node), directory: DirectoryId(directory) })
+        // All parts fit: that is what the shifts are for.
+        let (directory, seat, node) = ((number >> 32) as u32, (number >> 16) as u16, number as u16);
+        let id =
+            Self { node: NodeId(node.into()), directory: DirectoryId(directory), seat: Seat(seat) };
+        (node != 0).then_some(id)
     }
 }
 
@@ -50,7 +78,11 @@ impl From<ConfState> for Replicas {
 impl Replicas {
     /// The configuration at the birth of a cluster.
     pub(crate) fn of_voters(nodes: &[NodeId]) -> Self {
-        let founder = |&node: &NodeId| ReplicaId { node, directory: DirectoryId::FOUNDING };
+        let founder = |&node: &NodeId| ReplicaId {
+            node,
+            directory: DirectoryId::FOUNDING,
+            seat: Seat::default(),
+        };
         let mut voters: Vec<u64> = nodes.iter().map(founder).map(ReplicaId::to_engine).collect();
         voters.sort_unstable();
         Self(ConfState { voters, ..ConfState::default() })

@@ -57,7 +57,7 @@ impl Shard {
                 }
                 Ok(Some(Entry::Goal(nodes))) => {
                     let generation = self.goal.generation + 1;
-                    self.goal = Goal { nodes, generation };
+                    self.goal = Goal { nodes, generation, ..self.goal };
                     // Whoever leads takes the first step at once.
                     self.greet(env);
                     self.note_state(index);
@@ -141,6 +141,9 @@ impl Shard {
     fn apply_change(&mut self, env: &mut Env<'_>, change: &crate::raft_group::ReplicaChangeEntry) {
         let Some(replicas) = self.group.change_replicas(change) else { return };
         self.goal.generation += 1;
+        if let Some(added) = change.added() {
+            self.goal.seats = added.seat;
+        }
         // The quorum is another one now (rule R23).
         self.recheck_lease();
         self.fortified.retain(|known| replicas.contains(known.replica.node));

@@ -10,13 +10,12 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use keyspace::{ImageId, Keyspace};
-use types::{LogIndex, Monotonic, SegmentId, Slot, SlotRange, Term};
+use keyspace::ImageId;
+use types::{LogIndex, SegmentId, Slot, SlotRange, Term};
 
 use super::{Effects, Shard};
-use crate::io::Event;
 use crate::planted::Planting;
-use crate::raft_group::{HardVote, RaftGroup, RecoveredLog, Replicas};
+use crate::raft_group::{Replicas, Seat};
 use crate::record::{Goal, ImagePart, Lease, Record, ShardState};
 use crate::recovery::RecoveredShard;
 
@@ -125,9 +124,9 @@ impl Places {
     }
 
     /// Begins anew: the replica was removed and has nothing.
-    fn bury(&mut self) {
+    pub(super) fn bury(&mut self) {
         let vote_segment = self.newest;
-        let nothing = RecoveredShard::empty(SlotRange::ALL);
+        let nothing = RecoveredShard::empty(SlotRange::ALL, Seat::default());
         *self = Self { vote_segment, newest: self.newest, ..Self::new(&nothing) };
     }
 
@@ -234,7 +233,7 @@ impl Shard {
         effects: &mut Effects,
         budget: usize,
     ) -> bool {
-        if self.removed {
+        if self.is_buried() {
             if self.places.vote_segment <= target {
                 self.write_tombstone(&mut effects.payload);
             }
@@ -258,8 +257,7 @@ impl Shard {
             return false;
         }
         if self.places.vote_segment <= target {
-            Record::Vote { shard: self.id, vote: self.durable_vote(self.group.vote()) }
-                .encode(payload);
+            Record::Vote { shard: self.id, vote: self.group.vote() }.encode(payload);
             self.places.vote_written();
         }
         let stated = bound.min(applied);
@@ -347,49 +345,10 @@ impl Shard {
         true
     }
 
-    /// The replica was removed from this node: its data and its log are of no use to anybody any
-    /// more. Were it to come back it would be given all of it anew, but what it voted for it must
-    /// remember. `dismissed` is how far a holder was that did not count it among the replicas: one
-    /// that has more of the log, and does not say itself that it was removed, may be a replica of
-    /// after that.
-    pub(crate) fn bury(&mut self, effects: &mut Effects, dismissed: (Term, LogIndex)) {
-        let busy = self.group.is_persisting() || self.group.is_leader();
-        let told = self.has_begun() && self.group.end_of_log() <= dismissed;
-        let removed = self.is_removed(self.me) || told;
-        if self.removed || busy || !removed || self.planted.contains(Planting::RemovedKeepsAll) {
-            return;
-        }
-        self.removed_at = self.group.last_index();
-        let vote = HardVote { commit: LogIndex(0), ..self.group.vote() };
-        let log = RecoveredLog { vote, ..RecoveredLog::default() };
-        let me = self.group.me();
-        self.group = RaftGroup::new(me, log);
-        self.data.replace(Keyspace::new(self.range, self.hash_seed));
-        self.imaging = None;
-        self.displace_walks(effects);
-        self.forget_committed();
-        self.removed = true;
-        self.lease = Lease::default();
-        self.goal = Goal::default();
-        self.floors.clear();
-        self.writes.clear();
-        if let Some(staging) = self.staging.take() {
-            self.discard_staging(staging);
-        }
-        self.catch_ups.clear();
-        self.fortified.clear();
-        self.promised = None;
-        self.campaign_at = Monotonic::NEVER;
-        self.settle_at = Monotonic::NEVER;
-        self.places.bury();
-        self.write_tombstone(&mut effects.payload);
-        effects.events.push(Event::ReplicaFreed { shard: self.id });
-    }
-
-    fn write_tombstone(&mut self, payload: &mut Vec<u8>) {
+    /// All that stands before is void but for the vote, which follows.
+    pub(super) fn write_tombstone(&mut self, payload: &mut Vec<u8>) {
         Record::Removed { shard: self.id }.encode(payload);
-        // With how far the log was: see `may_come_back`.
-        Record::Vote { shard: self.id, vote: self.durable_vote(self.group.vote()) }.encode(payload);
+        Record::Vote { shard: self.id, vote: self.group.vote() }.encode(payload);
         self.places.vote_written();
     }
 

@@ -286,7 +286,9 @@ impl Shard {
     /// leader, it does not, unless that leader itself asked for the election (rule R19).
     fn may_vote(&mut self, env: &mut Env<'_>, candidate: NodeId, message: &RaftMessage) -> bool {
         let now = env.now.monotonic;
-        if now < env.support.may_vote_at() || self.has_forgotten() || !self.has_been_told(env) {
+        let lacks = message.end_of_log() < self.group.last_ever();
+        let forgets = lacks && self.group.has_forgotten();
+        if now < env.support.may_vote_at() || forgets || !self.has_been_told(env) {
             return false;
         }
         // The mark lets exactly the next term pass: the old holder gave its lease up for good

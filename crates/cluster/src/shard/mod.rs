@@ -16,6 +16,7 @@ pub(crate) mod load;
 mod parking;
 mod proposals;
 mod reads;
+mod removal;
 mod repair;
 mod stand_down;
 mod status;
@@ -41,7 +42,7 @@ use crate::founding::Founding;
 use crate::io::{CatchUpName, Event, Fortification, Message, WriteId};
 use crate::node::ReplicaView;
 use crate::planted::{Planting, Plantings};
-use crate::raft_group::{HardVote, RaftGroup, RaftMessage, ReplicaChange, ReplicaId};
+use crate::raft_group::{RaftGroup, ReplicaChange, ReplicaId};
 use crate::record::{Goal, Lease, ShardState};
 use crate::recovery::RecoveredShard;
 use crate::room::Room;
@@ -217,10 +218,8 @@ pub(crate) struct Shard {
     writes: VecDeque<(WriteId, LogIndex)>,
 
     piece_bytes: usize,
-    /// It was removed from this node and has given up all but its vote.
-    removed: bool,
-    /// How far its log was then; at the start of a process, how far it was known to be committed.
-    removed_at: LogIndex,
+    /// See `removal`.
+    removal: removal::State,
     planted: Plantings,
     /// How often a leader had something else in the place of an entry that is committed here.
     conflicts: u64,
@@ -282,7 +281,7 @@ impl Shard {
             me: settings.node,
             range: state.range,
             data,
-            group: RaftGroup::new(ReplicaId { node: settings.node, directory }, log),
+            group: RaftGroup::new(settings.node, directory, log),
             lease: state.lease,
             goal: state.goal,
             goal_proposed: (LogIndex(0), Term(0)),
@@ -331,8 +330,7 @@ impl Shard {
             } else {
                 settings.piece_bytes
             },
-            removed: recovered.removed,
-            removed_at: recovered.vote.commit,
+            removal: removal::State::new(recovered.removed),
             planted: settings.planted,
             conflicts: 0,
             dirty: false,
@@ -382,11 +380,6 @@ impl Shard {
         self.batch.is_empty() && self.group.applied_index() >= self.group.last_index()
     }
 
-    /// Whether a replica that has been part of the shard is so no longer.
-    pub(crate) fn is_removed(&self, me: NodeId) -> bool {
-        self.removed || self.group.applied_index() > LogIndex(0) && !self.has_replica_on(me)
-    }
-
     /// Bytes that the log has to hold at least: keys and values, and entries on their way to them.
     pub(crate) fn live_bytes(&self) -> u64 {
         let entries = self.group.unapplied_bytes() as u64;
@@ -396,37 +389,6 @@ impl Shard {
     /// Bytes of entries in memory.
     pub(crate) fn log_memory(&self) -> u64 {
         self.group.memory().1 as u64
-    }
-
-    /// Whether it has given up all but its vote.
-    pub(crate) fn is_buried(&self) -> bool {
-        self.removed
-    }
-
-    /// Whether a leader that writes to it may know that it was removed.
-    pub(crate) fn may_come_back(&self, message: &RaftMessage) -> bool {
-        let removed = if self.removed { self.removed_at } else { self.group.applied_index() };
-        message.term() > self.group.term() || message.may_follow_removal(removed)
-    }
-
-    /// Whether it was removed, gave up its log, and has not been given all of it anew. Its former
-    /// log may be what committed an entry, its own removal among them: n1 and n3 do so without n2,
-    /// n3 is removed and forgets, n1 starts again and writes to n3 before it knows that the removal
-    /// is committed, and dies. With the vote of an empty n3 now n2 would lead without the entry.
-    pub(crate) fn has_forgotten(&self) -> bool {
-        self.group.last_index() < self.removed_at
-    }
-
-    /// What is written down of its vote: with how far its log was when it was removed, as long as
-    /// it has forgotten that.
-    fn durable_vote(&self, vote: HardVote) -> HardVote {
-        let commit = if self.has_forgotten() { self.removed_at } else { vote.commit };
-        HardVote { commit, ..vote }
-    }
-
-    /// A leader writes to it again: it begins as an empty replica that remembers its vote.
-    pub(crate) fn come_back(&mut self) {
-        self.removed = false;
     }
 
     /// A leader that the log has removed leads no longer. Those that have promised themselves to
@@ -466,14 +428,7 @@ impl Shard {
         env: &Env<'_>,
         change: ReplicaChange,
     ) -> Result<(), &'static str> {
-        let directory = match change {
-            ReplicaChange::AddLearner(node) | ReplicaChange::Replace(node) => env
-                .founding
-                .directory_of(node)
-                .ok_or("the node does not take part in the cluster yet")?,
-            ReplicaChange::Promote(_) | ReplicaChange::Remove(_) => DirectoryId::FOUNDING,
-        };
-        self.group.propose_change(change, directory)?;
+        self.group.propose_change(change)?;
         self.unsettle(env);
         Ok(())
     }

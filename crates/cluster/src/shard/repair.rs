@@ -153,9 +153,10 @@ impl Shard {
             // Refused while a change before it is not done; looked at again in a moment.
             Some(Step::Change(change)) => {
                 if self.propose_change(env, change).is_ok()
-                    && let ReplicaChange::Replace(node) = change
+                    && let ReplicaChange::Replace(new) = change
                 {
-                    env.effects.events.push(Event::ReplicaLost { shard: self.id, node });
+                    let lost = Event::ReplicaLost { shard: self.id, node: new.node };
+                    env.effects.events.push(lost);
                 }
             }
             // A transfer that fails is tried again; it takes another heir then.
@@ -177,10 +178,9 @@ impl Shard {
         if let Some(lost) = replicas.all().find(|replica| self.is_lost(env, replica)) {
             let node = lost.node;
             let stays = wanted(&node);
-            return Some(Step::Change(if stays {
-                ReplicaChange::Replace(node)
-            } else {
-                ReplicaChange::Remove(node)
+            return Some(Step::Change(match self.newcomer(env, node).filter(|_| stays) {
+                Some(new) => ReplicaChange::Replace(new),
+                None => ReplicaChange::Remove(node),
             }));
         }
         let (voters, learners) = (replicas.voters(), replicas.learners());
@@ -198,7 +198,19 @@ impl Shard {
             return self.next_leaver(env, &voters);
         }
         let missing = missing.filter(|_| learners.is_empty());
-        missing.map(|node| Step::Change(ReplicaChange::AddLearner(*node)))
+        let new = missing.and_then(|node| self.newcomer(env, *node));
+        new.map(|new| Step::Change(ReplicaChange::AddLearner(new)))
+    }
+
+    /// The replica that would be added on a node, in the directory that the node has now.
+    fn newcomer(&self, env: &Env<'_>, node: NodeId) -> Option<ReplicaId> {
+        let directory = env.founding.directory_of(node)?;
+        let seat = if self.planted.contains(Planting::SeatUsedAgain) {
+            self.goal.seats
+        } else {
+            self.goal.seats.next()
+        };
+        Some(ReplicaId { node, directory, seat })
     }
 
     /// A replica in a directory that its node has lost.

@@ -99,7 +99,7 @@ impl Shard {
             collected.vote.filter(|_| collected.must_persist)
         };
         if let Some(vote) = vote {
-            put_vote(self.id, self.durable_vote(vote), payload);
+            put_vote(self.id, vote, payload);
             self.places.vote_written();
         }
         // The vote stands first: a long payload becomes durable in parts, and no entry may be there
@@ -120,6 +120,11 @@ impl Shard {
         }
         self.note_committed(collected.committed);
         self.apply_committed(env);
+    }
+
+    /// Whether its Raft group has something to say or to write.
+    pub(crate) fn has_raft_work(&self) -> bool {
+        self.group.has_work()
     }
 
     /// Reacts when this replica has begun or ceased to lead.

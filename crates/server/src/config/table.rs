@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use types::limits::{ARGUMENT_BYTES_MAX, REPLICAS_MAX, SHARDS_MAX};
+use types::limits::{ARGUMENT_BYTES_MAX, NODE_ID_MAX, REPLICAS_MAX, SHARDS_MAX};
 
 use super::Config;
 use super::value::{Field, REDIRECTS, ROLES};
@@ -91,7 +91,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         topic: Topic::Cluster,
         doc: "The number of this node; one of `members`. A node keeps its number and its data \
               directory for life: a number that was once used with other data must not come back.",
-        field: |config| Field::Count(&mut config.node, 1..=u64::from(u32::MAX)),
+        field: |config| Field::Count(&mut config.node, 1..=u64::from(NODE_ID_MAX)),
     },
     Setting {
         name: "cluster",

@@ -1,0 +1,128 @@
+//! The end of a replica on this node, what of it must stay, and how another one follows it.
+//!
+//! | state | becomes | when |
+//! |---|---|---|
+//! | member | removed | the log that it has applied removes it, the holder says so, or a leader
+//! | | | writes to a later seat here |
+//! | removed | buried: log and data are freed | nothing waits here or is being written |
+//! | buried | member, without a log | a leader writes to it that does not know of the removal |
+//! | buried | member, in a later seat | a leader writes to that |
+//!
+//! A replica that is removed or buried still has its vote, see [`RaftGroup::without_log`].
+
+use alloc::vec::Vec;
+
+use keyspace::Keyspace;
+use types::{LogIndex, Monotonic, Term};
+
+use super::{Effects, Shard};
+use crate::io::Event;
+use crate::planted::Planting;
+use crate::raft_group::{RaftMessage, Seat};
+use crate::record::{Goal, Lease};
+
+#[derive(Debug)]
+pub(super) struct State {
+    /// It has given up all but its vote.
+    buried: bool,
+    /// A leader has written to a replica here that was added later.
+    superseded: bool,
+}
+
+impl State {
+    pub(super) fn new(buried: bool) -> Self {
+        Self { buried, superseded: false }
+    }
+}
+
+impl Shard {
+    pub(crate) fn seat(&self) -> Seat {
+        self.group.me().seat
+    }
+
+    /// The seat of the replica that was added last, as far as this one has applied the log.
+    pub(crate) fn seats(&self) -> Seat {
+        self.goal.seats
+    }
+
+    /// Term and index of the last entry that this replica has ever had.
+    pub(crate) fn last_ever(&self) -> (Term, LogIndex) {
+        self.group.last_ever()
+    }
+
+    /// Whether a replica that has been part of the shard is so no longer. One whose own addition is
+    /// still to come in the log that it is fed is not meant by what stands there before it.
+    pub(crate) fn is_removed(&self) -> bool {
+        let was_added = !self.seat().is_after(self.goal.seats);
+        self.removal.buried || self.has_begun() && was_added && !self.group.is_member()
+    }
+
+    /// Whether it has given up all but its vote.
+    pub(crate) fn is_buried(&self) -> bool {
+        self.removal.buried
+    }
+
+    /// Whether a leader that writes to a removed replica may not know of the removal: one that was
+    /// elected since, maybe with its vote. What others sent may have been under way.
+    pub(crate) fn may_come_back(&self, message: &RaftMessage) -> bool {
+        let voted = || self.group.voted_for().is_some_and(|id| message.from() == Some(id));
+        message.term() > self.group.term() || message.term() == self.group.term() && voted()
+    }
+
+    /// It goes on with what it has: at least its vote.
+    pub(crate) fn come_back(&mut self) {
+        self.removal.buried = false;
+    }
+
+    /// A leader has written to a replica here that was added after this one was removed.
+    pub(crate) fn supersede(&mut self) {
+        self.removal.superseded = true;
+    }
+
+    /// A buried replica is followed by one that was added later, and which knows nothing.
+    pub(crate) fn take_seat(&mut self, payload: &mut Vec<u8>, seat: Seat) {
+        debug_assert!(self.removal.buried, "a replica that has a log takes another one's seat");
+        self.group = self.group.reseated(seat);
+        self.removal = State::new(false);
+        self.write_tombstone(payload);
+    }
+
+    /// The replica was removed from this node: its data and its log are of no use to anybody any
+    /// more. `dismissed` is how far a holder was that did not count it among the replicas: one that
+    /// has more of the log, and does not say itself that it was removed, may be a replica of after
+    /// that.
+    pub(crate) fn bury(&mut self, effects: &mut Effects, dismissed: (Term, LogIndex)) {
+        let busy = self.group.is_persisting() || self.group.is_leader();
+        let was_fed = self.has_begun() || self.group.has_forgotten();
+        let told = was_fed && self.last_ever() <= dismissed;
+        let removed = self.is_removed() || self.removal.superseded || told;
+        if self.removal.buried
+            || busy
+            || !removed
+            || self.planted.contains(Planting::RemovedKeepsAll)
+        {
+            return;
+        }
+        self.group = self.group.without_log();
+        self.data.replace(Keyspace::new(self.range, self.hash_seed));
+        self.imaging = None;
+        self.displace_walks(effects);
+        self.forget_committed();
+        self.removal = State::new(true);
+        self.lease = Lease::default();
+        self.goal = Goal::default();
+        self.floors.clear();
+        self.writes.clear();
+        if let Some(staging) = self.staging.take() {
+            self.discard_staging(staging);
+        }
+        self.catch_ups.clear();
+        self.fortified.clear();
+        self.promised = None;
+        self.campaign_at = Monotonic::NEVER;
+        self.settle_at = Monotonic::NEVER;
+        self.places.bury();
+        self.write_tombstone(&mut effects.payload);
+        effects.events.push(Event::ReplicaFreed { shard: self.id });
+    }
+}
