@@ -146,6 +146,9 @@ impl Recovery {
                 let shard = self.shard(shard, segment);
                 shard.vote = vote;
                 shard.vote_segment = segment;
+                // One that has given nothing up is not removed: it has taken the seat behind one
+                // that was, and has not been fed yet.
+                shard.removed &= vote.given_up != HardVote::default().given_up;
             }
             Record::Image { shard, slot, index, image } => {
                 let part = ImagePart { slot, index, offset: 0, last: true, image };
