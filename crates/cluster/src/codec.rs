@@ -362,6 +362,7 @@ fn put_piece(piece: &SlotPiece, into: &mut Vec<u8>) {
 
 fn take_piece(from: &mut Take<'_>) -> Result<SlotPiece, CodecError> {
     let number = from.u64()?;
-    let ImagePart { slot, index, offset, last, image } = ImagePart::decode(from)?;
-    Ok(SlotPiece { number, slot, index, offset, last, image: Bytes::copy_from_slice(image) })
+    let ImagePart { slot, empty_behind, index, offset, last, image } = ImagePart::decode(from)?;
+    let image = Bytes::copy_from_slice(image);
+    Ok(SlotPiece { number, slot, empty_behind, index, offset, last, image })
 }

@@ -83,6 +83,8 @@ pub(crate) enum Record<'a> {
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) struct ImagePart<'a> {
     pub(crate) slot: Slot,
+    /// So many slots behind it are empty at the same index.
+    pub(crate) empty_behind: u16,
     pub(crate) index: LogIndex,
     /// Where in the image it begins.
     pub(crate) offset: u64,
@@ -232,6 +234,7 @@ fn take_source(from: &mut Take<'_>) -> Result<(NodeId, CatchUpName), CodecError>
 impl<'a> ImagePart<'a> {
     pub(crate) fn encode(&self, into: &mut Vec<u8>) {
         into.put_u16(self.slot.number());
+        into.put_u16(self.empty_behind);
         into.put_u64(self.index.0);
         into.put_u64(self.offset);
         into.put_u8(u8::from(self.last));
@@ -241,18 +244,29 @@ impl<'a> ImagePart<'a> {
     pub(crate) fn decode(from: &mut Take<'a>) -> Result<Self, CodecError> {
         Ok(Self {
             slot: slot(from)?,
+            empty_behind: from.u16()?,
             index: LogIndex(from.u64()?),
             offset: from.u64()?,
             last: from.u8()? != 0,
             image: from.bytes()?,
         })
     }
+
+    /// The slots behind its own that are empty at its index.
+    pub(crate) fn empty_slots(&self) -> impl Iterator<Item = Slot> + use<> {
+        empty_slots(self.slot, self.empty_behind)
+    }
+}
+
+/// So many slots behind this one, as far as there are so many.
+pub(crate) fn empty_slots(slot: Slot, behind: u16) -> impl Iterator<Item = Slot> {
+    (1..=behind).map_while(move |step| Slot::new(slot.number().checked_add(step)?))
 }
 
 impl<'a> From<&'a SlotPiece> for ImagePart<'a> {
     fn from(piece: &'a SlotPiece) -> Self {
-        let SlotPiece { slot, index, offset, last, ref image, .. } = *piece;
-        Self { slot, index, offset, last, image }
+        let SlotPiece { slot, empty_behind, index, offset, last, ref image, .. } = *piece;
+        Self { slot, empty_behind, index, offset, last, image }
     }
 }
 
@@ -456,9 +470,10 @@ impl fmt::Display for Record<'_> {
 
 impl fmt::Display for ImagePart<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { slot, index, offset, last, image } = self;
+        let Self { slot, empty_behind, index, offset, last, image } = self;
         let (bytes, end) = (image.len(), if *last { ", the last" } else { "" });
-        write!(f, "slot {slot} at {index}, {bytes} bytes from {offset}{end}")
+        write!(f, "slot {slot} at {index}, {bytes} bytes from {offset}{end}")?;
+        if *empty_behind > 0 { write!(f, ", {empty_behind} empty slots behind") } else { Ok(()) }
     }
 }
 

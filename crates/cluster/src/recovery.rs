@@ -151,12 +151,12 @@ impl Recovery {
                 shard.removed &= vote.given_up != HardVote::default().given_up;
             }
             Record::Image { shard, slot, index, image } => {
-                let part = ImagePart { slot, index, offset: 0, last: true, image };
+                let part = whole_image(slot, index, image);
                 self.absorb_part(shard, segment, false, part)?;
             }
             Record::ImagePiece { shard, part } => self.absorb_part(shard, segment, false, part)?,
             Record::StagedImage { shard, slot, index, image } => {
-                let part = ImagePart { slot, index, offset: 0, last: true, image };
+                let part = whole_image(slot, index, image);
                 self.absorb_part(shard, segment, true, part)?;
             }
             Record::StagedPiece { shard, from, catch_up, part } => {
@@ -200,7 +200,8 @@ impl Recovery {
         let hash_seed = self.hash_seed;
         let shard = self.shard(shard, segment);
         shard.hash_seed = Some(hash_seed);
-        let ImagePart { slot, index, offset, last, image } = part;
+        let empty: Vec<Slot> = part.empty_slots().collect();
+        let ImagePart { slot, index, offset, last, image, .. } = part;
         let begun = shard.partial.remove(&(staged, slot)).filter(|_| offset > 0);
         let mut partial = match begun {
             Some(begun) => begun,
@@ -221,6 +222,11 @@ impl Recovery {
             let built = builder.finish().map_err(|_| MALFORMED)?;
             let images = if staged { &mut shard.staged } else { &mut shard.images };
             images.insert(slot, RecoveredImage { index, segment, slot: built });
+            for slot in empty {
+                shard.partial.remove(&(staged, slot));
+                let built = BuiltSlot::empty(hash_seed);
+                images.insert(slot, RecoveredImage { index, segment, slot: built });
+            }
         } else {
             shard.partial.insert((staged, slot), partial);
         }
@@ -286,6 +292,11 @@ pub(crate) fn first_replicas(settings: &Settings) -> Vec<(ShardId, ShardState)> 
         fresh.push((shard, state));
     }
     fresh
+}
+
+/// The only part of an image as versions wrote it that knew no pieces.
+fn whole_image(slot: Slot, index: LogIndex, image: &[u8]) -> ImagePart<'_> {
+    ImagePart { slot, empty_behind: 0, index, offset: 0, last: true, image }
 }
 
 impl RecoveredShard {

@@ -237,6 +237,14 @@ pub struct BuiltSlot {
     data: SlotData,
 }
 
+impl BuiltSlot {
+    /// A slot without a key.
+    #[must_use]
+    pub fn empty(hash_seed: u64) -> Self {
+        Self { hasher: KeyHasher::new(hash_seed), data: SlotData::default() }
+    }
+}
+
 /// Reads an image piece by piece. It holds what was read, and the part of one entry.
 pub struct SlotBuilder {
     slot: Slot,

@@ -375,6 +375,8 @@ pub struct SlotPiece {
     pub number: u64,
     /// The slot.
     pub slot: Slot,
+    /// So many slots behind it are empty at the same index, and have no pieces of their own.
+    pub empty_behind: u16,
     /// The image reflects the log up to here, with all its pieces.
     pub index: LogIndex,
     /// Where in the image it begins.
@@ -387,8 +389,9 @@ pub struct SlotPiece {
 
 impl fmt::Debug for SlotPiece {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { number, slot, index, offset, last, image } = self;
+        let Self { number, slot, empty_behind, index, offset, last, image } = self;
         let (bytes, end) = (image.len(), if *last { ", the last" } else { "" });
-        write!(f, "SlotPiece({number}: slot {slot} at {index}, {bytes} bytes from {offset}{end})")
+        write!(f, "SlotPiece({number}: slot {slot} at {index}, {bytes} bytes from {offset}{end}")?;
+        write!(f, ", {empty_behind} empty slots behind)")
     }
 }

@@ -21,12 +21,13 @@ use bytes::Bytes;
 use keyspace::{BuiltSlot, ImageId, Keyspace, SlotBuilder};
 use types::{Incarnation, LogIndex, Monotonic, NodeId, SegmentId, Slot};
 
+use super::checkpoint::EMPTY_AT_ONCE;
 use super::{Env, Shard};
 use crate::bytes_codec::{CodecError, Put, Take};
 use crate::io::{CatchUpName, Event, Message, SlotPiece, WriteId};
 use crate::planted::Planting;
 use crate::raft_group::{Installed, RaftMessage};
-use crate::record::{ImagePart, Record, ShardState};
+use crate::record::{ImagePart, Record, ShardState, empty_slots};
 
 /// Pieces on their way to one replica at a time.
 const PIECES_IN_FLIGHT: usize = 512;
@@ -248,8 +249,7 @@ impl Shard {
     fn next_piece(&mut self, sending: &mut Sending) -> Option<SlotPiece> {
         if sending.image.is_none() {
             let slot = sending.next?;
-            let next = Slot::new(slot.number() + 1);
-            sending.next = next.filter(|next| self.range.contains(*next));
+            sending.next = self.slot_behind(slot);
             let (id, index) = (self.data.begin_image(slot), self.group.applied_index());
             sending.image = Some(Imaging { id, slot, index, offset: 0 });
         }
@@ -259,11 +259,31 @@ impl Shard {
         let (number, slot, index, offset) = (sending.pieces, image.slot, image.index, image.offset);
         sending.pieces += 1;
         image.offset += piece.bytes.len() as u64;
+        // What was written before may be older than the slots behind are now.
+        let is_whole = piece.last && offset == 0;
         if piece.last {
             sending.image = None;
         }
+        let empty_behind = if is_whole { self.pass_empty(sending) } else { 0 };
         let image = Bytes::from(piece.bytes);
-        Some(SlotPiece { number, slot, index, offset, last: piece.last, image })
+        Some(SlotPiece { number, slot, empty_behind, index, offset, last: piece.last, image })
+    }
+
+    /// Goes on behind slots that are empty now; says how many. Most slots of a small shard are.
+    fn pass_empty(&self, sending: &mut Sending) -> u16 {
+        let mut passed = 0;
+        while let Some(slot) = sending.next
+            && passed < EMPTY_AT_ONCE
+            && self.data.keys_in_slot(slot) == 0
+        {
+            passed += 1;
+            sending.next = self.slot_behind(slot);
+        }
+        passed
+    }
+
+    fn slot_behind(&self, slot: Slot) -> Option<Slot> {
+        Slot::new(slot.number() + 1).filter(|next| self.range.contains(*next))
     }
 
     /// The receiver says how far the pieces are durable there, or that it has lost some.
@@ -533,6 +553,10 @@ impl Staging {
             let Current { index, segment, builder, .. } = current;
             let built = builder.finish().map_err(|_| MALFORMED)?;
             self.slots.insert(slot, Staged { index, segment, slot: built });
+            for slot in empty_slots(slot, piece.empty_behind) {
+                let built = BuiltSlot::empty(hash_seed);
+                self.slots.insert(slot, Staged { index, segment, slot: built });
+            }
         } else {
             self.current = Some(current);
         }

@@ -16,11 +16,13 @@ use types::{LogIndex, SegmentId, Slot, SlotRange, Term};
 use super::{Effects, Shard};
 use crate::planted::Planting;
 use crate::raft_group::{Replicas, Seat};
-use crate::record::{Goal, ImagePart, Lease, Record, ShardState};
+use crate::record::{Goal, ImagePart, Lease, Record, ShardState, empty_slots};
 use crate::recovery::RecoveredShard;
 
 /// Bytes of a slot's image beside its keys and values, amply.
 const IMAGE_OVERHEAD: u64 = 64;
+/// Empty slots that one piece of an image may stand for: their places are made anew in one turn.
+pub(super) const EMPTY_AT_ONCE: u16 = 1024;
 
 /// Where a shard's data stand in the log.
 pub(super) struct Places {
@@ -284,7 +286,7 @@ impl Shard {
                 let Some(slot) = slot_at(self.range, next) else { return true };
                 self.begin_imaging(slot);
             }
-            self.write_piece(effects);
+            self.write_piece(target, effects);
         }
     }
 
@@ -298,17 +300,38 @@ impl Shard {
         self.places.imaged(slot, self.places.newest);
     }
 
-    fn write_piece(&mut self, effects: &mut Effects) {
+    fn write_piece(&mut self, target: SegmentId, effects: &mut Effects) {
         let Some(Imaging { id, slot, index, offset }) = self.imaging.take() else { return };
         let piece = self.data.next_piece(id, self.piece_bytes);
         let piece = piece.expect("an image that is not complete has a piece");
-        let part = ImagePart { slot, index, offset, last: piece.last, image: &piece.bytes };
+        let (is_whole, last) = (piece.last && offset == 0, piece.last);
+        let empty_behind = if is_whole { self.image_empty(slot, index, target) } else { 0 };
+        let part = ImagePart { slot, empty_behind, index, offset, last, image: &piece.bytes };
         Record::ImagePiece { shard: self.id, part }.encode(&mut effects.payload);
         effects.cut();
         if !piece.last {
             let offset = offset + piece.bytes.len() as u64;
             self.imaging = Some(Imaging { id, slot, index, offset });
         }
+    }
+
+    /// The slots behind this one that are empty and need an image as well get theirs with its:
+    /// says how many.
+    fn image_empty(&mut self, slot: Slot, index: LogIndex, target: SegmentId) -> u16 {
+        let applied = self.group.applied_index();
+        let mut count = 0;
+        for slot in empty_slots(slot, EMPTY_AT_ONCE) {
+            let place = self.places.slots.get(self.places.number(slot));
+            let needs =
+                place.and_then(|place| place.oldest()).is_some_and(|oldest| oldest <= target);
+            let reflects = self.floors.get(&slot).copied().unwrap_or_default().max(applied);
+            if !needs || reflects != index || self.data.keys_in_slot(slot) > 0 {
+                break;
+            }
+            self.places.imaged(slot, self.places.newest);
+            count += 1;
+        }
+        count
     }
 
     /// Entries that are not applied can't be replaced by images, and nobody knows whether they
