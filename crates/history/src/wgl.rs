@@ -17,7 +17,8 @@
 use crate::model::Model;
 use crate::operation::{Call, Operation, Status};
 use crate::verdict::{Verdict, Violation};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 
 /// Most operations that a violation lists.
 const LISTED_MAX: usize = 24;
@@ -161,6 +162,34 @@ impl BitSet {
     }
 }
 
+/// States that the search has been in with the same operations taken. Most often there is one,
+/// but it can be thousands: the order of appends without an answer.
+struct States<S> {
+    few: Vec<S>,
+    many: HashSet<S>,
+}
+
+/// States that are looked through one by one.
+const FEW: usize = 8;
+
+impl<S: Eq + Hash> States<S> {
+    fn of(state: S) -> Self {
+        Self { few: vec![state], many: HashSet::new() }
+    }
+
+    /// Adds a state; says whether it is new.
+    fn insert(&mut self, state: S) -> bool {
+        if self.few.contains(&state) {
+            return false;
+        }
+        if self.few.len() == FEW {
+            return self.many.insert(state);
+        }
+        self.few.push(state);
+        true
+    }
+}
+
 /// Where the search got furthest, to explain a violation.
 struct Deepest<S> {
     taken: usize,
@@ -181,7 +210,7 @@ struct Search<'a, M: Model> {
     state: M::State,
     /// What was taken out, with the state before it.
     taken: Vec<(usize, M::State)>,
-    memo: HashMap<Box<[u64]>, Vec<M::State>>,
+    memo: HashMap<Box<[u64]>, States<M::State>>,
     deepest: Option<Deepest<M::State>>,
 }
 
@@ -253,15 +282,13 @@ impl<'a, M: Model> Search<'a, M> {
         scratch.clear();
         self.known.write(scratch);
         self.unknown.write(scratch);
-        match self.memo.get_mut(scratch.as_slice()) {
-            Some(states) if states.contains(&after) => {
+        if let Some(states) = self.memo.get_mut(scratch.as_slice()) {
+            if !states.insert(after.clone()) {
                 self.set_of(operation).remove(bit);
                 return false;
             }
-            Some(states) => states.push(after.clone()),
-            None => {
-                self.memo.insert(scratch.as_slice().into(), vec![after.clone()]);
-            }
+        } else {
+            self.memo.insert(scratch.as_slice().into(), States::of(after.clone()));
         }
         self.taken.push((operation, std::mem::replace(&mut self.state, after)));
         self.timeline.take_out(operation);

@@ -18,7 +18,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::scan::to_usize;
 use crate::{Disk, DiskFile};
 
-const SECTOR_BYTES: usize = 512;
+mod inode;
+
+use inode::Inode;
 
 /// What [`MemoryDisk::fail_next`] makes fail.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,21 +72,6 @@ struct State {
 #[derive(Clone, Debug)]
 struct Change {
     names: Vec<(String, Option<u64>)>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Inode {
-    durable: Vec<u8>,
-    bytes: u64,
-    /// Sectors as the page cache has them, where that differs from the disk.
-    cached: BTreeMap<usize, Cached>,
-}
-
-#[derive(Clone, Debug)]
-struct Cached {
-    sector: Box<[u8; SECTOR_BYTES]>,
-    /// Whether a sync will write it. Not so after a failed one.
-    dirty: bool,
 }
 
 impl MemoryDisk {
@@ -165,23 +152,17 @@ impl MemoryDisk {
     pub fn flip_bit(&self, name: &str, offset: u64, bit: u32) -> bool {
         let mut state = self.state();
         let Some(inode) = state.inode_of(name) else { return false };
-        if offset >= inode.bytes {
+        if offset >= inode.bytes() {
             return false;
         }
-        let (offset, mask) = (to_usize(offset), 1 << (bit % 8));
-        if let Some(byte) = inode.durable.get_mut(offset) {
-            *byte ^= mask;
-        }
-        if let Some(cached) = inode.cached.get_mut(&(offset / SECTOR_BYTES)) {
-            cached.sector[offset % SECTOR_BYTES] ^= mask;
-        }
+        inode.flip(offset, 1 << (bit % 8));
         true
     }
 
     /// Cuts a file, durably. Says whether there is such a file, and so long.
     pub fn truncate(&self, name: &str, bytes: u64) -> bool {
         let mut state = self.state();
-        let Some(inode) = state.inode_of(name).filter(|inode| inode.bytes >= bytes) else {
+        let Some(inode) = state.inode_of(name).filter(|inode| inode.bytes() >= bytes) else {
             return false;
         };
         inode.cut(bytes);
@@ -193,7 +174,7 @@ impl MemoryDisk {
     pub fn content(&self, name: &str) -> Option<Vec<u8>> {
         let mut state = self.state();
         let inode = state.inode_of(name)?;
-        let mut content = vec![0; to_usize(inode.bytes)];
+        let mut content = vec![0; to_usize(inode.bytes())];
         inode.read(0, &mut content);
         Some(content)
     }
@@ -230,7 +211,16 @@ impl State {
     }
 
     fn used_bytes(&self) -> u64 {
-        self.names.values().filter_map(|inode| self.inodes.get(inode)).map(|file| file.bytes).sum()
+        self.names.values().filter_map(|inode| self.inodes.get(inode)).map(Inode::bytes).sum()
+    }
+
+    fn free_bytes(&self) -> u64 {
+        self.capacity_bytes.saturating_sub(self.used_bytes())
+    }
+
+    /// By how much one file may grow: asked at each write, and most disks have no end.
+    fn room(&self) -> u64 {
+        if self.capacity_bytes == u64::MAX { u64::MAX } else { self.free_bytes() }
     }
 
     fn restart(&mut self) {
@@ -319,122 +309,6 @@ impl Change {
     }
 }
 
-impl Inode {
-    fn sector(&self, index: usize) -> [u8; SECTOR_BYTES] {
-        if let Some(cached) = self.cached.get(&index) {
-            return *cached.sector;
-        }
-        self.durable_sector(index)
-    }
-
-    fn durable_sector(&self, index: usize) -> [u8; SECTOR_BYTES] {
-        let mut sector = [0; SECTOR_BYTES];
-        let start = (index * SECTOR_BYTES).min(self.durable.len());
-        let end = (start + SECTOR_BYTES).min(self.durable.len());
-        sector[..end - start].copy_from_slice(&self.durable[start..end]);
-        sector
-    }
-
-    fn read(&self, offset: u64, buffer: &mut [u8]) -> usize {
-        let available = self.bytes.saturating_sub(offset).min(buffer.len() as u64);
-        let length = to_usize(available);
-        let mut done = 0;
-        while done < length {
-            let at = to_usize(offset) + done;
-            let within = at % SECTOR_BYTES;
-            let step = (SECTOR_BYTES - within).min(length - done);
-            let sector = self.sector(at / SECTOR_BYTES);
-            buffer[done..done + step].copy_from_slice(&sector[within..within + step]);
-            done += step;
-        }
-        length
-    }
-
-    fn write(&mut self, offset: u64, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
-        let mut done = 0;
-        while done < bytes.len() {
-            let at = to_usize(offset) + done;
-            let within = at % SECTOR_BYTES;
-            let step = (SECTOR_BYTES - within).min(bytes.len() - done);
-            let mut sector = Box::new(self.sector(at / SECTOR_BYTES));
-            sector[within..within + step].copy_from_slice(&bytes[done..done + step]);
-            self.cached.insert(at / SECTOR_BYTES, Cached { sector, dirty: true });
-            done += step;
-        }
-        self.bytes = self.bytes.max(offset + bytes.len() as u64);
-    }
-
-    fn store(&mut self, index: usize, sector: &[u8; SECTOR_BYTES]) {
-        let start = (index * SECTOR_BYTES).min(self.durable.len());
-        let end = (start + SECTOR_BYTES).min(self.durable.len());
-        self.durable[start..end].copy_from_slice(&sector[..end - start]);
-    }
-
-    fn sync(&mut self) {
-        self.durable.resize(to_usize(self.bytes), 0);
-        for (index, cached) in std::mem::take(&mut self.cached) {
-            if cached.dirty {
-                self.store(index, &cached.sector);
-            } else {
-                self.cached.insert(index, cached);
-            }
-        }
-    }
-
-    /// A sync that fails: the page cache believes that nothing is left to be written.
-    fn fail_sync(&mut self, draw: &mut dyn FnMut() -> u64) {
-        self.durable.resize(to_usize(self.bytes), 0);
-        for (index, mut cached) in std::mem::take(&mut self.cached) {
-            if cached.dirty && draw().is_multiple_of(2) {
-                self.store(index, &cached.sector);
-            } else {
-                cached.dirty = false;
-                self.cached.insert(index, cached);
-            }
-        }
-    }
-
-    /// Power loss: decides what reached the disk.
-    fn settle(&mut self, draw: &mut dyn FnMut() -> u64) {
-        let durable_bytes = self.durable.len() as u64;
-        if self.bytes != durable_bytes && draw().is_multiple_of(2) {
-            self.durable.resize(to_usize(self.bytes), 0);
-        }
-        // All, none, nearly none, nearly all, or a mixture: each of them finds other bugs.
-        let mood = draw() % 5;
-        for (index, cached) in std::mem::take(&mut self.cached) {
-            let dice = draw() % 64;
-            let (kept, torn) = match mood {
-                0 => (true, false),
-                1 => (false, false),
-                2 => (dice == 0, dice == 1),
-                3 => (dice != 0, dice == 0),
-                _ => (dice < 30, (30..34).contains(&dice)),
-            };
-            // What a failed sync left behind was not written; only its error said so.
-            if kept && cached.dirty {
-                self.store(index, &cached.sector);
-            } else if torn && cached.dirty {
-                let cut = to_usize(draw() % SECTOR_BYTES as u64);
-                let mut sector = self.durable_sector(index);
-                sector[..cut].copy_from_slice(&cached.sector[..cut]);
-                self.store(index, &sector);
-            }
-        }
-        self.bytes = self.durable.len() as u64;
-    }
-
-    fn cut(&mut self, bytes: u64) {
-        self.sync();
-        self.cached.clear();
-        self.bytes = bytes;
-        self.durable.truncate(to_usize(bytes));
-    }
-}
-
 impl Disk for MemoryDisk {
     type File = MemoryFile;
 
@@ -493,7 +367,7 @@ impl Disk for MemoryDisk {
 
     fn free_bytes(&self) -> io::Result<u64> {
         let state = self.state();
-        Ok(state.capacity_bytes.saturating_sub(state.used_bytes()))
+        Ok(state.free_bytes())
     }
 }
 
@@ -518,10 +392,10 @@ impl DiskFile for MemoryFile {
         self.check(&state)?;
         let dying = state.begin()?;
         let failing = state.take_fault(Fault::Write);
-        let free = state.capacity_bytes.saturating_sub(state.used_bytes());
+        let free = state.room();
         let part = to_usize(state.draw() % (bytes.len() as u64 + 1));
         let Some(inode) = state.inodes.get_mut(&self.inode) else { return Err(power_lost()) };
-        let growth = (offset + bytes.len() as u64).saturating_sub(inode.bytes);
+        let growth = (offset + bytes.len() as u64).saturating_sub(inode.bytes());
         // Like a real disk: what finds space is written, even if the rest doesn't.
         let missing = growth.saturating_sub(free).min(bytes.len() as u64);
         let fitting = bytes.len() - to_usize(missing);
@@ -566,7 +440,7 @@ impl DiskFile for MemoryFile {
     fn length(&self) -> io::Result<u64> {
         let state = self.state();
         self.check(&state)?;
-        Ok(state.inodes.get(&self.inode).map_or(0, |inode| inode.bytes))
+        Ok(state.inodes.get(&self.inode).map_or(0, Inode::bytes))
     }
 
     fn allocate(&mut self, length: u64) -> io::Result<()> {
@@ -575,12 +449,12 @@ impl DiskFile for MemoryFile {
         if state.begin()? {
             return Err(power_lost());
         }
-        let free = state.capacity_bytes.saturating_sub(state.used_bytes());
+        let free = state.room();
         let Some(inode) = state.inodes.get_mut(&self.inode) else { return Err(power_lost()) };
-        if length.saturating_sub(inode.bytes) > free {
+        if length.saturating_sub(inode.bytes()) > free {
             return Err(ErrorKind::StorageFull.into());
         }
-        inode.bytes = inode.bytes.max(length);
+        inode.allocate(length);
         Ok(())
     }
 }

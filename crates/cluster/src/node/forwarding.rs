@@ -218,11 +218,15 @@ impl Seen {
         if number + NUMBERS_REMEMBERED <= self.largest {
             return false;
         }
-        // The places of numbers between the largest so far and this one are free again.
-        let first = self.largest.max(number.saturating_sub(NUMBERS_REMEMBERED)) + 1;
-        for skipped in first..=number {
-            let (word, bit) = place(skipped);
-            self.bits[word] &= !bit;
+        // The places of numbers between the largest so far and this one are free again: all of
+        // them, if it is the first of its life.
+        if number >= self.largest.saturating_add(NUMBERS_REMEMBERED) {
+            self.bits.fill(0);
+        } else {
+            for skipped in self.largest + 1..=number {
+                let (word, bit) = place(skipped);
+                self.bits[word] &= !bit;
+            }
         }
         self.largest = self.largest.max(number);
         let (word, bit) = place(number);
