@@ -18,18 +18,21 @@ struct Aim {
     tune: fn(&mut Plan),
 }
 
-impl Aim {
-    /// `None`: any run will do, or none has been found yet.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "most rules have no aim of their own")]
-    fn of(planting: Planting) -> Option<Self> {
-        use Fault::{
-            DiskCopiedBack, Isolate, Kill, Pause, PowerLoss, Split, TotalPowerLoss, TransferCutOff,
-        };
-        Some(match planting {
-            Planting::AnswerWithoutLease => {
-                Self { faults: &[Isolate, Split, Pause], interval: 150 * MILLISECOND, tune: |_| {} }
-            }
-            Planting::KeepLeaseOverTransfer => Self {
+/// The rules that have an aim of their own. For all others any run will do, or a scenario is about
+/// them.
+const AIMS: &[(Planting, Aim)] = {
+    use Fault::{
+        ChangeCutOff, DiskCopiedBack, Isolate, Kill, Pause, PowerLoss, ReplicaChange, Split,
+        TotalPowerLoss, Transfer, TransferCutOff,
+    };
+    &[
+        (
+            Planting::AnswerWithoutLease,
+            Aim { faults: &[Isolate, Split, Pause], interval: 150 * MILLISECOND, tune: |_| {} },
+        ),
+        (
+            Planting::KeepLeaseOverTransfer,
+            Aim {
                 faults: &[TransferCutOff],
                 interval: SECOND,
                 tune: |plan| {
@@ -40,7 +43,10 @@ impl Aim {
                     }
                 },
             },
-            Planting::ForgetPromises => Self {
+        ),
+        (
+            Planting::ForgetPromises,
+            Aim {
                 faults: &[Kill, Kill, PowerLoss, Isolate],
                 interval: 150 * MILLISECOND,
                 tune: |plan| {
@@ -51,18 +57,92 @@ impl Aim {
                     plan.restart_max = 40 * MILLISECOND;
                 },
             },
-            Planting::EarlyPersisted => Self {
+        ),
+        (
+            Planting::EarlyPersisted,
+            Aim {
                 faults: &[PowerLoss, TotalPowerLoss],
                 interval: 1500 * MILLISECOND,
                 tune: |plan| plan.disk.jitter = 10 * MILLISECOND,
             },
-            Planting::AcceptOlderDirectory => Self {
+        ),
+        (
+            Planting::AcceptOlderDirectory,
+            Aim {
                 faults: &[DiskCopiedBack, Kill, Isolate],
                 interval: 700 * MILLISECOND,
                 tune: |_| {},
             },
-            _ => return None,
-        })
+        ),
+        (
+            Planting::ForwardTwice,
+            Aim {
+                faults: &[Transfer],
+                interval: SECOND,
+                tune: |plan| {
+                    plan.network.duplicate_permille = 200;
+                    plan.workload.classes = vec![Class::Register, Class::Counter, Class::Text];
+                },
+            },
+        ),
+        (
+            Planting::TransactionNotNoted,
+            Aim {
+                faults: &[Kill, PowerLoss, TotalPowerLoss],
+                interval: 700 * MILLISECOND,
+                tune: |plan| {
+                    // Segments must go while what a transaction wrote is not written again.
+                    small_log(plan);
+                    plan.workload.classes = vec![Class::Register, Class::Pair, Class::Watched];
+                    plan.workload.value_bytes = 2000;
+                    plan.workload.one_slot = false;
+                },
+            },
+        ),
+        (
+            Planting::LateReadsAtPlace,
+            Aim {
+                faults: &[Pause, Isolate],
+                interval: 200 * MILLISECOND,
+                tune: |plan| {
+                    // Entries must wait for long, with reads behind them, while another node is
+                    // elected.
+                    quick_support(plan);
+                    plan.disk.delay = 5 * MILLISECOND;
+                    plan.workload.pipeline = 8;
+                    plan.network.delay = 4 * MILLISECOND;
+                    plan.network.ordered = false;
+                },
+            },
+        ),
+        (
+            Planting::LeaseOfOneConfiguration,
+            Aim {
+                faults: &[ChangeCutOff],
+                interval: 500 * MILLISECOND,
+                tune: |plan| {
+                    quick_support(plan);
+                    plan.network.delay = 4 * MILLISECOND;
+                },
+            },
+        ),
+        (
+            Planting::ChangeNotDurable,
+            Aim {
+                faults: &[ReplicaChange, ReplicaChange, ChangeCutOff, PowerLoss, TotalPowerLoss],
+                interval: 150 * MILLISECOND,
+                tune: |plan| {
+                    quick_support(plan);
+                    plan.restart_max = 100 * MILLISECOND;
+                },
+            },
+        ),
+    ]
+};
+
+impl Aim {
+    fn of(planting: Planting) -> Option<&'static Self> {
+        AIMS.iter().find(|(known, _)| *known == planting).map(|(_, aim)| aim)
     }
 }
 
@@ -70,6 +150,21 @@ fn slow_support(plan: &mut Plan) {
     for settings in &mut plan.settings {
         settings.support_duration = millis(1500);
         settings.beat_interval = millis(150);
+    }
+}
+
+fn quick_support(plan: &mut Plan) {
+    for settings in &mut plan.settings {
+        settings.support_duration = millis(150);
+        settings.beat_interval = millis(30);
+        settings.campaign_step = millis(20);
+    }
+}
+
+fn small_log(plan: &mut Plan) {
+    for settings in &mut plan.settings {
+        settings.segment_bytes = 64 << 10;
+        settings.log_bytes = 64 << 10;
     }
 }
 

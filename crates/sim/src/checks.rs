@@ -9,6 +9,7 @@ use std::fmt;
 use cluster::{Event, ReplicaView};
 use types::{LeaseEpoch, LogIndex, ShardId, Term};
 
+use crate::situations::{Reached, name_of};
 use crate::world::node_id;
 
 /// Bytes beyond the limit that a node itself may ask a shard for: keys that have expired.
@@ -51,8 +52,8 @@ pub(crate) struct Checker {
     holders: BTreeMap<ShardId, usize>,
     /// Digests of a shard's data at an index.
     digests: BTreeMap<(ShardId, LogIndex), (usize, u64)>,
-    /// How often each kind of event was observed.
-    pub(crate) coverage: BTreeMap<&'static str, u64>,
+    /// How often each situation was reached.
+    pub(crate) reached: Reached,
     /// Whether the rules of leases are looked at; else only clients can notice a broken one.
     pub(crate) watches_leases: bool,
 }
@@ -66,7 +67,7 @@ impl Checker {
             seen: BTreeMap::new(),
             holders: BTreeMap::new(),
             digests: BTreeMap::new(),
-            coverage: BTreeMap::new(),
+            reached: Reached::default(),
             watches_leases: true,
         }
     }
@@ -87,7 +88,7 @@ impl Checker {
         node: usize,
         event: &Event,
     ) -> Option<(ShardId, LeaseEpoch)> {
-        *self.coverage.entry(event_name(event)).or_default() += 1;
+        self.reached.count(name_of(event));
         match event {
             Event::LeaseAcquired { shard, epoch, term } => {
                 self.acquired(at, node, *shard, *epoch, *term);
@@ -180,6 +181,7 @@ impl Checker {
     pub(crate) fn look(&mut self, at: u64, node: usize, life: u64, views: &[ReplicaView]) {
         for view in views {
             let shard = view.shard;
+            self.reached.look(node_id(node), view);
             if view.holds
                 && self.watches_leases
                 && let Some(other) = self.holders.insert(shard, node)
@@ -263,52 +265,5 @@ impl Checker {
             );
             self.report(at, "replicas are equal", text);
         }
-    }
-}
-
-fn event_name(event: &Event) -> &'static str {
-    match event {
-        Event::Started { .. } => "started",
-        Event::Blank { .. } => "blank",
-        Event::FoundersDisagree { .. } => "founders disagree",
-        Event::Founded => "founded",
-        Event::DirectoryLost => "directory lost",
-        Event::WentBack { .. } => "directory went back",
-        Event::LifeRefused { .. } => "life refused",
-        Event::ReplicaLost { .. } => "replica lost",
-        Event::SupportGiven { .. } => "support given",
-        Event::SupportWithdrawn { .. } => "support withdrawn",
-        Event::Unheard { .. } => "unheard",
-        Event::Heard { .. } => "heard",
-        Event::DiskStalled => "disk stalled",
-        Event::DiskShort { short: true } => "disk short",
-        Event::DiskShort { short: false } => "disk has space",
-        Event::DiskSlow { .. } => "disk slow",
-        Event::ClockGap { .. } => "clock gap",
-        Event::PeersClockJumped { .. } => "peer's clock jumped",
-        Event::ClockOff { .. } => "clock off",
-        Event::ClockRight { .. } => "clock right",
-        Event::Campaigning { .. } => "campaigning",
-        Event::LeaseAcquired { .. } => "lease acquired",
-        Event::LeaseLost { .. } => "lease lost",
-        Event::LeaseChanged { .. } => "lease changed",
-        Event::TransferBegun { .. } => "transfer begun",
-        Event::LeaseGivenUp { .. } => "lease given up",
-        Event::SteppedDown { .. } => "stepped down",
-        Event::TransferFailed { .. } => "transfer failed",
-        Event::CatchUpBegun { .. } => "catch-up begun",
-        Event::CatchUpInstalled { .. } => "catch-up installed",
-        Event::ReplicasChanged { .. } => "replicas changed",
-        Event::CommittedEntryConflicts { .. } => "committed entry conflicts",
-        Event::MembersChanged { .. } => "members changed",
-        Event::Removed => "removed",
-        Event::ForeignCluster { .. } => "foreign cluster",
-        Event::ManagerBegun { .. } => "manager begun",
-        Event::ManagerEnded => "manager ended",
-        Event::Decided(_) => "decided",
-        Event::ReportRefused { .. } => "report refused",
-        Event::ReplicaFreed { .. } => "replica freed",
-        Event::SegmentReleased { .. } => "segment released",
-        Event::ReadServed { .. } => "lease read",
     }
 }

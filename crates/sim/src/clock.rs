@@ -7,7 +7,7 @@ use types::{Monotonic, Now, UnixMillis};
 
 /// Where the wall clocks begin: some day in 2023, in nanoseconds.
 const WALL_START: u64 = 1_700_000_000_000_000_000;
-const MILLION: i128 = 1_000_000;
+const MILLION: u64 = 1_000_000;
 
 /// The clocks of one machine.
 #[derive(Clone, Debug)]
@@ -44,8 +44,11 @@ impl Clock {
         if self.stopped {
             return 0;
         }
-        let passed = i128::from(at.saturating_sub(self.since));
-        u64::try_from(passed * (MILLION + i128::from(self.rate)) / MILLION).unwrap_or(0)
+        let passed = at.saturating_sub(self.since);
+        // Whole millions apart: what is left fits into a number that a processor divides at once.
+        let (millions, rest) = (passed / MILLION, passed % MILLION);
+        let pace = MILLION.saturating_add_signed(self.rate);
+        millions * pace + rest * pace / MILLION
     }
 
     /// The true time at which the monotonic clock shows `deadline`, not before `at`.
@@ -53,12 +56,18 @@ impl Clock {
         if self.stopped || deadline == Monotonic::NEVER {
             return u64::MAX;
         }
-        let left = i128::from(deadline.0) - i128::from(self.monotonic + self.passed(at));
-        if left <= 0 {
+        let left = deadline.0.saturating_sub(self.monotonic + self.passed(at));
+        if left == 0 {
             return at;
         }
-        let left = left * MILLION / (MILLION + i128::from(self.rate)) + 1;
-        at.saturating_add(u64::try_from(left).unwrap_or(u64::MAX))
+        let pace = MILLION.saturating_add_signed(self.rate);
+        let exact = |left: u128| {
+            u64::try_from(left * u128::from(MILLION) / u128::from(pace)).unwrap_or(u64::MAX)
+        };
+        let left = left
+            .checked_mul(MILLION)
+            .map_or_else(|| exact(u128::from(left)), |scaled| scaled / pace);
+        at.saturating_add(left.saturating_add(1))
     }
 
     fn settle(&mut self, at: u64) {

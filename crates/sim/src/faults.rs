@@ -42,6 +42,8 @@ pub enum Fault {
     Reset,
     /// A disk does not answer for a while.
     DiskStall,
+    /// A disk has no room but for a little, for a while.
+    DiskFull,
     /// A sync fails.
     DiskFailure,
     /// A machine loses its disk with all that is on it, and comes back with an empty one.
@@ -58,6 +60,8 @@ pub enum Fault {
     GracefulStop,
     /// An operator changes the replicas of a shard.
     ReplicaChange,
+    /// The same, and at one of its steps the nodes fall into two groups.
+    ChangeCutOff,
     /// A machine dies and does not come back before the end.
     Loss,
     /// An operator drains a node.
@@ -117,6 +121,10 @@ pub(crate) const FAULTS: [Fault; 32] = [
     Fault::DiskCopiedBack,
 ];
 
+/// Kinds that came later. Whether a run has them is decided apart, so that all others are what
+/// they were.
+pub(crate) const LATER_FAULTS: [Fault; 2] = [Fault::DiskFull, Fault::ChangeCutOff];
+
 /// Puts something right.
 #[derive(Clone, Debug)]
 enum Cure {
@@ -124,6 +132,10 @@ enum Cure {
     Resume(usize, u64),
     Open(Vec<(usize, usize)>),
     Calm,
+    /// The disk has room again.
+    Room(usize),
+    /// The nodes fall into two groups.
+    Split,
     /// Nothing breaks for a while, so that all have heard of each other; then this machine's copy
     /// is put back.
     BeQuiet(usize),
@@ -155,6 +167,8 @@ pub(crate) struct Injector {
     over: bool,
     /// How many faults there were.
     pub(crate) count: u64,
+    /// How many of each kind.
+    pub(crate) struck: Vec<(Fault, u64)>,
 }
 
 /// How long nothing breaks before and after a copy of a disk is put back: longer than it takes to
@@ -185,6 +199,7 @@ impl Injector {
             quiet_until: 0,
             over: false,
             count: 0,
+            struck: Vec::new(),
             random,
         }
     }
@@ -207,6 +222,10 @@ impl Injector {
             STRIKE if !self.over => {
                 let fault = self.random.pick(&self.faults);
                 self.count += 1;
+                match self.struck.iter_mut().find(|(known, _)| *known == fault) {
+                    Some((_, count)) => *count += 1,
+                    None => self.struck.push((fault, 1)),
+                }
                 self.strike(world, fault);
                 self.next_strike(world);
             }
@@ -292,6 +311,12 @@ impl Injector {
                 let machine = &mut world.machines[node];
                 machine.stalled_until = machine.stalled_until.max(until);
             }
+            Fault::DiskFull => {
+                // From nothing at all to what a few writes need.
+                let free = self.random.pick(&[0, 4 << 10, 64 << 10, 1 << 20]);
+                world.bound_disk(node, Some(free));
+                self.later(world, 200 * MILLISECOND, 5 * SECOND, Cure::Room(node));
+            }
             Fault::DiskFailure => world.machines[node].failing = true,
             Fault::DiskLost => self.lose_disk(world, node),
             Fault::DiskCopiedBack => self.copy_disk(world, node),
@@ -308,6 +333,7 @@ impl Injector {
             Fault::Transfer
             | Fault::TransferCutOff
             | Fault::ReplicaChange
+            | Fault::ChangeCutOff
             | Fault::Drain
             | Fault::Undrain
             | Fault::Pin
@@ -328,7 +354,10 @@ impl Injector {
                 self.transfer(world, node, shard, target);
             }
             Fault::TransferCutOff => self.transfer_cut_off(world),
-            Fault::ReplicaChange => {
+            Fault::ReplicaChange | Fault::ChangeCutOff => {
+                if fault == Fault::ChangeCutOff {
+                    self.later(world, MILLISECOND, 100 * MILLISECOND, Cure::Split);
+                }
                 // Two voters don't survive the loss of a disk.
                 let loses = [Fault::DiskLost, Fault::DiskCopiedBack];
                 let loses = loses.iter().any(|fault| self.faults.contains(fault));
@@ -361,6 +390,7 @@ impl Injector {
             | Fault::OneWay
             | Fault::Reset
             | Fault::DiskStall
+            | Fault::DiskFull
             | Fault::DiskFailure
             | Fault::DiskLost
             | Fault::DiskCopiedBack
@@ -496,6 +526,9 @@ impl Injector {
                 }
             }
             Cure::Calm => world.network.profile = self.calm.clone(),
+            Cure::Room(node) => world.bound_disk(node, None),
+            Cure::Split if self.over => {}
+            Cure::Split => self.split(world),
             Cure::BeQuiet(node) => {
                 self.quiet_until = world.now() + 2 * QUIET_TIME;
                 self.later(world, QUIET_TIME, QUIET_TIME, Cure::PutBack(node));
@@ -515,7 +548,12 @@ impl Injector {
             // A virtual machine goes on in its own time: see above.
             let asleep = |cure: &Cure| match cure {
                 Cure::Resume(node, _) => world.machines[*node].asleep,
-                Cure::Open(_) | Cure::Calm | Cure::BeQuiet(_) | Cure::PutBack(_) => false,
+                Cure::Open(_)
+                | Cure::Calm
+                | Cure::Room(_)
+                | Cure::Split
+                | Cure::BeQuiet(_)
+                | Cure::PutBack(_) => false,
             };
             if let Some(cure) = self.cures[at].take_if(|cure| !asleep(cure)) {
                 self.cure(world, cure);
@@ -525,6 +563,10 @@ impl Injector {
         profile.loss_permille = 0;
         profile.duplicate_permille = 0;
         for node in 0..world.len() {
+            if world.machines[node].disk_is_bounded {
+                // An old copy of it may have had no room.
+                world.bound_disk(node, None);
+            }
             world.machines[node].stalled_until = 0;
             world.machines[node].failing = false;
             world.machines[node].disk_profile.slow_permille = 0;

@@ -6,10 +6,10 @@
 //! workload, faults. It is judged by checkers that watch all nodes with true time, and by the
 //! checkers of clients' histories. Scenarios ([`scenario`]) are runs told by text files.
 //!
-//! Read `world` first (what there is and what happens when), then `machine` and `turn` (one
-//! process), `network`, `clock`; `clients` and `workload`; `plan` (what a run is to be), `faults`,
+//! Read `world` and `queue` first (what there is and what happens when), then `machine` and `turn`
+//! (one process), `network`, `clock`; `clients` and `workload`; `plan` (what a run is to be), `faults`,
 //! `lasting` (what clients are told while a fault lasts), `membership`, `operators` and `run`;
-//! `checks` and `order`; `kills` (a node's death at every step of a short story).
+//! `checks`, `order` and `situations`; `kills` (a node's death at every step of a short story).
 
 mod aim;
 mod checks;
@@ -26,9 +26,11 @@ mod operators;
 mod order;
 mod plan;
 mod planted;
+mod queue;
 mod random;
 mod run;
 pub mod scenario;
+mod situations;
 mod trace;
 mod turn;
 mod turn_time;
@@ -46,6 +48,7 @@ pub use plan::Plan;
 pub use planted::{Catches, RANDOM_PLANTINGS, runs_until_caught};
 pub use random::Random;
 pub use run::{Outcome, run};
+pub use situations::never_reached;
 pub use trace::{Trace, TraceMode};
 pub use workload::{CLASSES, Class, Workload};
 pub use world::{ConnectionId, Counters, Happening, MILLISECOND, MachineProfile, SECOND, World};

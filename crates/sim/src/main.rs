@@ -13,10 +13,15 @@ use std::time::Instant;
 
 use sim::{
     Catches, Extent, Lasting, Outcome, Plan, Planting, RANDOM_PLANTINGS, SECOND, STORIES, Story,
-    TraceMode, kill_everywhere, run,
+    TraceMode, kill_everywhere, never_reached, run,
 };
 
-const USAGE: &str = "usage: sim --seed N | --seeds A..B  [--trace] [--no-faults] [--plan]
+/// Simulations make and drop small values most of all.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const USAGE: &str =
+    "usage: sim --seed N | --seeds A..B  [--trace] [--hashes] [--no-faults] [--plan]
            [--planted RULE] [--aimed-at RULE] [--lasting | --lasting-kind KIND]
        sim --planted-report
        sim --kill-everywhere
@@ -31,6 +36,8 @@ const RUNS_PER_START: u64 = 100;
 struct Arguments {
     seeds: std::ops::Range<u64>,
     trace: bool,
+    /// Say the number that stands for each run.
+    hashes: bool,
     faults: bool,
     plan: bool,
     /// Choose faults for this broken rule, without breaking it.
@@ -44,6 +51,7 @@ fn parse(words: &[String]) -> Option<Arguments> {
     let mut arguments = Arguments {
         seeds: 0..0,
         trace: false,
+        hashes: false,
         faults: true,
         plan: false,
         aim: Planting::Nothing,
@@ -62,6 +70,7 @@ fn parse(words: &[String]) -> Option<Arguments> {
                 arguments.seeds = first.parse().ok()?..end.parse().ok()?;
             }
             "--trace" => arguments.trace = true,
+            "--hashes" => arguments.hashes = true,
             "--no-faults" => arguments.faults = false,
             "--plan" => arguments.plan = true,
             "--planted" => {
@@ -111,6 +120,9 @@ fn main() -> ExitCode {
         }
         let mode = if arguments.trace { TraceMode::Print } else { TraceMode::Hash };
         let outcome = run(&plan, mode);
+        if arguments.hashes {
+            println!("seed {seed} {:016x} {}", outcome.hash, outcome.violation.is_none());
+        }
         sum.add(&outcome);
         if let Some(violation) = &outcome.violation {
             println!("seed {seed}: {violation}");
@@ -210,7 +222,7 @@ struct Sum {
     recovery_max: (u64, u64),
     gap_max: (u64, u64),
     violations: Vec<u64>,
-    coverage: std::collections::BTreeMap<&'static str, u64>,
+    coverage: std::collections::BTreeMap<String, u64>,
 }
 
 impl Sum {
@@ -228,7 +240,7 @@ impl Sum {
             self.violations.push(outcome.seed);
         }
         for (name, count) in &outcome.coverage {
-            *self.coverage.entry(name).or_default() += count;
+            *self.coverage.entry(name.clone()).or_default() += count;
         }
     }
 
@@ -260,5 +272,8 @@ impl Sum {
             );
         }
         println!("  {:?}", self.coverage);
+        if self.runs > 1 {
+            println!("  never reached: {:?}", never_reached(&self.coverage));
+        }
     }
 }

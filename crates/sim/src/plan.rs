@@ -8,7 +8,7 @@ use std::time::Duration;
 use cluster::{Member, Planting, Policy, Redirect, Settings};
 use types::NodeId;
 
-use crate::faults::{FAULTS, Fault};
+use crate::faults::{FAULTS, Fault, LATER_FAULTS};
 use crate::lasting::Lasting;
 use crate::machine::DiskProfile;
 use crate::network::NetworkProfile;
@@ -77,7 +77,8 @@ impl Plan {
         let mut random = Random::new(seed);
         let nodes = random.pick(&[1, 3, 3, 3, 4, 4, 5, 5]);
         let mut settings = draw_settings(&mut random, nodes);
-        let faults = draw_faults(&mut random);
+        let mut faults = draw_faults(&mut random);
+        draw_later_faults(seed, &mut faults);
         let contact = random.index(nodes);
         let spares = if faults.contains(&Fault::Join) { random.pick(&[1, 1, 2]) } else { 0 };
         add_spares(&mut random, &mut settings, contact, spares);
@@ -323,6 +324,14 @@ fn draw_faults(random: &mut Random) -> Vec<Fault> {
     }
     let share = random.pick(&[200, 400, 700]);
     FAULTS.iter().copied().filter(|_| random.permille(share)).collect()
+}
+
+/// A few of the runs with faults have those of the newer kinds, too.
+fn draw_later_faults(seed: u64, faults: &mut Vec<Fault>) {
+    let mut random = Random::new(seed ^ 0x1a7e);
+    if !faults.is_empty() {
+        faults.extend(LATER_FAULTS.iter().filter(|_| random.permille(200)));
+    }
 }
 
 fn millis(millis: u64) -> Duration {

@@ -13,6 +13,11 @@ pub const RANDOM_PLANTINGS: &[Planting] = &[
     Planting::ForgetPromises,
     Planting::EarlyPersisted,
     Planting::AcceptOlderDirectory,
+    Planting::ForwardTwice,
+    Planting::TransactionNotNoted,
+    Planting::LateReadsAtPlace,
+    Planting::LeaseOfOneConfiguration,
+    Planting::ChangeNotDurable,
 ];
 
 /// Breaks a rule in run after run from `first` on, and says how many runs it took until that

@@ -55,8 +55,8 @@ pub struct Outcome {
     pub report: String,
     /// The trace's last lines, if they were asked for.
     pub lines: Vec<String>,
-    /// How often each kind of event was observed.
-    pub coverage: BTreeMap<&'static str, u64>,
+    /// How often each situation was reached.
+    pub coverage: BTreeMap<String, u64>,
 }
 
 struct Run {
@@ -249,7 +249,7 @@ impl Run {
             faults: self.injector.count,
             violation: ended.or_else(|| world.violation().cloned()),
             report: text,
-            coverage: world.checker.coverage.clone(),
+            coverage: world.checker.reached.clone().into_counts(&self.injector.struck),
             lines: world.into_trace().into_lines(),
         }
     }

@@ -64,6 +64,9 @@ impl World {
 impl Process {
     /// Hands over what the last turn had no room for.
     pub(crate) fn take_up_held(&mut self, now: Now) {
+        if self.links.values().all(|link| link.held.is_empty()) {
+            return;
+        }
         let waiting: Vec<u64> = self
             .links
             .iter()

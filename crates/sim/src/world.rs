@@ -5,8 +5,7 @@
 //! [`Happening`] at a time. Everything is in one queue, ordered by time and then by the order in
 //! which it was put there, so a run depends on its seed only.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 
 use cluster::{Event as CoreEvent, Output, ReplicaView, Settings};
 use types::{LeaseEpoch, LogIndex, NodeId, Now, ShardId, Slot};
@@ -16,6 +15,7 @@ use crate::clock::Clock;
 use crate::losses::Losses;
 use crate::machine::{Arrival, Commit, DiskProfile, Machine};
 use crate::network::{Network, NetworkProfile, Path};
+use crate::queue::Queue;
 use crate::random::Random;
 use crate::trace::{Trace, TraceMode};
 
@@ -64,29 +64,6 @@ pub(crate) enum Event {
     Start { node: usize },
 }
 
-struct Scheduled {
-    at: u64,
-    order: u64,
-    event: Event,
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        self.order == other.order
-    }
-}
-impl Eq for Scheduled {}
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
-    }
-}
-
 /// A connection as the client's end knows it.
 #[derive(Debug)]
 struct ClientEnd {
@@ -111,8 +88,7 @@ pub struct MachineProfile {
 /// A simulated cluster.
 pub struct World {
     pub(crate) now: u64,
-    order: u64,
-    queue: BinaryHeap<Reverse<Scheduled>>,
+    queue: Queue,
     pub(crate) machines: Vec<Machine>,
     pub(crate) network: Network,
     clients: BTreeMap<ConnectionId, ClientEnd>,
@@ -158,8 +134,7 @@ impl World {
         let machines: Vec<Machine> = profiles.into_iter().map(machine).collect();
         Self {
             now: 0,
-            order: 0,
-            queue: BinaryHeap::new(),
+            queue: Queue::default(),
             checker: Checker::new(),
             machines,
             network,
@@ -209,9 +184,7 @@ impl World {
     }
 
     pub(crate) fn schedule(&mut self, at: u64, event: Event) {
-        self.order += 1;
-        let at = at.max(self.now);
-        self.queue.push(Reverse(Scheduled { at, order: self.order, event }));
+        self.queue.push(at.max(self.now), event);
     }
 
     /// Lets a timer ring.
@@ -222,14 +195,14 @@ impl World {
     /// When the next thing happens.
     #[must_use]
     pub fn next_time(&self) -> u64 {
-        self.queue.peek().map_or(u64::MAX, |Reverse(next)| next.at)
+        self.queue.next_time()
     }
 
     /// The node whose death just before the next thing differs from its death just after: one that
     /// has a turn, whose commit ends, or whose message arrives. What arrives at a node means
     /// nothing before its turn; what others do, its death does not undo. Beats are left out.
     pub(crate) fn next_actor(&self) -> Option<usize> {
-        match &self.queue.peek()?.0.event {
+        match self.queue.peek()? {
             Event::Message { from, urgent: false, .. } => Some(*from),
             Event::Turn { node, life } | Event::Committed { node, life } => {
                 self.is_current(*node, *life).then_some(*node)
@@ -249,11 +222,11 @@ impl World {
 
     /// Lets the next thing happen.
     pub fn step(&mut self) -> Happening {
-        let Some(Reverse(next)) = self.queue.pop() else { return Happening::Nothing };
-        self.now = next.at;
+        let Some((at, event)) = self.queue.pop() else { return Happening::Nothing };
+        self.now = at;
         self.counters.events += 1;
-        self.trace.mix(next.at);
-        match next.event {
+        self.trace.mix(at);
+        match event {
             Event::Message { from, to, generation, urgent, bytes } => {
                 self.deliver(from, to, generation, urgent, bytes);
             }
@@ -383,10 +356,12 @@ impl World {
                 self.begin_commit(node);
             }
             Commit::Waits => {
+                self.checker.reached.count("commit waits for a full disk");
                 self.tell_space(node);
                 self.schedule(self.now + FULL_DISK_WAIT, Event::Committed { node, life });
             }
             Commit::Failed => {
+                self.checker.reached.count("process dies of its disk");
                 self.note(format_args!("n{} dies of its disk", node + 1));
                 self.kill(node, false);
             }

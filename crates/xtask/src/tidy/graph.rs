@@ -101,7 +101,7 @@ const RULES: [Rule; 13] = [
         name: "sim",
         folder: "sim",
         ours: &["types", "resp", "cluster", "wal", "history"],
-        others: &[],
+        others: &["mimalloc"],
         development: &[],
         pure: false,
     },
