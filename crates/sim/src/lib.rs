@@ -7,9 +7,10 @@
 //! checkers of clients' histories. Scenarios ([`scenario`]) are runs told by text files.
 //!
 //! Read `world` and `queue` first (what there is and what happens when), then `machine` and `turn`
-//! (one process), `network`, `clock`; `clients` and `workload`; `plan` (what a run is to be), `faults`,
-//! `lasting` (what clients are told while a fault lasts), `membership`, `operators` and `run`;
-//! `checks`, `order` and `situations`; `kills` (a node's death at every step of a short story).
+//! (one process), `network`, `clock`; `clients` and `workload`; `plan` (what a run is to be),
+//! `faults`, `lasting` (what clients are told while a fault lasts), `membership`, `operators` and
+//! `run`; `checks`, `order` and `situations`; `kills` (a node's death at every step of a short
+//! story).
 
 mod aim;
 mod checks;
