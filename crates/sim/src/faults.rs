@@ -311,6 +311,8 @@ impl Injector {
                 let machine = &mut world.machines[node];
                 machine.stalled_until = machine.stalled_until.max(until);
             }
+            // A new directory can't begin without room; one that is in use must go on.
+            Fault::DiskFull if world.machines[node].process.is_none() => {}
             Fault::DiskFull => {
                 // From nothing at all to what a few writes need.
                 let free = self.random.pick(&[0, 4 << 10, 64 << 10, 1 << 20]);
