@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cluster::{Planting, Redirect};
 
+use crate::aside::Variety;
 use crate::faults::Fault;
 use crate::plan::Plan;
 use crate::workload::Class;
@@ -184,6 +185,7 @@ impl Plan {
         self.workload.keys = 2;
         self.workload.classes = vec![Class::Register];
         self.workload.patience = 2 * SECOND;
+        self.workload.variety = Variety::default();
         self.duration = 12 * SECOND;
         for settings in &mut self.settings {
             settings.redirect = Redirect::Never;

@@ -4,13 +4,16 @@
 //! in time or the connection breaks, it does not know what became of what it asked for; it goes
 //! to another node and calls itself by another name in the history.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use history::{Call, Key, Operation, Reply, Status};
 use resp::{Decoder, Value};
 
+use crate::aside::{Aside, Awaited, Walk, deletion, judge, unjudged};
+use crate::expiry::{Lifetimes, Timed};
 use crate::order::Sequences;
 use crate::random::Random;
+use crate::situations::ERRORS;
 use crate::workload::{Action, Class, Expected, What, Workload, commands, watch};
 use crate::world::{ConnectionId, MILLISECOND, SECOND, World};
 
@@ -41,6 +44,8 @@ struct Client {
     under_way: Vec<(usize, Action)>,
     /// A compare-and-set whose first half is done.
     exchange: Option<Action>,
+    /// A walk through all keys that goes on.
+    walk: Option<Walk>,
     /// The connection watches what nobody wants to exchange any more.
     tainted: bool,
     /// Where a redirection sends it.
@@ -61,6 +66,11 @@ pub(crate) struct Clients {
     names: u64,
     unique: u64,
     pub(crate) sequences: Sequences,
+    pub(crate) lifetimes: Lifetimes,
+    /// Keys that were written and are never removed.
+    lasting: BTreeSet<Key>,
+    /// What was reached since the last time it was asked for.
+    pub(crate) reached: Vec<&'static str>,
     /// Replies that no command may give.
     pub(crate) oddity: Option<String>,
     /// Requests that were answered, whatever the answer.
@@ -78,6 +88,7 @@ impl Clients {
             outstanding: VecDeque::new(),
             under_way: Vec::new(),
             exchange: None,
+            walk: None,
             tainted: false,
             redirected: None,
             waits: 0,
@@ -94,6 +105,9 @@ impl Clients {
             names: 0,
             unique: 0,
             sequences: Sequences::default(),
+            lifetimes: Lifetimes::default(),
+            lasting: BTreeSet::new(),
+            reached: Vec::new(),
             oddity: None,
             answered: 0,
         }
@@ -120,6 +134,11 @@ impl Clients {
     /// The slots that the clients touch.
     pub(crate) fn slots(&self) -> Vec<types::Slot> {
         self.workload.slots()
+    }
+
+    /// Whether lifetimes can be measured by true time.
+    pub(crate) fn clocks_are_right(&self) -> bool {
+        self.workload.variety.clocks_are_right
     }
 
     /// Whether nobody waits for anything, and nothing is left to be read.
@@ -168,6 +187,9 @@ impl Clients {
             Phase::Work => {
                 if let Some(action) = self.clients[at].exchange.take() {
                     actions.push(action);
+                } else if self.clients[at].walk.is_some() {
+                    let what = What::Aside(Aside::Scan);
+                    actions.push(Action { class: Class::Register, key: 0, what });
                 } else {
                     for _ in 0..self.random.between(1, self.workload.pipeline) {
                         actions.push(self.workload.draw(&mut self.random));
@@ -195,6 +217,10 @@ impl Clients {
             client.decoder = Decoder::default();
             client.buffer.clear();
             self.by_connection.insert(connection, at);
+            if self.workload.variety.resp3 && at % 2 == 1 {
+                self.clients[at].outstanding.push_back(Expected::Aside(Awaited::Anything));
+                world.send(connection, vec![b"HELLO".to_vec(), b"3".to_vec()]);
+            }
             // What was watched on the old connection is not watched on this one.
             actions.retain(|action| !matches!(action.what, What::Exchange(_)));
         }
@@ -216,6 +242,9 @@ impl Clients {
     }
 
     fn send(&mut self, world: &mut World, at: usize, place: usize, action: Action) {
+        if let What::Aside(aside) = action.what {
+            return self.send_aside(world, at, aside);
+        }
         self.unique += 1;
         let key: Key = self.workload.key(&action).into();
         let begins_exchange = action.watches();
@@ -227,14 +256,24 @@ impl Clients {
             client.names.push(self.names);
         }
         let operation = self.history.len();
-        let life = self.random.between(20, 400);
-        let commands = if begins_exchange {
+        let variety = self.workload.variety;
+        let life = self.random.between(20, 400) * if variety.expires { 5 } else { 1 };
+        let mut commands = if begins_exchange {
             watch(&key, operation, action.key)
         } else {
-            commands(&action, &key, &call, operation, life)
+            commands(&action, &key, &call, operation, life, variety.composed)
         };
         if let (Class::Text, Some(connection)) = (action.class, client.connection) {
             self.sequences.add(connection, key.clone(), operation);
+        }
+        if action.class == Class::Expiring && variety.expires && !variety.flushes {
+            let start = world.now();
+            let timed = if let Call::Set(value) = &call {
+                self.lifetimes.write(&key, value.clone(), life * MILLISECOND, start)
+            } else {
+                Timed::Read { key: key.clone(), start }
+            };
+            commands[0].1 = Expected::Expiring(Some(timed));
         }
         if action.class != Class::Expiring {
             self.history.push(Operation {
@@ -257,8 +296,38 @@ impl Clients {
         }
     }
 
+    /// Asks for something beside the usual.
+    fn send_aside(&mut self, world: &mut World, at: usize, aside: Aside) {
+        let Some(connection) = self.clients[at].connection else { return };
+        let known = || self.lasting.iter().cloned().collect::<Vec<Key>>();
+        let word = |word: &str| word.as_bytes().to_vec();
+        let (args, awaited) = match aside {
+            Aside::Keys => (vec![word("KEYS"), word("*")], Awaited::Keys(known())),
+            Aside::Size => (vec![word("DBSIZE")], Awaited::Size(self.lasting.len())),
+            Aside::Scan => {
+                let walk = self.clients[at].walk.take().unwrap_or_else(|| Walk::new(known()));
+                (walk.words(&mut self.random), Awaited::Scan(walk))
+            }
+            Aside::Flush => {
+                let start = world.now();
+                let mut operations = Vec::new();
+                for action in self.workload.audit() {
+                    self.names += 1;
+                    let key = self.workload.key(&action).into();
+                    operations.push(self.history.len());
+                    self.history.push(deletion(self.names, key, start, self.clients[at].home));
+                }
+                (vec![word("FLUSHALL")], Awaited::Flush(operations))
+            }
+            Aside::Costly | Aside::Tune => (unjudged(aside, &mut self.random), Awaited::Anything),
+        };
+        self.clients[at].outstanding.push_back(Expected::Aside(awaited));
+        world.send(connection, args);
+    }
+
     /// A client waits no longer.
     fn give_up(&mut self, world: &mut World, at: usize) {
+        self.reached.push("client gives up");
         self.leave(world, at);
         self.act_soon(world, at);
     }
@@ -277,6 +346,7 @@ impl Clients {
         let client = &mut self.clients[at];
         client.outstanding.clear();
         client.exchange = None;
+        client.walk = None;
         if !client.under_way.is_empty() {
             client.names.clear();
         }
@@ -316,17 +386,42 @@ impl Clients {
                 None => self.oddity = Some(format!("a reply to nothing: {value:?}")),
             }
         }
+        self.reached.drain(..).for_each(|name| world.checker.reached.count(name));
         if self.clients[at].outstanding.is_empty() {
             self.act_soon(world, at);
         }
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "most arms take the value apart")]
-    fn finish(&mut self, now: u64, at: usize, expected: Expected, value: Value) {
-        self.answered += 1;
-        let (operation, value) = match expected {
-            Expected::Nothing => return self.check_prelude(&value),
-            Expected::Expiring => return,
+    /// The operation that a reply belongs to, with the value that counts; what belongs to none is
+    /// dealt with here.
+    fn operation_of(
+        &mut self,
+        now: u64,
+        at: usize,
+        expected: Expected,
+        value: Value,
+    ) -> Option<(usize, Value)> {
+        Some(match expected {
+            Expected::Nothing => {
+                self.check_prelude(&value);
+                return None;
+            }
+            Expected::Expiring(None) => return None,
+            Expected::Expiring(Some(timed)) => {
+                if value == Value::Null {
+                    self.reached.push("value expired");
+                }
+                self.lifetimes.answered(timed, value, now);
+                return None;
+            }
+            Expected::Aside(awaited) => {
+                match judge(awaited, &value, &mut self.history, now) {
+                    Ok(walk) => self.clients[at].walk = walk.or(self.clients[at].walk.take()),
+                    Err(text) => self.oddity = Some(text),
+                }
+                return None;
+            }
+            Expected::Composed(operation) => (operation, self.composed(value)),
             Expected::Pair(operation) => (operation, self.unite(value)),
             Expected::Operation(operation) => (operation, value),
             Expected::Exchange(operation) => (operation, value),
@@ -343,7 +438,15 @@ impl Clients {
                 });
                 (operation, value)
             }
-        };
+        })
+    }
+
+    fn finish(&mut self, now: u64, at: usize, expected: Expected, value: Value) {
+        self.answered += 1;
+        if let Value::Error(text) = &value {
+            self.reached.extend(name_of_error(text));
+        }
+        let Some((operation, value)) = self.operation_of(now, at, expected, value) else { return };
         if let Some(home) = redirection(&value) {
             self.clients[at].redirected = Some(home);
             self.clients[at].tainted = true;
@@ -359,6 +462,17 @@ impl Clients {
         entry.end = Some(now.max(entry.start + 1));
         entry.status = status;
         entry.reply = reply;
+        let lasts = |action: &Action| {
+            matches!(action.class, Class::Register | Class::Counter | Class::Text)
+                && action.what == What::Write
+        };
+        if status == Status::Ok && self.workload.variety.lists && action.as_ref().is_some_and(lasts)
+        {
+            self.lasting.insert(entry.key.clone());
+        }
+        if matches!(entry.call, Call::Cas { .. }) && value == Value::Null {
+            self.reached.push("transaction called off");
+        }
         if status == Status::Info {
             // The name stays with the operation for ever.
             let name = entry.process;
@@ -382,6 +496,16 @@ impl Clients {
         }
     }
 
+    /// Writes that made a pair: each must have been done.
+    fn composed(&mut self, value: Value) -> Value {
+        if let Value::Array(replies) = &value
+            && replies.iter().any(|reply| matches!(reply, Value::Error(_)))
+        {
+            self.oddity = Some(format!("a transaction was answered by {replies:?}"));
+        }
+        value
+    }
+
     /// Both halves of a pair were written by the same transactions.
     fn unite(&mut self, value: Value) -> Value {
         let Value::Array(mut halves) = value else { return value };
@@ -393,13 +517,19 @@ impl Clients {
 }
 
 /// What an error says of its request: `Fail` if it was not executed, `Info` if nobody knows.
-fn refusal(text: &str) -> Option<Status> {
+pub(crate) fn refusal(text: &str) -> Option<Status> {
     let code = text.split(' ').next().unwrap_or_default();
     match code {
         "CLUSTERDOWN" | "TRYAGAIN" | "MISCONF" | "MOVED" | "EXECABORT" => Some(Status::Fail),
         "UNCERTAIN" => Some(Status::Info),
         _ => None,
     }
+}
+
+/// The situation that an error stands for.
+fn name_of_error(text: &str) -> Option<&'static str> {
+    let code = text.split(' ').next().unwrap_or_default();
+    ERRORS.iter().find(|name| name.strip_prefix("reply ") == Some(code)).copied()
 }
 
 /// The node that a client is sent to.

@@ -313,12 +313,7 @@ impl Injector {
             }
             // A new directory can't begin without room; one that is in use must go on.
             Fault::DiskFull if world.machines[node].process.is_none() => {}
-            Fault::DiskFull => {
-                // From nothing at all to what a few writes need.
-                let free = self.random.pick(&[0, 4 << 10, 64 << 10, 1 << 20]);
-                world.bound_disk(node, Some(free));
-                self.later(world, 200 * MILLISECOND, 5 * SECOND, Cure::Room(node));
-            }
+            Fault::DiskFull => self.fill_disk(world, node),
             Fault::DiskFailure => world.machines[node].failing = true,
             Fault::DiskLost => self.lose_disk(world, node),
             Fault::DiskCopiedBack => self.copy_disk(world, node),
@@ -415,6 +410,13 @@ impl Injector {
             self.lost = Some(node);
             world.kill(node, true);
         }
+    }
+
+    fn fill_disk(&mut self, world: &mut World, node: usize) {
+        // From nothing at all to what a few writes need.
+        let free = self.random.pick(&[0, 4 << 10, 64 << 10, 1 << 20]);
+        world.bound_disk(node, Some(free));
+        self.later(world, 200 * MILLISECOND, 5 * SECOND, Cure::Room(node));
     }
 
     /// A machine comes back with an empty disk. Once in a run at most: two lost disks of three are

@@ -194,6 +194,7 @@ impl Telling {
         let workload = Workload {
             clients: 3,
             classes: vec![Class::Register, Class::Counter],
+            variety: crate::aside::Variety::default(),
             keys: 1,
             pipeline: 1,
             reads_permille: 400,

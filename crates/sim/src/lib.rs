@@ -7,15 +7,17 @@
 //! checkers of clients' histories. Scenarios ([`scenario`]) are runs told by text files.
 //!
 //! Read `world` and `queue` first (what there is and what happens when), then `machine` and `turn`
-//! (one process), `network`, `clock`; `clients` and `workload`; `plan` (what a run is to be),
-//! `faults`, `lasting` (what clients are told while a fault lasts), `membership`, `operators` and
-//! `run`; `checks`, `order` and `situations`; `kills` (a node's death at every step of a short
-//! story).
+//! (one process), `network`, `clock`; `clients`, `workload` and `aside`; `plan` (what a run is to
+//! be), `faults`, `lasting` (what clients are told while a fault lasts), `membership`, `operators`
+//! and `run`; `checks`, `order`, `expiry` and `situations`; `kills` (a node's death at every step
+//! of a short story).
 
 mod aim;
+mod aside;
 mod checks;
 mod clients;
 mod clock;
+mod expiry;
 mod faults;
 mod kills;
 mod lasting;
@@ -38,6 +40,7 @@ mod turn_time;
 mod workload;
 mod world;
 
+pub use aside::Variety;
 pub use checks::Violation;
 pub use cluster::Planting;
 pub use faults::Fault;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use cluster::{Member, Planting, Policy, Redirect, Settings};
 use types::NodeId;
 
+use crate::aside::Variety;
 use crate::faults::{FAULTS, Fault, LATER_FAULTS};
 use crate::lasting::Lasting;
 use crate::machine::DiskProfile;
@@ -97,7 +98,8 @@ impl Plan {
             slow_permille: random.pick(&[0, 0, 5, 20]),
         };
         let network = draw_network(&mut random);
-        let workload = draw_workload(&mut random);
+        let mut workload = draw_workload(&mut random);
+        draw_variety(seed, &faults, &mut workload);
         Self {
             seed,
             settings,
@@ -144,6 +146,7 @@ impl Plan {
         self.network.duplicate_permille = 0;
         self.network.slow_permille = 0;
         self.faults.clear();
+        self.workload.variety = Variety::default();
         self.workload.clients = self.workload.clients.min(4);
         self.workload.think = self.workload.think.max(100 * MILLISECOND);
         self.duration = 65 * SECOND;
@@ -315,6 +318,7 @@ fn draw_workload(random: &mut Random) -> Workload {
         patience: random.skewed(300 * MILLISECOND, 6 * SECOND),
         value_bytes: random.pick(&[0, 0, 200, 2000]),
         one_slot: random.permille(100),
+        variety: Variety::default(),
     }
 }
 
@@ -324,6 +328,31 @@ fn draw_faults(random: &mut Random) -> Vec<Fault> {
     }
     let share = random.pick(&[200, 400, 700]);
     FAULTS.iter().copied().filter(|_| random.permille(share)).collect()
+}
+
+/// What clients do beside the usual, decided apart like the newer faults.
+fn draw_variety(seed: u64, faults: &[Fault], workload: &mut Workload) {
+    let mut random = Random::new(seed ^ 0xa51de);
+    workload.variety = Variety::draw(&mut random);
+    let variety = &mut workload.variety;
+    variety.clocks_are_right =
+        !faults.iter().any(|fault| matches!(fault, Fault::WallJump | Fault::Suspend));
+    if variety.flushes {
+        // Histories with deletions can be judged for these.
+        let judged = [Class::Register, Class::Deleted, Class::Watched];
+        workload.classes.retain(|class| judged.contains(class));
+        variety.lists = false;
+    } else if variety.expires && !workload.classes.contains(&Class::Expiring) {
+        workload.classes.push(Class::Expiring);
+    }
+    if variety.composed && !variety.flushes && !workload.classes.contains(&Class::Pair) {
+        workload.classes.push(Class::Pair);
+    }
+    if random.permille(40) {
+        // A few of these fill a segment.
+        workload.value_bytes = 30_000;
+        workload.think = workload.think.max(30 * MILLISECOND);
+    }
 }
 
 /// A few of the runs with faults have those of the newer kinds, too.

@@ -234,6 +234,10 @@ impl Run {
         if let Some(text) = clients.sequences.find_disorder(&clients.history) {
             ended.get_or_insert(Violation { rule: "order of a client", at: world.now(), text });
         }
+        let right = clients.clocks_are_right();
+        if let Some(text) = clients.lifetimes.find_wrong(right) {
+            ended.get_or_insert(Violation { rule: "lifetimes", at: world.now(), text });
+        }
         let acknowledged =
             clients.history.iter().filter(|it| it.status == history::Status::Ok).count();
         Outcome {

@@ -66,6 +66,12 @@ const OTHERS: &[&str] = &[
     "commit waits for a full disk",
     "process dies of its disk",
     "client gives up",
+    "transaction called off",
+    "value expired",
+];
+
+/// Errors that clients get.
+pub(crate) const ERRORS: &[&str] = &[
     "reply MOVED",
     "reply TRYAGAIN",
     "reply CLUSTERDOWN",
@@ -73,7 +79,6 @@ const OTHERS: &[&str] = &[
     "reply MISCONF",
     "reply OOM",
     "reply EXECABORT",
-    "transaction called off",
 ];
 
 /// Events that random runs don't have, and why.
@@ -84,6 +89,8 @@ const NOT_IN_RANDOM_RUNS: &[&str] = &[
     "founders disagree",
     // The fault model promises that there are none.
     "committed entry conflicts",
+    // It is only told where a checker asks for it.
+    "support given",
 ];
 
 /// How often each situation was reached in a run.
@@ -144,6 +151,7 @@ pub fn never_reached(counts: &BTreeMap<String, u64>) -> Vec<String> {
     let events = EVENTS.iter().filter(|name| !NOT_IN_RANDOM_RUNS.contains(name));
     let mut missing: Vec<String> = events
         .chain(OTHERS)
+        .chain(ERRORS)
         .map(|name| (*name).to_owned())
         .chain(faults)
         .filter(|name| !counts.contains_key(name))

@@ -7,6 +7,8 @@
 use history::{Call, Key};
 use types::Slot;
 
+use crate::aside::{Aside, Awaited, Variety};
+use crate::expiry::Timed;
 use crate::random::Random;
 
 /// The classes of keys.
@@ -60,6 +62,8 @@ pub struct Workload {
     pub value_bytes: usize,
     /// Bring all keys into one slot.
     pub one_slot: bool,
+    /// What they do beside the usual.
+    pub variety: Variety,
 }
 
 /// One thing that a client does.
@@ -77,6 +81,8 @@ pub(crate) enum What {
     Delete,
     /// The second half of compare-and-set: what was read while watching.
     Exchange(Option<Vec<u8>>),
+    /// Something beside the usual.
+    Aside(Aside),
 }
 
 impl Action {
@@ -99,13 +105,20 @@ pub(crate) enum Expected {
     Pair(usize),
     /// EXEC of a compare-and-set.
     Exchange(usize),
-    /// A value that may have expired.
-    Expiring,
+    /// A value that may have expired, judged or not.
+    Expiring(Option<Timed>),
+    /// EXEC of writes that end with both halves of a pair equal.
+    Composed(usize),
+    /// Of something beside the usual.
+    Aside(Awaited),
 }
 
 impl Workload {
     /// Draws the next action.
     pub(crate) fn draw(&self, random: &mut Random) -> Action {
+        if let Some(aside) = self.variety.pick(random) {
+            return Action { class: Class::Register, key: 0, what: What::Aside(aside) };
+        }
         let class = random.pick(&self.classes);
         let key = random.between(0, self.keys - 1);
         let read = random.permille(self.reads_permille);
@@ -170,7 +183,7 @@ impl Workload {
             value
         };
         match (&action.what, action.class) {
-            (What::Read, _) => Call::Get,
+            (What::Read | What::Aside(_), _) => Call::Get,
             (What::Delete, _) => Call::Delete,
             (What::Exchange(expected), _) => {
                 Call::Cas { expected: expected.clone(), value: value() }
@@ -192,6 +205,7 @@ pub(crate) fn commands(
     call: &Call,
     operation: usize,
     time_to_live: u64,
+    composed: bool,
 ) -> Vec<(Vec<Vec<u8>>, Expected)> {
     let words = |words: &[&[u8]]| words.iter().map(|word| word.to_vec()).collect::<Vec<_>>();
     let sub = |suffix: u8| [key, &[suffix][..]].concat();
@@ -199,6 +213,7 @@ pub(crate) fn commands(
     let done = Expected::Operation(operation);
     let nothing = || Expected::Nothing;
     match (action.class, call) {
+        (Class::Pair, Call::Set(value)) if composed => compose(key, value, operation, time_to_live),
         (Class::Pair, Call::Set(value)) => vec![
             (words(&[b"MULTI"]), nothing()),
             (words(&[b"SET", &x, value]), nothing()),
@@ -213,9 +228,9 @@ pub(crate) fn commands(
         ],
         (Class::Expiring, Call::Set(value)) => {
             let life = time_to_live.to_string();
-            vec![(words(&[b"SET", key, value, b"PX", life.as_bytes()]), Expected::Expiring)]
+            vec![(words(&[b"SET", key, value, b"PX", life.as_bytes()]), Expected::Expiring(None))]
         }
-        (Class::Expiring, _) => vec![(words(&[b"GET", key]), Expected::Expiring)],
+        (Class::Expiring, _) => vec![(words(&[b"GET", key]), Expected::Expiring(None))],
         (_, Call::Get) => vec![(words(&[b"GET", key]), done)],
         (_, Call::Set(value)) => vec![(words(&[b"SET", key, value]), done)],
         (_, Call::Increment(_)) => vec![(words(&[b"INCR", key]), done)],
@@ -228,6 +243,28 @@ pub(crate) fn commands(
         ],
         (_, Call::Transaction(_)) => Vec::new(),
     }
+}
+
+/// Writes both halves of a pair in one of several ways.
+fn compose(
+    key: &Key,
+    value: &[u8],
+    operation: usize,
+    chance: u64,
+) -> Vec<(Vec<Vec<u8>>, Expected)> {
+    let sub = |suffix: u8| [key, &[suffix][..]].concat();
+    let (x, y, z) = (sub(b'x'), sub(b'y'), sub(b'z'));
+    let ways: [&[&[&[u8]]]; 3] = [
+        &[&[b"SET", &x, value], &[b"COPY", &x, &y, b"REPLACE"]],
+        &[&[b"SET", &z, value], &[b"RENAME", &z, &x], &[b"BITOP", b"OR", &y, &x, &x]],
+        &[&[b"DEL", &x], &[b"SETRANGE", &x, b"0", value], &[b"COPY", &x, &y, b"REPLACE"]],
+    ];
+    let mut commands = vec![(vec![b"MULTI".to_vec()], Expected::Nothing)];
+    for command in ways[chance as usize % ways.len()] {
+        commands.push((command.iter().map(|word| word.to_vec()).collect(), Expected::Nothing));
+    }
+    commands.push((vec![b"EXEC".to_vec()], Expected::Composed(operation)));
+    commands
 }
 
 /// The commands that begin a compare-and-set.
