@@ -7,6 +7,8 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use bytes::Bytes;
+
 /// Bytes that do not have the form they should have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CodecError(
@@ -22,6 +24,20 @@ impl fmt::Display for CodecError {
 
 impl core::error::Error for CodecError {}
 
+/// From so many bytes on, a field gets room in the buffer for what follows, too.
+const LARGE_BYTES: usize = 256 << 10;
+/// Room for what usually follows a large field.
+const BEHIND_BYTES: usize = 16 << 10;
+
+/// Where the last field of a message is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Last {
+    /// In its place.
+    Here,
+    /// Only its length is; the bytes follow by another way.
+    Apart,
+}
+
 /// Appends fields to a buffer.
 pub(crate) trait Put {
     fn put_u8(&mut self, value: u8);
@@ -31,6 +47,7 @@ pub(crate) trait Put {
     fn put_var(&mut self, value: u64);
     fn put_len(&mut self, value: usize);
     fn put_bytes(&mut self, bytes: &[u8]);
+    fn put_last(&mut self, bytes: &[u8], last: Last);
 }
 
 impl Put for Vec<u8> {
@@ -58,7 +75,17 @@ impl Put for Vec<u8> {
     }
     fn put_bytes(&mut self, bytes: &[u8]) {
         self.put_len(bytes.len());
+        if bytes.len() >= LARGE_BYTES {
+            // Or what little follows would double the buffer, and copy all of it.
+            self.reserve(bytes.len() + BEHIND_BYTES);
+        }
         self.extend_from_slice(bytes);
+    }
+    fn put_last(&mut self, bytes: &[u8], last: Last) {
+        match last {
+            Last::Here => self.put_bytes(bytes),
+            Last::Apart => self.put_len(bytes.len()),
+        }
     }
 }
 
@@ -66,11 +93,18 @@ impl Put for Vec<u8> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Take<'a> {
     rest: &'a [u8],
+    /// What all of it lies in, if it may be kept.
+    owner: Option<&'a Bytes>,
 }
 
 impl<'a> Take<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes }
+        Self { rest: bytes, owner: None }
+    }
+
+    /// The same, of bytes of which a part may be kept instead of copied.
+    pub(crate) fn of_shared(bytes: &'a Bytes) -> Self {
+        Self { rest: bytes, owner: Some(bytes) }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -139,6 +173,13 @@ impl<'a> Take<'a> {
         self.slice(len)
     }
 
+    /// Bytes to keep: a part of what they lie in, if they are most of that, else a copy.
+    pub(crate) fn kept_bytes(&mut self) -> Result<Bytes, CodecError> {
+        let bytes = self.bytes()?;
+        let owner = self.owner.filter(|owner| bytes.len() >= LARGE_BYTES.max(owner.len() / 2));
+        Ok(owner.map_or_else(|| Bytes::copy_from_slice(bytes), |owner| owner.slice_ref(bytes)))
+    }
+
     pub(crate) fn text(&mut self, max: usize) -> Result<&'a str, CodecError> {
         let bytes = self.bytes()?;
         if bytes.len() > max {
@@ -155,6 +196,22 @@ impl<'a> Take<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn large_fields_are_kept_where_they_lie_and_small_ones_are_copied() {
+        let mut bytes = Vec::new();
+        bytes.put_bytes(b"small");
+        bytes.put_bytes(&[7; LARGE_BYTES]);
+        let bytes = Bytes::from(bytes);
+        let lies_inside = |field: &Bytes| bytes.as_ptr_range().contains(&field.as_ptr());
+        for shared in [true, false] {
+            let mut from = if shared { Take::of_shared(&bytes) } else { Take::new(&bytes) };
+            let small = from.kept_bytes().expect("it was written");
+            let large = from.kept_bytes().expect("it was written");
+            assert_eq!((&small[..], &large[..]), (&b"small"[..], &[7; LARGE_BYTES][..]));
+            assert_eq!((lies_inside(&small), lies_inside(&large)), (false, shared));
+        }
+    }
 
     #[test]
     fn variable_numbers_round_trip_and_reject_overflow() {

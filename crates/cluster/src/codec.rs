@@ -12,7 +12,7 @@ use types::{
 };
 
 pub use crate::bytes_codec::CodecError;
-use crate::bytes_codec::{Put, Take};
+use crate::bytes_codec::{Last, Put, Take};
 use crate::entry::{put_nodes, take_nodes};
 use crate::io::{
     CatchUpName, Condition, Fortification, ForwardOutcome, ForwardedRequest, Introduction,
@@ -25,8 +25,44 @@ use crate::report_codec;
 /// Version of the language between nodes. Nodes of different versions refuse each other.
 pub const PEER_PROTOCOL_VERSION: u16 = 4;
 
+/// From so many bytes on, a field at the end of a message is not copied.
+const APART_BYTES: usize = 1 << 20;
+
 /// Appends the message to a buffer.
 pub fn encode(message: &Message, into: &mut Vec<u8>) {
+    encode_but(message, Last::Here, into);
+}
+
+/// The same, but for a long field at the message's end: it is answered instead, for the caller to
+/// send behind the rest without a copy.
+#[must_use]
+pub fn encode_apart(message: &Message, into: &mut Vec<u8>) -> Option<Bytes> {
+    let long = match message {
+        Message::Raft { message, .. } => message.last_data(),
+        Message::Forward(forwarded) => Some(&forwarded.operation),
+        Message::ForwardReply { outcome: ForwardOutcome::Reply(reply), .. } => Some(reply),
+        Message::Beat { .. }
+        | Message::Promise { .. }
+        | Message::SlotImage { .. }
+        | Message::SlotImageReceived { .. }
+        | Message::ForwardReply { .. }
+        | Message::Route { .. }
+        | Message::Order { .. }
+        | Message::OrderReply { .. }
+        | Message::TopologyClient { .. }
+        | Message::AskRelease { .. }
+        | Message::Release { .. }
+        | Message::AskRoutes
+        | Message::Report(_)
+        | Message::Members(_) => None,
+    };
+    let long = long.filter(|long| long.len() >= APART_BYTES);
+    encode_but(message, if long.is_some() { Last::Apart } else { Last::Here }, into);
+    long.cloned()
+}
+
+/// Appends the message; of the field at its end only the length, if that comes apart.
+fn encode_but(message: &Message, last: Last, into: &mut Vec<u8>) {
     match message {
         Message::Beat { epoch, incarnation, sequence, condition, introduction } => {
             into.put_u8(1);
@@ -48,7 +84,7 @@ pub fn encode(message: &Message, into: &mut Vec<u8>) {
             into.put_u8(3);
             into.put_u32(shard.0);
             put_fortification(*fortified, into);
-            message.encode(into);
+            message.encode(last, into);
         }
         Message::SlotImage { shard, catch_up, piece } => {
             into.put_u8(4);
@@ -65,12 +101,12 @@ pub fn encode(message: &Message, into: &mut Vec<u8>) {
         }
         Message::Forward(forwarded) => {
             into.put_u8(6);
-            forwarded.encode(into);
+            forwarded.encode(last, into);
         }
         Message::ForwardReply { request, outcome } => {
             into.put_u8(7);
             into.put_u64(*request);
-            outcome.encode(into);
+            outcome.encode(last, into);
         }
         Message::Route { shard, range, epoch, applied, seats, holder, replicas } => {
             into.put_u8(8);
@@ -229,7 +265,18 @@ fn take_fortification(from: &mut Take<'_>) -> Result<Option<Fortification>, Code
 /// # Errors
 /// If the bytes are not exactly one message. The connection they came from is not to be trusted.
 pub fn decode(bytes: &[u8]) -> Result<Message, CodecError> {
-    let mut from = Take::new(bytes);
+    decode_from(Take::new(bytes))
+}
+
+/// The same, of bytes that may be kept: what is most of them is not copied.
+///
+/// # Errors
+/// As those of [`decode`].
+pub fn decode_shared(bytes: &Bytes) -> Result<Message, CodecError> {
+    decode_from(Take::of_shared(bytes))
+}
+
+fn decode_from(mut from: Take<'_>) -> Result<Message, CodecError> {
     let message = decode_fields(&mut from)?;
     from.end()?;
     Ok(message)
@@ -365,4 +412,52 @@ fn take_piece(from: &mut Take<'_>) -> Result<SlotPiece, CodecError> {
     let ImagePart { slot, empty_behind, index, offset, last, image } = ImagePart::decode(from)?;
     let image = Bytes::copy_from_slice(image);
     Ok(SlotPiece { number, slot, empty_behind, index, offset, last, image })
+}
+
+#[cfg(test)]
+mod tests {
+    use types::Life;
+
+    use super::*;
+
+    fn forward(bytes: usize) -> Message {
+        Message::Forward(Box::new(ForwardedRequest {
+            request: 7,
+            life: Life(1),
+            receiver: Life(2),
+            shard: ShardId(3),
+            ordered: true,
+            refusal: 4,
+            resp3: false,
+            passes_on: false,
+            home: NodeId(1),
+            session: types::SessionId(9),
+            watch: 0,
+            wait_micros: 5,
+            origin: placement::Origin(0),
+            operation: Bytes::from(alloc::vec![3; bytes]),
+        }))
+    }
+
+    #[test]
+    fn long_bytes_that_come_apart_are_the_same_message() {
+        let reply = |bytes| Message::ForwardReply {
+            request: 1,
+            outcome: ForwardOutcome::Reply(Bytes::from(alloc::vec![5; bytes])),
+        };
+        for (message, long) in [
+            (forward(APART_BYTES), true),
+            (forward(APART_BYTES - 1), false),
+            (reply(APART_BYTES), true),
+            (reply(9), false),
+        ] {
+            let (mut whole, mut head) = (Vec::new(), Vec::new());
+            encode(&message, &mut whole);
+            let rest = encode_apart(&message, &mut head);
+            assert_eq!(rest.is_some(), long);
+            head.extend_from_slice(&rest.unwrap_or_default());
+            assert!(head == whole);
+            assert!(decode_shared(&Bytes::from(whole)) == Ok(message));
+        }
+    }
 }

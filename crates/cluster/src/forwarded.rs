@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use types::{Life, NodeId, SessionId, ShardId};
 
-use crate::bytes_codec::{CodecError, Put, Take};
+use crate::bytes_codec::{CodecError, Last, Put, Take};
 
 /// A request that one node asks another to run for one of its clients.
 #[derive(Clone, PartialEq, Debug)]
@@ -62,7 +62,7 @@ pub enum ForwardOutcome {
 }
 
 impl ForwardedRequest {
-    pub(crate) fn encode(&self, into: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, last: Last, into: &mut Vec<u8>) {
         let flags = [self.ordered, self.resp3, self.passes_on];
         let flags = flags.iter().enumerate().map(|(at, flag)| u8::from(*flag) << at);
         into.put_u64(self.request);
@@ -76,7 +76,7 @@ impl ForwardedRequest {
         into.put_u32(self.watch);
         into.put_u64(self.wait_micros);
         into.put_u32(self.origin.0);
-        into.put_bytes(&self.operation);
+        into.put_last(&self.operation, last);
     }
 
     pub(crate) fn decode(from: &mut Take<'_>) -> Result<Box<Self>, CodecError> {
@@ -97,17 +97,17 @@ impl ForwardedRequest {
             watch: from.u32()?,
             wait_micros: from.u64()?,
             origin: placement::Origin(from.u32()?),
-            operation: Bytes::copy_from_slice(from.bytes()?),
+            operation: from.kept_bytes()?,
         }))
     }
 }
 
 impl ForwardOutcome {
-    pub(crate) fn encode(&self, into: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, last: Last, into: &mut Vec<u8>) {
         match self {
             Self::Reply(reply) => {
                 into.put_u8(0);
-                into.put_bytes(reply);
+                into.put_last(reply, last);
             }
             Self::NotHolder { hint, refusal } => {
                 into.put_u8(1);
@@ -120,7 +120,7 @@ impl ForwardOutcome {
 
     pub(crate) fn decode(from: &mut Take<'_>) -> Result<Self, CodecError> {
         Ok(match from.u8()? {
-            0 => Self::Reply(Bytes::copy_from_slice(from.bytes()?)),
+            0 => Self::Reply(from.kept_bytes()?),
             1 => {
                 let hint = Some(NodeId(from.u32()?)).filter(|node| *node != NodeId(0));
                 Self::NotHolder { hint, refusal: from.u64()? }

@@ -180,6 +180,7 @@ impl Recovery {
                 found.stated = true;
                 found.removed = false;
                 found.state_segment = segment;
+                found.forget_applied();
             }
             Record::Install { shard, state } => {
                 self.shard_with(shard, &state, segment).install(state, segment);
@@ -360,6 +361,12 @@ impl RecoveredShard {
         }
     }
 
+    /// Forgets the entries before the log's beginning: all of a long log would fill the memory.
+    fn forget_applied(&mut self) {
+        let first = LogIndex(self.state.applied.0.0.saturating_add(1));
+        self.entries = self.entries.split_off(&first);
+    }
+
     fn absorb_entry(&mut self, entry: LogEntry, segment: SegmentId) {
         let index = entry.index();
         self.entries.insert(index, entry);
@@ -372,9 +379,8 @@ impl RecoveredShard {
         if self.awaited.iter().any(|slot| !self.images.contains_key(slot)) {
             return Err(CodecError("an image of each slot of a catch-up"));
         }
-        let start = self.state.applied.0;
-        self.entries.retain(|index, _| *index > start);
-        let mut last = start;
+        self.forget_applied();
+        let mut last = self.state.applied.0;
         for entry in self.entries.values() {
             // Not `last.next()`: a damaged record may say the largest number there is.
             if last.0.checked_add(1) != Some(entry.index().0) {

@@ -7,12 +7,16 @@
 
 /// What may be taken in one turn, together a few milliseconds: by far less than the time between
 /// two beats, and about what others may wait for a turn to end.
-const PARTS: [(Kind, u64); 4] = [
+const PARTS: [(Kind, u64); 5] = [
     (Kind::Requests, 6_000_000),
     (Kind::Reads, 4_000_000),
     (Kind::Entries, 6_000_000),
     (Kind::Garbage, 1_000_000),
+    (Kind::Appends, 8_000_000),
 ];
+
+/// What each may do of a kind although a turn's part is used up: so much of the part.
+const ALWAYS: u64 = 128;
 
 /// What handing one request over costs, beside what it asks for.
 const REQUEST: u64 = 300;
@@ -30,6 +34,8 @@ pub(crate) enum Kind {
     Entries,
     /// Memory of what was removed as a whole is freed.
     Garbage,
+    /// Bytes of the log are sent to followers.
+    Appends,
 }
 
 /// What is left of a turn.
@@ -72,6 +78,12 @@ impl TurnWork {
     /// How much more may be done in this turn.
     pub(crate) fn left(&self, kind: Kind) -> u64 {
         if self.unbounded { u64::MAX } else { self.left[kind as usize] }
+    }
+
+    /// The same, for one of many who need a little in any case.
+    pub(crate) fn left_for_each(&self, kind: Kind) -> u64 {
+        let part = PARTS[kind as usize].1 / self.divisor.max(1);
+        self.left(kind).max(part / ALWAYS).max(PART_MIN)
     }
 
     /// Counts what was done.

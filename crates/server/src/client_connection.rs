@@ -18,10 +18,10 @@ use resp::{Parsed, Parser, RequestLimits};
 use smallvec::SmallVec;
 use types::{Monotonic, SessionId};
 
-use crate::clock;
 use crate::core::Core;
 use crate::output_buffer::OutputBuffer;
 use crate::socket::is_temporary;
+use crate::{buffers, clock};
 
 /// Most reads of one connection in one turn, when a single request is larger than the buffer.
 const READS_MAX: usize = 16;
@@ -207,6 +207,7 @@ impl ClientConnection {
                 let consumed = self.parse(session, received, core, limits, work);
                 self.input.extend_from_slice(&received[consumed..]);
             } else {
+                buffers::make_room(&mut self.input, count, usize::MAX);
                 self.input.extend_from_slice(&buffer[..count]);
                 self.parse_input(session, core, limits, work);
             }

@@ -178,7 +178,8 @@ impl Worker {
         match order {
             Order::Append { write, payload } => {
                 survive(self.log.append(&payload));
-                let segment = self.commit();
+                drop(payload);
+                let segment = self.commit(write);
                 let (oldest, log_end) = (self.log.oldest_segment(), self.log.sequence());
                 let space = self.news_of_space();
                 self.tell(|news| {
@@ -194,9 +195,22 @@ impl Worker {
 
     /// Makes durable what was appended. On a full disk it waits for space, and the node with it:
     /// other nodes serve its shards meanwhile, and it goes on where it was.
-    fn commit(&mut self) -> SegmentId {
+    fn commit(&mut self, write: WriteId) -> SegmentId {
+        let shared = Arc::clone(&self.shared);
+        let waker = Arc::clone(&self.waker);
+        // The write before is durable already: to say so again is a sign of life.
+        let alive = Durable {
+            write: WriteId(write.0.saturating_sub(1)),
+            segment: self.log.current_segment(),
+            oldest: self.log.oldest_segment(),
+            log_end: self.log.sequence(),
+        };
+        let mut step = || {
+            lock(&shared).news.durable = Some(alive);
+            wake(&waker);
+        };
         loop {
-            match self.log.commit() {
+            match self.log.commit_in_steps(&mut step) {
                 Ok(segment) => {
                     if std::mem::take(&mut self.waits) {
                         tracing::info!("the disk has space again: the log goes on");
@@ -265,10 +279,14 @@ impl Worker {
 
     fn tell(&self, change: impl FnOnce(&mut News)) {
         change(&mut lock(&self.shared).news);
-        if let Err(error) = self.waker.wake() {
-            tracing::error!(%error, "cannot wake the event loop");
-            exit::now(exit::DISK);
-        }
+        wake(&self.waker);
+    }
+}
+
+fn wake(waker: &Waker) {
+    if let Err(error) = waker.wake() {
+        tracing::error!(%error, "cannot wake the event loop");
+        exit::now(exit::DISK);
     }
 }
 

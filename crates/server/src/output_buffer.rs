@@ -3,7 +3,10 @@
 //! What the socket does not take at once stays here; the owner bounds how much that may be. A
 //! buffer that has become large for one reply does not stay large.
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
+
+use bytes::Bytes;
 
 /// Room that an empty buffer may keep, in bytes.
 const KEPT_BYTES: usize = 64 << 10;
@@ -11,14 +14,18 @@ const KEPT_BYTES: usize = 64 << 10;
 /// Bytes to write, of which some may be written already.
 #[derive(Debug, Default)]
 pub(crate) struct OutputBuffer {
+    /// What comes first: bytes, and behind them long ones that others have, too.
+    before: VecDeque<(Vec<u8>, Bytes)>,
     bytes: Vec<u8>,
+    /// Of the first of `before`, or of `bytes`.
     written: usize,
 }
 
 impl OutputBuffer {
     /// How many bytes wait.
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len() - self.written
+        let before: usize = self.before.iter().map(|(own, long)| own.len() + long.len()).sum();
+        before + self.bytes.len() - self.written
     }
 
     /// Whether no byte waits.
@@ -29,17 +36,21 @@ impl OutputBuffer {
     /// Where to append bytes. Empty if nothing waits, so that a whole buffer can be swapped in.
     pub(crate) fn tail(&mut self) -> &mut Vec<u8> {
         // What was written is dropped when it is the larger part: each byte moves at most once.
-        if self.written > self.bytes.len() / 2 {
+        if self.before.is_empty() && self.written > self.bytes.len() / 2 {
             self.bytes.drain(..self.written);
             self.written = 0;
         }
         &mut self.bytes
     }
 
+    /// Appends long bytes without a copy.
+    pub(crate) fn push(&mut self, long: Bytes) {
+        self.before.push_back((std::mem::take(&mut self.bytes), long));
+    }
+
     /// Drops everything that waits.
     pub(crate) fn clear(&mut self) {
-        self.bytes = Vec::new();
-        self.written = 0;
+        *self = Self::default();
     }
 
     /// Writes as much as the socket takes, and answers how many bytes that were.
@@ -48,10 +59,10 @@ impl OutputBuffer {
     /// If the connection is broken. That the socket takes no more is no error.
     pub(crate) fn write_to(&mut self, socket: &mut impl Write) -> io::Result<usize> {
         let waiting = self.len();
-        while !self.is_empty() {
-            match socket.write(&self.bytes[self.written..]) {
+        while let Some(next) = self.next() {
+            match socket.write(next) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => self.written += count,
+                Ok(count) => self.note_written(count),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Ok(waiting - self.len());
                 }
@@ -66,6 +77,25 @@ impl OutputBuffer {
             self.bytes.clear();
         }
         Ok(waiting)
+    }
+
+    /// What is to be written next, in one piece.
+    fn next(&self) -> Option<&[u8]> {
+        let next = match self.before.front() {
+            Some((own, _)) if self.written < own.len() => &own[self.written..],
+            Some((own, long)) => &long[self.written - own.len()..],
+            None => &self.bytes[self.written..],
+        };
+        (!next.is_empty()).then_some(next)
+    }
+
+    fn note_written(&mut self, count: usize) {
+        self.written += count;
+        let is_done = |(own, long): &mut (Vec<u8>, Bytes)| own.len() + long.len() == self.written;
+        if self.before.front_mut().is_some_and(is_done) {
+            self.before.pop_front();
+            self.written = 0;
+        }
     }
 }
 
@@ -101,7 +131,11 @@ mod tests {
         let mut socket = Socket { room: 0, taken: Vec::new() };
         let mut buffer = OutputBuffer::default();
         for (round, chunk) in expected.chunks(10).enumerate() {
-            buffer.tail().extend_from_slice(chunk);
+            if round % 3 == 1 {
+                buffer.push(Bytes::copy_from_slice(chunk));
+            } else {
+                buffer.tail().extend_from_slice(chunk);
+            }
             socket.room = round % 7 * 3;
             buffer.write_to(&mut socket).expect("this socket never breaks");
             assert_eq!(socket.taken.len() + buffer.len(), (round + 1) * 10);

@@ -18,8 +18,9 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use cluster::Message;
-use cluster::codec;
+use cluster::codec::{self, CodecError};
 use types::limits::{NAME_BYTES_MAX, PEER_MESSAGE_BYTES_MAX};
 use types::{Incarnation, Life, NodeId};
 
@@ -191,21 +192,48 @@ fn read_preamble(bytes: &[u8], most: usize) -> Result<Option<&[u8]>, FrameError>
     Ok(rest.get(..length))
 }
 
-/// Appends a message as a frame.
-pub(crate) fn write_message(message: &Message, into: &mut Vec<u8>) {
+/// Appends a message as a frame, but for what is answered: long bytes that end it, and follow
+/// without a copy.
+#[must_use]
+pub(crate) fn write_message(message: &Message, into: &mut Vec<u8>) -> Option<Bytes> {
     let start = into.len();
     into.extend_from_slice(&[0; FRAME_HEADER_BYTES]);
-    codec::encode(message, into);
+    let apart = codec::encode_apart(message, into);
     let body = start + FRAME_HEADER_BYTES;
-    let length = u32::try_from(into.len() - body).unwrap_or(u32::MAX);
-    let checksum = crc32fast::hash(&into[body..]);
+    let rest = apart.as_deref().unwrap_or_default();
+    let length = u32::try_from(into.len() - body + rest.len()).unwrap_or(u32::MAX);
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&into[body..]);
+    hasher.update(rest);
+    let checksum = hasher.finalize();
     into[start..start + 4].copy_from_slice(&length.to_le_bytes());
     into[start + 4..body].copy_from_slice(&checksum.to_le_bytes());
+    apart
 }
 
 /// Reads the first message of `bytes` and says how many bytes it took; `None` if there is more to
 /// come. The length is checked before anything is kept for it.
 pub(crate) fn read_message(bytes: &[u8]) -> Result<Option<(Message, usize)>, FrameError> {
+    let Some(body) = read_frame(bytes)? else { return Ok(None) };
+    message(codec::decode(body), body)
+}
+
+/// The same, of bytes that the message may keep.
+pub(crate) fn read_shared_message(bytes: &Bytes) -> Result<Option<(Message, usize)>, FrameError> {
+    let Some(body) = read_frame(bytes)? else { return Ok(None) };
+    message(codec::decode_shared(&bytes.slice_ref(body)), body)
+}
+
+fn message(
+    decoded: Result<Message, CodecError>,
+    body: &[u8],
+) -> Result<Option<(Message, usize)>, FrameError> {
+    let message = decoded.map_err(|error| FrameError::Message(format!("{error:?}")))?;
+    Ok(Some((message, FRAME_HEADER_BYTES + body.len())))
+}
+
+/// The first frame's message, if it is there as a whole.
+fn read_frame(bytes: &[u8]) -> Result<Option<&[u8]>, FrameError> {
     let Some((header, rest)) = bytes.split_at_checked(FRAME_HEADER_BYTES) else { return Ok(None) };
     let length = read_u32(&header[..4]);
     if length as usize > PEER_MESSAGE_BYTES_MAX {
@@ -215,8 +243,13 @@ pub(crate) fn read_message(bytes: &[u8]) -> Result<Option<(Message, usize)>, Fra
     if crc32fast::hash(body) != read_u32(&header[4..]) {
         return Err(FrameError::Checksum);
     }
-    let message = codec::decode(body).map_err(|error| FrameError::Message(format!("{error:?}")))?;
-    Ok(Some((message, FRAME_HEADER_BYTES + body.len())))
+    Ok(Some(body))
+}
+
+/// How many bytes the first frame of `bytes` will have, by its own word; 0 if that is not known.
+pub(crate) fn first_bytes(bytes: &[u8]) -> usize {
+    let length = bytes.first_chunk().map_or(0, |length| u32::from_le_bytes(*length) as usize);
+    if length == 0 { 0 } else { (FRAME_HEADER_BYTES + length).min(PEER_MESSAGE_BYTES_MAX) }
 }
 
 fn read_u32(bytes: &[u8]) -> u32 {
@@ -298,9 +331,9 @@ mod tests {
     #[test]
     fn messages_follow_each_other_and_arrive_in_any_pieces() {
         let mut bytes = Vec::new();
-        write_message(&beat(1), &mut bytes);
+        assert_eq!(write_message(&beat(1), &mut bytes), None);
         let first = bytes.len();
-        write_message(&beat(2), &mut bytes);
+        assert_eq!(write_message(&beat(2), &mut bytes), None);
         for end in 0..first {
             assert_eq!(read_message(&bytes[..end]), Ok(None));
         }
@@ -311,7 +344,7 @@ mod tests {
     #[test]
     fn every_flipped_bit_of_a_frame_is_noticed() {
         let mut bytes = Vec::new();
-        write_message(&beat(1), &mut bytes);
+        assert_eq!(write_message(&beat(1), &mut bytes), None);
         for bit in 0..bytes.len() * 8 {
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert!(!matches!(read_message(&bytes), Ok(Some(_))), "bit {bit}");

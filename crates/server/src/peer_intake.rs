@@ -2,19 +2,22 @@
 
 use std::io::{self, Read};
 
+use bytes::Bytes;
 use mio::net::TcpStream;
 use types::{Monotonic, NodeId};
 
-use crate::clock;
 use crate::core::Core;
 use crate::output_buffer::OutputBuffer;
 use crate::peer_frame::{self, FrameError, Greeting, Purpose};
 use crate::peer_roster::Process;
 use crate::socket;
+use crate::{buffers, clock};
 use cluster::Input;
 
 /// Most reads of one connection in one turn.
 const READS_MAX: usize = 16;
+/// From so many bytes on, a message keeps what it came in instead of a copy.
+const SHARED_BYTES: usize = 1 << 20;
 /// Room for the rest of a frame that an idle connection may keep.
 const INPUT_KEPT_BYTES: usize = 64 << 10;
 
@@ -121,6 +124,10 @@ impl PeerIntake {
             let consumed = self.messages(received, core)?;
             self.input.extend_from_slice(&received[consumed..]);
         } else {
+            if self.input.capacity() - self.input.len() < received.len() {
+                let expected = peer_frame::first_bytes(&self.input);
+                buffers::make_room(&mut self.input, received.len(), expected);
+            }
             self.input.extend_from_slice(received);
             self.take_kept(core)?;
         }
@@ -129,12 +136,27 @@ impl PeerIntake {
 
     fn take_kept(&mut self, core: &mut Core) -> Result<(), FrameError> {
         let mut input = std::mem::take(&mut self.input);
+        if self.from.is_some()
+            && (SHARED_BYTES..=input.len()).contains(&peer_frame::first_bytes(&input))
+        {
+            let shared = Bytes::from(input);
+            let consumed = self.large_message(&shared, core)?;
+            input = shared[consumed..].to_vec();
+        }
         let consumed = self.messages(&input, core)?;
         if consumed < input.len() || input.capacity() <= INPUT_KEPT_BYTES {
             input.drain(..consumed);
             self.input = input;
         }
         Ok(())
+    }
+
+    /// Hands over the message that `bytes` begin with, which may keep them.
+    fn large_message(&self, bytes: &Bytes, core: &mut Core) -> Result<usize, FrameError> {
+        let Some((from, _)) = self.from else { return Ok(0) };
+        let Some((message, count)) = peer_frame::read_shared_message(bytes)? else { return Ok(0) };
+        core.step(Input::Peer { from, message });
+        Ok(count)
     }
 
     /// Hands over the messages that `bytes` begin with; answers how many bytes they took.

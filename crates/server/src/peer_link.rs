@@ -278,7 +278,9 @@ impl PeerLink {
         if self.output.len() > rules.output_bytes {
             self.overflown = true;
         } else {
-            peer_frame::write_message(message, self.output.tail());
+            if let Some(rest) = peer_frame::write_message(message, self.output.tail()) {
+                self.output.push(rest);
+            }
         }
     }
 

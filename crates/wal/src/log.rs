@@ -26,6 +26,9 @@ use crate::{Disk, DiskFile};
 /// How much memory the commit buffer keeps between commits, in bytes.
 const BUFFER_KEPT_BYTES: usize = 4 << 20;
 
+/// A longer commit is written and synced in steps of so many bytes.
+const STEP_BYTES: usize = 2 << 20;
+
 /// How a log is laid out, and whose it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -196,6 +199,9 @@ impl<D: Disk> Log<D> {
         else {
             return Err(LogError::TooLarge { bytes: payload.len() });
         };
+        // With room for the frame's end, or a few bytes would double the buffer, and copy it.
+        self.buffer
+            .reserve(payload.len() + size_of_val(&length) + self.options.block_bytes as usize);
         self.buffer.extend_from_slice(&length.to_le_bytes());
         self.buffer.extend_from_slice(payload);
         self.records += 1;
@@ -211,12 +217,21 @@ impl<D: Disk> Log<D> {
     /// appended is still in preparation, and the commit can be tried again when there is space.
     /// Any other error is final: what was appended may be durable or not.
     pub fn commit(&mut self) -> Result<SegmentId, LogError> {
+        self.commit_in_steps(&mut || ())
+    }
+
+    /// The same, and says after each step of a long commit that the disk has taken that: it is one
+    /// commit all the same, durable as a whole or not at all.
+    ///
+    /// # Errors
+    /// As those of [`Log::commit`].
+    pub fn commit_in_steps(&mut self, step: &mut dyn FnMut()) -> Result<SegmentId, LogError> {
         self.check_failed()?;
         if self.records == 0 {
             return Ok(self.current_segment());
         }
         self.secure_room()?;
-        self.write_commit().map_err(|error| self.fail(error))?;
+        self.write_commit(step).map_err(|error| self.fail(error))?;
         self.unsealed = true;
         Ok(self.current_segment())
     }
@@ -232,7 +247,7 @@ impl<D: Disk> Log<D> {
         self.commit()?;
         if self.unsealed || self.oldest != self.committed_oldest {
             self.secure_room()?;
-            self.write_commit().map_err(|error| self.fail(error))?;
+            self.write_commit(&mut || ()).map_err(|error| self.fail(error))?;
             self.unsealed = false;
         }
         self.sync_witness()
@@ -410,14 +425,14 @@ impl<D: Disk> Log<D> {
         self.reserve_spare(end).map_err(|error| self.fail_unless_full(error))
     }
 
-    fn write_commit(&mut self) -> Result<(), LogError> {
+    fn write_commit(&mut self, step: &mut dyn FnMut()) -> Result<(), LogError> {
         let fits = self.fits();
         if let Some(mut current) = self.current.take_if(|_| fits) {
-            let written = self.write_here(&mut current);
+            let written = self.write_here(&mut current, step);
             self.current = Some(current);
             written?;
         } else {
-            self.write_next()?;
+            self.write_next(step)?;
         }
         self.next_sequence += 1;
         let noted = self.note_durable();
@@ -430,19 +445,21 @@ impl<D: Disk> Log<D> {
     }
 
     /// Appends the frame to the current segment.
-    fn write_here(&mut self, current: &mut Current<D::File>) -> Result<(), LogError> {
+    fn write_here(
+        &mut self,
+        current: &mut Current<D::File>,
+        step: &mut dyn FnMut(),
+    ) -> Result<(), LogError> {
         let segment = current.header.segment;
         self.seal_frame(segment, current.header.block_bytes);
         let frame = &self.buffer[self.options.block_bytes as usize..];
-        let at = |operation| disk_error(operation, segment);
-        current.file.write_at(current.end, frame).map_err(at(Operation::Write))?;
-        current.file.sync().map_err(at(Operation::Sync))?;
+        write_and_sync(&mut current.file, segment, current.end, frame, step)?;
         current.end += frame.len() as u64;
         Ok(())
     }
 
     /// Begins the next segment with the frame.
-    fn write_next(&mut self) -> Result<(), LogError> {
+    fn write_next(&mut self, step: &mut dyn FnMut()) -> Result<(), LogError> {
         let block_bytes = self.options.block_bytes;
         let end = u64::from(block_bytes) + self.frame_bytes(block_bytes);
         let spare = self.take_spare(end)?;
@@ -458,8 +475,7 @@ impl<D: Disk> Log<D> {
         };
         self.seal_frame(segment, block_bytes);
         self.buffer[..SEGMENT_HEADER_BYTES].copy_from_slice(&header.encode());
-        file.write_at(0, &self.buffer).map_err(disk_error(Operation::Write, segment))?;
-        file.sync().map_err(disk_error(Operation::Sync, segment))?;
+        write_and_sync(&mut file, segment, 0, &self.buffer, step)?;
         self.current = Some(Current { file, header, file_bytes, end });
         self.segments.push_back(SegmentInfo { id: segment, file_bytes });
         Ok(())
@@ -482,6 +498,28 @@ impl<D: Disk> Log<D> {
         self.buffer.resize(front + frame_bytes, 0);
         self.buffer[front..front + FRAME_HEADER_BYTES].copy_from_slice(&header.encode());
     }
+}
+
+/// Writes a frame and makes it durable. A long one in steps, its beginning first: whoever waits for
+/// the disk can tell a long write from a disk that hangs.
+fn write_and_sync<F: DiskFile>(
+    file: &mut F,
+    segment: SegmentId,
+    offset: u64,
+    frame: &[u8],
+    step: &mut dyn FnMut(),
+) -> Result<(), LogError> {
+    let mut at = offset;
+    for part in frame.chunks(STEP_BYTES) {
+        // Before the first one, too: until now the commit was prepared.
+        if frame.len() > STEP_BYTES {
+            step();
+        }
+        file.write_at(at, part).map_err(disk_error(Operation::Write, segment))?;
+        file.sync().map_err(disk_error(Operation::Sync, segment))?;
+        at += part.len() as u64;
+    }
+    Ok(())
 }
 
 /// Makes the end of the log safe to append to: what recovery has shown is durable from here on,

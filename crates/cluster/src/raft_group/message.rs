@@ -9,7 +9,7 @@ use bytes::Bytes;
 use raft::eraftpb::{ConfState, Entry, EntryType, Message, MessageType, Snapshot};
 use types::{LogIndex, Term};
 
-use crate::bytes_codec::{CodecError, Put, Take};
+use crate::bytes_codec::{CodecError, Last, Put, Take};
 
 /// A message of one shard's Raft group. Opaque outside of the engine's wrapper.
 #[derive(Clone, PartialEq, Debug)]
@@ -139,7 +139,13 @@ impl RaftMessage {
         text
     }
 
-    pub(crate) fn encode(&self, into: &mut Vec<u8>) {
+    /// The data of the last entry, which end the message if it has entries.
+    pub(crate) fn last_data(&self) -> Option<&Bytes> {
+        let is_snapshot = self.0.get_msg_type() == MessageType::MsgSnapshot;
+        self.0.entries.last().filter(|_| !is_snapshot).map(|entry| &entry.data)
+    }
+
+    pub(crate) fn encode(&self, last: Last, into: &mut Vec<u8>) {
         let m = &self.0;
         into.put_u8(m.get_msg_type() as u8);
         into.put_u8(u8::from(m.reject));
@@ -158,8 +164,9 @@ impl RaftMessage {
         }
         into.put_bytes(&m.context);
         into.put_len(m.entries.len());
-        for entry in &m.entries {
-            encode_entry(entry, into);
+        for (at, entry) in m.entries.iter().enumerate() {
+            let is_last = at + 1 == m.entries.len();
+            put_entry(entry, if is_last { last } else { Last::Here }, into);
         }
         if m.get_msg_type() == MessageType::MsgSnapshot {
             let snapshot = m.get_snapshot();
@@ -223,10 +230,14 @@ impl RaftMessage {
 }
 
 pub(super) fn encode_entry(entry: &Entry, into: &mut Vec<u8>) {
+    put_entry(entry, Last::Here, into);
+}
+
+fn put_entry(entry: &Entry, last: Last, into: &mut Vec<u8>) {
     into.put_u8(entry.get_entry_type() as u8);
     into.put_var(entry.term);
     into.put_var(entry.index);
-    into.put_bytes(&entry.data);
+    into.put_last(&entry.data, last);
 }
 
 pub(super) fn decode_entry(from: &mut Take<'_>) -> Result<Entry, CodecError> {
@@ -239,7 +250,7 @@ pub(super) fn decode_entry(from: &mut Take<'_>) -> Result<Entry, CodecError> {
     });
     entry.term = from.var()?;
     entry.index = from.var()?;
-    entry.data = Bytes::copy_from_slice(from.bytes()?);
+    entry.data = from.kept_bytes()?;
     Ok(entry)
 }
 

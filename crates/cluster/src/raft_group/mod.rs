@@ -12,6 +12,7 @@ mod change;
 mod log;
 mod message;
 mod replicas;
+mod sending;
 mod storage;
 
 use alloc::collections::VecDeque;
@@ -32,7 +33,7 @@ pub(crate) use replicas::{ReplicaId, Replicas, Seat};
 use storage::LogStorage;
 
 /// Most bytes of entries in one message; a longer single entry travels alone.
-const MESSAGE_BYTES: u64 = 1 << 20;
+const MESSAGE_BYTES: u64 = 256 << 10;
 /// Messages in flight to one follower before the leader waits.
 const MESSAGES_IN_FLIGHT: usize = 256;
 

@@ -10,6 +10,8 @@ use alloc::vec::Vec;
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
 
+use super::sending::Sending;
+
 /// The log of one replica, in memory.
 #[derive(Default)]
 pub(super) struct LogStorage {
@@ -24,6 +26,8 @@ pub(super) struct LogStorage {
     pub(super) unapplied_bytes: usize,
     /// Index and term of the newest applied entry: where a catch-up begins.
     pub(super) applied: (u64, u64),
+    /// What of the log may be sent in this turn, and what was asked for beyond that.
+    pub(super) sending: Sending,
 }
 
 impl LogStorage {
@@ -102,10 +106,15 @@ impl Storage for LogStorage {
         low: u64,
         high: u64,
         max_size: impl Into<Option<u64>>,
-        _context: GetEntriesContext,
+        context: GetEntriesContext,
     ) -> raft::Result<Vec<Entry>> {
         if low < self.first() {
             return Err(StorageError::Compacted.into());
+        }
+        let is_sent = context.can_async();
+        if is_sent && low < high && !self.sending.may() {
+            self.sending.short.set(true);
+            return Err(StorageError::LogTemporarilyUnavailable.into());
         }
         let max_size = max_size.into().unwrap_or(u64::MAX);
         let from = usize::try_from(low - self.first()).map_err(|_| StorageError::Unavailable)?;
@@ -118,6 +127,9 @@ impl Storage for LogStorage {
                 break;
             }
             found.push(entry.clone());
+        }
+        if is_sent {
+            self.sending.count(found.iter().map(|entry| entry.data.len() as u64 + 32).sum());
         }
         Ok(found)
     }

@@ -149,6 +149,7 @@ impl Shard {
     /// Whether there is something left to do for the next turn.
     pub(crate) fn is_unfinished(&self) -> bool {
         self.has_committed()
+            || self.group.has_more_to_send()
             || !self.steps.is_idle()
             || self.data.has_garbage()
             || self.has_ready_reads()

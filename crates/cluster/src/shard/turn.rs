@@ -11,6 +11,7 @@ use crate::io::Event;
 use crate::planted::Planting;
 use crate::raft_group::LogEntry;
 use crate::record::{put_entry, put_vote};
+use crate::work::Kind;
 
 /// How long a leader waits for followers to have everything before it asks them.
 const SETTLE_AFTER: Duration = Duration::from_millis(100);
@@ -25,6 +26,7 @@ const LOG_KEPT_FOR_LAGGARDS: usize = 16 << 20;
 impl Shard {
     /// Does everything there is to do now.
     pub(crate) fn advance(&mut self, env: &mut Env<'_>) {
+        self.group.allow_sending(env.work.left_for_each(Kind::Appends));
         self.expire_pending(env);
         self.expire_reads(env);
         self.maybe_campaign(env);
@@ -52,6 +54,7 @@ impl Shard {
                 break;
             }
         }
+        env.work.count(Kind::Appends, self.group.take_sent());
         self.discard_accepted();
         self.stand_by(env);
         self.repeat_release(env);

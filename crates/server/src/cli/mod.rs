@@ -1,5 +1,6 @@
 //! The command line: what it accepts, and the errors it ends with.
 
+mod allocator;
 mod bench;
 mod connection;
 mod decisions;

@@ -3,7 +3,9 @@
 use types::SegmentId;
 use wal::{Fault, Log, LogError, MemoryDisk, OpenError, VisitError};
 
-use crate::harness::{filled, numbered, open, open_well, payloads, prepare, segment_files, tiny};
+use crate::harness::{
+    filled, numbered, open, open_well, options, payloads, prepare, segment_files, tiny,
+};
 
 #[test]
 fn any_disk_error_is_final() {
@@ -140,4 +142,26 @@ fn a_missing_oldest_segment_is_noticed() {
     open_well(disk.fork(0), tiny());
     wal::Disk::remove(&disk, &files[1]).unwrap();
     assert!(matches!(open(disk, tiny()), Err(OpenError::Corrupt { segment: SegmentId(2), .. })));
+}
+
+#[test]
+fn a_long_commit_shows_that_the_disk_answers_and_is_one_all_the_same() {
+    let roomy = options(16 << 20, 4096);
+    for power_off in [None, Some(3), Some(5)] {
+        let disk = MemoryDisk::new(3);
+        let (mut log, _, _) = open_well(disk.clone(), roomy);
+        log.append(b"before").unwrap();
+        log.commit().unwrap();
+        log.append(&numbered(1, 9 << 20)).unwrap();
+        if let Some(operations) = power_off {
+            disk.power_off_at(operations);
+        }
+        let mut steps = 0;
+        let done = log.commit_in_steps(&mut || steps += 1);
+        assert_eq!(done.is_ok(), power_off.is_none());
+        assert!(steps == 5 || power_off.is_some() && steps > 0, "{steps}");
+        disk.crash();
+        let (_, visited, _) = open_well(disk, roomy);
+        assert_eq!(visited.len(), if done.is_ok() { 2 } else { 1 });
+    }
 }

@@ -8,6 +8,7 @@
 //! Invariants: a ratio is only ever made of two runs of one round; nothing is dropped by its
 //! result; whatever was started ends, and its folder goes, however the task ends.
 
+mod costly;
 mod driver;
 mod etcd;
 mod faults;
@@ -180,6 +181,7 @@ fn measure(
         Measure::Transfer => faults::transfer(row, settings, driver, stores),
         Measure::Drain => upkeep::drain(row, settings, driver, stores),
         Measure::Restart => upkeep::restart(row, settings, driver, stores),
+        Measure::Costly => costly::others_wait(row, settings, driver, stores),
         Measure::TwoDeaths => upkeep::two_deaths(row, settings, driver, stores),
     }
 }

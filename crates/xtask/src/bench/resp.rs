@@ -1,4 +1,5 @@
-//! One question to a server that speaks the Redis protocol, and its answer as text.
+//! Questions to a server that speaks the Redis protocol: one, and its answer as text; or many, of
+//! any size, on a connection.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -50,4 +51,88 @@ pub(super) fn info(port: u16, field: &str) -> Result<u64, Failure> {
     let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
     let number = value.and_then(|value| value.trim().parse().ok());
     number.ok_or_else(|| format!("port {port}: INFO has no number `{field}`"))
+}
+
+/// A connection for requests and answers of any size. Answers are read to their end; what is kept
+/// is the first line, and how many bytes they had.
+pub(super) struct Connection {
+    port: u16,
+    reader: BufReader<TcpStream>,
+}
+
+impl Connection {
+    /// One to a port of this machine, on which an answer may take so long.
+    pub(super) fn open(port: u16, patience: Duration) -> Result<Self, Failure> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let stream = TcpStream::connect_timeout(&address, PATIENCE).and_then(|stream| {
+            stream.set_nodelay(true)?;
+            stream.set_read_timeout(Some(patience))?;
+            Ok(stream)
+        });
+        let stream = stream.map_err(|error| format!("port {port}: {error}"))?;
+        Ok(Self { port, reader: BufReader::new(stream) })
+    }
+
+    /// Sends a request.
+    pub(super) fn send(&mut self, words: &[&[u8]]) -> Result<(), Failure> {
+        let mut request = format!("*{}\r\n", words.len()).into_bytes();
+        for word in words {
+            request.extend(format!("${}\r\n", word.len()).bytes());
+            request.extend_from_slice(word);
+            request.extend(b"\r\n");
+        }
+        let written = self.reader.get_mut().write_all(&request);
+        written.map_err(|error| format!("port {}: {error}", self.port))
+    }
+
+    /// The first line of the next answer, and its length if it has more.
+    pub(super) fn answer(&mut self) -> Result<String, Failure> {
+        let (first, bytes) = self.value()?;
+        Ok(if bytes > first.len() as u64 { format!("{first} ({bytes} bytes)") } else { first })
+    }
+
+    fn value(&mut self) -> Result<(String, u64), Failure> {
+        let port = self.port;
+        let failed = |error: std::io::Error| format!("port {port}: {error}");
+        let mut line = String::new();
+        self.reader.read_line(&mut line).map_err(failed)?;
+        let line = line.trim_end();
+        let (kind, text) = line.split_at_checked(1).ok_or("the connection has ended")?;
+        let mut bytes = line.len() as u64;
+        let count: u64 = text.parse().unwrap_or(0);
+        match kind {
+            "$" if !text.starts_with('-') => {
+                let mut body = (&mut self.reader).take(count + 2);
+                bytes += std::io::copy(&mut body, &mut std::io::sink()).map_err(failed)?;
+            }
+            "*" => {
+                for _ in 0..count {
+                    bytes += self.value()?.1;
+                }
+            }
+            _ => {}
+        }
+        Ok((line.into(), bytes))
+    }
+
+    /// Asks, and waits for the answer.
+    pub(super) fn ask(&mut self, words: &[&[u8]]) -> Result<String, Failure> {
+        self.send(words)?;
+        self.answer()
+    }
+
+    /// Asks the same so many times at once; the last answer, or the first that is an error.
+    pub(super) fn pipelined(&mut self, times: usize, words: &[&[u8]]) -> Result<String, Failure> {
+        for _ in 0..times {
+            self.send(words)?;
+        }
+        let mut last = String::new();
+        for _ in 0..times {
+            let answer = self.answer()?;
+            if !last.starts_with('-') {
+                last = answer;
+            }
+        }
+        Ok(last)
+    }
 }

@@ -27,6 +27,8 @@ pub(super) enum Measure {
     Drain,
     /// Restarts of all nodes under load, one after the other.
     Restart,
+    /// Costly requests beside others.
+    Costly,
     /// Two nodes of five that die at once.
     TwoDeaths,
 }
@@ -69,7 +71,7 @@ const fn rate(
     Measure::Pair(Pair { ours, theirs, against, figure: Figure::Rate, goal, cpu_goal: None })
 }
 
-pub(super) const ROWS: [Row; 17] = [
+pub(super) const ROWS: [Row; 18] = [
     Row {
         name: "control",
         what: "SET, pipelines of 16, against itself",
@@ -186,6 +188,7 @@ pub(super) const ROWS: [Row; 17] = [
         what: "bytes a key (16 B + 100 B), resident, each replica",
         measure: Measure::Memory,
     },
+    Row { name: "costly", what: "others' longest wait", measure: Measure::Costly },
     Row { name: "transfer", what: "moves of leases under load", measure: Measure::Transfer },
     Row {
         name: "failover",

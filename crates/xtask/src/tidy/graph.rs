@@ -111,6 +111,7 @@ const RULES: [Rule; 13] = [
         ours: &["types", "resp", "cluster", "wal", "bench", "placement", "laboratory"],
         others: &[
             "clap",
+            "bytes",
             "crc32fast",
             "foldhash",
             "hashbrown",
