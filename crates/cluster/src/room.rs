@@ -19,6 +19,8 @@ use crate::settings::Settings;
 /// Into how many parts the time is cut for which the growth that was let in counts: it takes up to
 /// one beat until a voter counts again, one until it says so, and one until that is looked at.
 const WINDOWS: usize = 4;
+/// A request is short if it takes at most so small a part of what may be under way.
+const SHORT: usize = 1024;
 /// More than is let in between two counts.
 const AMPLE: u64 = 4 << 30;
 /// One count of so many is of the tables, too: that takes a look at every slot.
@@ -301,5 +303,25 @@ fn operations_grow(mut operations: Operations<'_>) -> bool {
             Ok(None) => return false,
             Err(_) => return true,
         }
+    }
+}
+
+/// Whether a request may join what is under way. One that is longer than the limit may be alone,
+/// and must not keep the short ones of all others out: for these there is a quarter more.
+pub(crate) fn joins(waiting: usize, bytes: usize, limit: usize) -> bool {
+    let all = waiting.saturating_add(bytes);
+    waiting == 0 || all <= limit || bytes <= limit / SHORT && all <= limit + limit / 4
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_request_is_alone_and_keeps_no_short_one_out() {
+        let limit = 1 << 20;
+        assert!(joins(0, 9 * limit, limit), "alone");
+        assert!(joins(limit, 1024, limit) && !joins(limit, 1025, limit));
+        assert!(!joins(limit + limit / 4, 1, limit), "all that there is");
     }
 }

@@ -24,6 +24,7 @@ use crate::frontend::slow_log::show_operation;
 use crate::io::{ForwardOutcome, ForwardedRequest, Message};
 use crate::planted::Planting;
 use crate::refusals::OVERTAKEN;
+use crate::room;
 use crate::session::Waiter;
 use crate::shard::{MALFORMED, Request, Sent, Watcher};
 
@@ -253,7 +254,7 @@ impl Node {
     ) {
         let waiting = self.forwards.bytes_at(to);
         let length = request.operation.len();
-        if waiting > 0 && waiting + length > self.forward_bytes() {
+        if !room::joins(waiting, length, self.forward_bytes()) {
             return self.refuse(&request, "on their way to", to, waiting);
         }
         let resp3 = self.world.sessions.protocol(request.waiter) == resp::Protocol::Resp3;

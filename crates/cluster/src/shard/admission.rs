@@ -76,7 +76,7 @@ impl Queue {
 
     /// Whether so many more bytes fit. A request that is longer than the limit may be alone.
     fn fits(&self, bytes: usize, limit: usize) -> bool {
-        self.bytes == 0 || self.bytes.saturating_add(bytes) <= limit
+        room::joins(self.bytes, bytes, limit)
     }
 
     pub(super) fn add_growth(&mut self, growth: u64) {
