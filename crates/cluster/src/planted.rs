@@ -130,6 +130,10 @@ pub enum Planting {
     HolderByLog,
     /// What is noted beside the log about its end is not held against it.
     IgnoreWitness,
+    /// What a leader's own disk takes counts as progress, though no follower acknowledges anything.
+    CountOwnLog,
+    /// A leader waits no longer for progress because others have stepped down before it.
+    PatienceOfOnesOwn,
 }
 
 impl Planting {
@@ -192,6 +196,8 @@ impl Planting {
         ("lost-answers-awaited", Self::LostAnswersAwaited),
         ("holder-by-log", Self::HolderByLog),
         ("ignore-witness", Self::IgnoreWitness),
+        ("count-own-log", Self::CountOwnLog),
+        ("patience-of-ones-own", Self::PatienceOfOnesOwn),
     ];
 
     /// The rule of this name.

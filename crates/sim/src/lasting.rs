@@ -2,8 +2,8 @@
 //!
 //! A run of this kind has one such fault, from a few seconds after the beginning until a minute
 //! later. Meanwhile a probe for each shard reads and writes at nodes that the fault leaves well.
-//! The judge asks that each shard acknowledges something again and again, never longer apart than
-//! [`BOUND`], and that no request waits longer than [`HANGS`] for any answer at all.
+//! The judge asks that each shard acknowledges a read and a write again and again, never longer
+//! apart than [`BOUND`], and that no request waits longer than [`HANGS`] for any answer at all.
 //!
 //! Clocks whose rates differ by more than the settings allow are not among the faults: nothing is
 //! promised then, and no bound could be.
@@ -15,8 +15,9 @@ use crate::world::{ConnectionId, MILLISECOND, SECOND, World};
 
 /// Longest time between two acknowledgements of a shard with a healthy quorum.
 const BOUND: u64 = 3500 * MILLISECOND;
-/// Longest time that a request may wait for its answer, be that an error.
-const HANGS: u64 = 8 * SECOND;
+/// By how much longer than the settings' `request_time` and `park_time` together a request may wait
+/// for its answer, be that an error.
+const HANGS: u64 = SECOND;
 /// How often each shard is asked for something.
 const PROBE_INTERVAL: u64 = 100 * MILLISECOND;
 /// How often a connection that is stuck is given up and made anew.
@@ -83,10 +84,15 @@ impl Lasting {
         Self::PortClosed,
         Self::Mute,
         Self::PriorityStalled,
+        Self::DataStalled,
+        Self::LargeLost,
+        Self::PairCut,
         Self::SlowDisk,
         Self::StalledDisk,
+        Self::DataLate,
         Self::Starved,
         Self::WallWrong,
+        Self::NoQuorum,
     ];
 
     /// The kind of this name.
@@ -100,12 +106,19 @@ impl Lasting {
 struct Probe {
     shard: u64,
     key: Vec<u8>,
-    /// The request under way: on which connection, and since when.
-    under_way: Option<(ConnectionId, u64)>,
+    /// Requests under way.
+    under_way: Vec<Asked>,
     next: u64,
     count: u64,
-    /// When it was last acknowledged something.
-    acknowledged: u64,
+    /// When a read and a write were acknowledged last.
+    acknowledged: [u64; 2],
+}
+
+/// A request of a probe.
+struct Asked {
+    connection: ConnectionId,
+    at: u64,
+    write: bool,
 }
 
 /// A fault that lasts, its probes and its judge.
@@ -116,7 +129,9 @@ pub(crate) struct Ordeal {
     probes: Vec<Probe>,
     begun: bool,
     next_break: u64,
-    /// The longest time between two acknowledgements of a shard.
+    /// How long a request may wait for any answer.
+    patience: u64,
+    /// The longest time between two acknowledgements of a shard, of reads or of writes.
     pub(crate) longest: u64,
     wrong: Option<String>,
     random: Random,
@@ -127,18 +142,18 @@ impl Ordeal {
         let nodes = world.len();
         let node = random.index(nodes);
         let other = (node + 1 + random.index((nodes - 1).max(1))) % nodes;
-        let shards = world.machines[0].settings.shards;
-        let ranges = types::SlotRange::even_cut(shards);
+        let settings = &world.machines[0].settings;
+        let ranges = types::SlotRange::even_cut(settings.shards);
         let probe = |(at, range): (usize, &types::SlotRange)| {
             let fits = |key: &String| range.contains(resp::slot_of(key.as_bytes()));
             let key = (0..).map(|number| format!("probe{number}")).find(fits);
             Probe {
                 shard: at as u64 + 1,
                 key: key.unwrap_or_default().into_bytes(),
-                under_way: None,
+                under_way: Vec::new(),
                 next: 0,
                 count: 0,
-                acknowledged: BEGIN,
+                acknowledged: [BEGIN; 2],
             }
         };
         let probes = ranges.iter().enumerate().map(probe).collect();
@@ -149,6 +164,7 @@ impl Ordeal {
             probes,
             begun: false,
             next_break: 0,
+            patience: (settings.request_time + settings.park_time).as_nanos() as u64 + HANGS,
             longest: 0,
             wrong: None,
             random,
@@ -178,8 +194,7 @@ impl Ordeal {
         }
         for at in 0..self.probes.len() {
             self.judge(now, at);
-            let probe = &self.probes[at];
-            if probe.under_way.is_none() && probe.next <= now {
+            if self.probes[at].next <= now {
                 self.ask(world, at);
             }
         }
@@ -295,34 +310,38 @@ impl Ordeal {
         let connection = world.connect(home);
         let probe = &mut self.probes[at];
         probe.count += 1;
-        let args = if probe.count.is_multiple_of(3) {
-            vec![b"get".to_vec(), probe.key.clone()]
-        } else {
+        let write = !probe.count.is_multiple_of(3);
+        let args = if write {
             // Now and then one that does not pass where only small messages do.
             let bytes = if probe.count % 8 == 1 { 4000 } else { 8 };
             vec![b"set".to_vec(), probe.key.clone(), vec![b'v'; bytes]]
+        } else {
+            vec![b"get".to_vec(), probe.key.clone()]
         };
         world.send(connection, args);
-        probe.under_way = Some((connection, world.now()));
-        probe.next = world.now() + PROBE_INTERVAL;
+        let now = world.now();
+        probe.under_way.push(Asked { connection, at: now, write });
+        probe.next = now + PROBE_INTERVAL;
     }
 
     fn judge(&mut self, now: u64, at: usize) {
         let probe = &self.probes[at];
         let (shard, kind) = (probe.shard, self.kind);
-        if probe.under_way.is_some_and(|(_, since)| now > since + HANGS) {
+        if probe.under_way.first().is_some_and(|asked| now > asked.at + self.patience) {
             self.wrong = Some(format!("{kind:?}: a request to s{shard} gets no answer at all"));
         }
-        let gap = now - probe.acknowledged;
+        let [read, written] = probe.acknowledged;
+        let gap = now - read.min(written);
         if kind == Lasting::NoQuorum {
             return;
         }
         self.longest = self.longest.max(gap);
-        // A request and its answer may take the way between two nodes four times.
-        let late = if kind == Lasting::DataLate { 4 * DATA_LATE } else { 0 };
+        // To there and back again, each: the record of a new lease, the request from another node, and
+        // its entry.
+        let late = if kind == Lasting::DataLate { 6 * DATA_LATE } else { 0 };
         if gap > BOUND + late {
-            let ms = gap / MILLISECOND;
-            self.wrong = Some(format!("{kind:?}: s{shard} acknowledges nothing for {ms} ms"));
+            let (ms, what) = (gap / MILLISECOND, if read < written { "read" } else { "write" });
+            self.wrong = Some(format!("{kind:?}: s{shard} acknowledges no {what} for {ms} ms"));
         }
     }
 
@@ -333,11 +352,14 @@ impl Ordeal {
         connection: ConnectionId,
         reply: Option<&[u8]>,
     ) -> bool {
-        let asked = |probe: &&mut Probe| probe.under_way.is_some_and(|(it, _)| it == connection);
-        let Some(probe) = self.probes.iter_mut().find(asked) else { return false };
-        probe.under_way = None;
+        let found = self.probes.iter_mut().find_map(|probe| {
+            let at = probe.under_way.iter().position(|asked| asked.connection == connection)?;
+            Some((probe, at))
+        });
+        let Some((probe, at)) = found else { return false };
+        let asked = probe.under_way.remove(at);
         if reply.is_some_and(|reply| !reply.starts_with(b"-")) {
-            probe.acknowledged = world.now();
+            probe.acknowledged[usize::from(asked.write)] = world.now();
         }
         world.disconnect(connection);
         true

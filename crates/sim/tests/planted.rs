@@ -20,6 +20,8 @@ const TABLE: &[(&str, &str)] = &[
     ("answers_lost", "lost-answers-awaited"),
     ("detour", "no-detours"),
     ("holder_named", "holder-by-log"),
+    ("asked_on_and_on", "count-own-log"),
+    ("data_late_everywhere", "patience-of-ones-own"),
     ("flush_in_part", "hide-done-parts"),
     ("no_quorum", "waiting-reads"),
     ("order_over_refusal", "serve-behind-refusals"),

@@ -10,7 +10,11 @@
 //!   replica is the only one that could win, stepping down would help nobody.
 //!
 //! How long a write waits says nothing: with overload, large values on a thin line or a follower
-//! that catches up, something is acknowledged all the time, if only a part of one message.
+//! that catches up, something is acknowledged all the time, if only a part of one message. Nor does
+//! what the leader's own disk takes.
+//!
+//! Whoever leads next waits twice as long: where the whole network is so slow, nobody fares better,
+//! and a lease that goes round would never be of use.
 //!
 //! The order is: the lease is given up for the rest of the term, its cached end dropped; then the
 //! replica follows, and its followers are free. What it had proposed is uncertain, and not tried
@@ -37,8 +41,8 @@ const LAST_TIME: Duration = Duration::from_secs(10);
 const LAST_TIME_MAX: Duration = Duration::from_secs(300);
 /// Who has led for so long since is as good as any.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
-/// Each time a leader waits twice as long before it steps down again, up to so many times: where
-/// all are slow the lease must not go round.
+/// Each time that a leader of the shard has stepped down, the next one waits twice as long, up to so
+/// many times: where all are slow the lease must not go round.
 const PATIENCE_DOUBLINGS_MAX: u32 = 3;
 
 /// What a leader knows of its progress.
@@ -71,9 +75,12 @@ pub(super) struct SteppedDown {
     reason: StandDownReason,
 }
 
-/// Another replica that has stepped down and stands last.
+/// Another replica that has stepped down.
 pub(super) struct Last {
     pub(super) node: NodeId,
+    /// When it said so.
+    pub(super) at: Monotonic,
+    /// Until when it stands last.
     pub(super) until: Monotonic,
     pub(super) reason: StandDownReason,
 }
@@ -99,9 +106,8 @@ impl Shard {
             (progress.arriving, progress.advanced) = (arriving, now);
         }
         progress.leaseless = if valid || absent { None } else { progress.leaseless.or(Some(now)) };
-        let patience = promise
-            * STUCK_PROMISES
-            * (1 << self.times_stepped_down(now).min(PATIENCE_DOUBLINGS_MAX));
+        let doublings = self.times_anyone_stepped_down(now).min(PATIENCE_DOUBLINGS_MAX);
+        let patience = promise * STUCK_PROMISES * (1 << doublings);
         let stuck = waits && now.since(self.progress.advanced) >= patience;
         let leaseless = self
             .progress
@@ -118,10 +124,12 @@ impl Shard {
         }
     }
 
-    /// What the voters have acknowledged together, in entries.
+    /// What the other voters have acknowledged together, in entries. The own disk says nothing: it
+    /// takes whatever clients go on to ask for.
     fn acknowledged(&self) -> u64 {
-        let voters = self.voters();
-        let matched = voters.into_iter().filter_map(|voter| self.group.progress(voter));
+        let own = self.planted.contains(Planting::CountOwnLog);
+        let voters = self.voters().into_iter().filter(|voter| own || *voter != self.me);
+        let matched = voters.filter_map(|voter| self.group.progress(voter));
         matched.map(|(matched, _)| matched.0).sum()
     }
 
@@ -233,6 +241,14 @@ impl Shard {
         stepped_down.filter(|it| now.since(it.at) < FORGET_AFTER).map_or(0, |it| it.times)
     }
 
+    /// How often leaders of this shard have stepped down lately, as far as is known here.
+    fn times_anyone_stepped_down(&self, now: Monotonic) -> u32 {
+        let others = self.last.iter().filter(|last| now.since(last.at) < FORGET_AFTER);
+        let alone = self.planted.contains(Planting::PatienceOfOnesOwn);
+        let others = if alone { 0 } else { u32::try_from(others.count()).unwrap_or(u32::MAX) };
+        self.times_stepped_down(now).saturating_add(others)
+    }
+
     /// A leader is known: who stands last may go on doing so.
     pub(super) fn note_leader(&mut self) {
         if let Some(stepped_down) = &mut self.stepped_down {
@@ -268,9 +284,9 @@ impl Shard {
 
     /// Another replica says that it stands last.
     pub(super) fn note_last(&mut self, now: Monotonic, node: NodeId, stands_back: StandsBack) {
-        self.last.retain(|last| last.node != node && now < last.until);
+        self.last.retain(|last| last.node != node && now.since(last.at) < FORGET_AFTER);
         let until = now + Duration::from_micros(stands_back.micros).min(LAST_TIME_MAX);
-        self.last.push(Last { node, until, reason: stands_back.reason });
+        self.last.push(Last { node, at: now, until, reason: stands_back.reason });
     }
 
     /// Why a replica should not be given the lease, as long as another can have it: it stands last.
@@ -284,7 +300,7 @@ impl Shard {
     }
 
     fn describe_last(&self, now: Monotonic, last: &Last) -> alloc::string::String {
-        let Last { node, until, reason } = last;
+        let Last { node, until, reason, .. } = last;
         let seconds = until.since(now).as_secs() + 1;
         alloc::format!(
             "node {node} stands last in shard {} for another {seconds} s: it gave the lease up, {}",
@@ -297,6 +313,7 @@ impl Shard {
     pub(super) fn standing_last(&self, now: Monotonic) -> Option<alloc::string::String> {
         let own = self.stepped_down.as_ref().filter(|it| now < it.until).map(|it| Last {
             node: self.me,
+            at: it.at,
             until: it.until,
             reason: it.reason,
         });
