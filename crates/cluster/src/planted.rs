@@ -134,6 +134,10 @@ pub enum Planting {
     CountOwnLog,
     /// A leader waits no longer for progress because others have stepped down before it.
     PatienceOfOnesOwn,
+    /// That a follower asks for earlier entries is no sign to a leader that its data arrive.
+    RefusalsSayNothing,
+    /// That a change of the replicas is committed is durable only by chance.
+    ForgetChanges,
 }
 
 impl Planting {
@@ -198,6 +202,8 @@ impl Planting {
         ("ignore-witness", Self::IgnoreWitness),
         ("count-own-log", Self::CountOwnLog),
         ("patience-of-ones-own", Self::PatienceOfOnesOwn),
+        ("refusals-say-nothing", Self::RefusalsSayNothing),
+        ("forget-changes", Self::ForgetChanges),
     ];
 
     /// The rule of this name.

@@ -76,6 +76,24 @@ impl Checker {
         self.violation.as_ref()
     }
 
+    /// All nodes have gone back in time: what was seen is no measure for what comes.
+    pub(crate) fn forget(&mut self) {
+        let Self { violation, reached, watches_leases, .. } =
+            core::mem::replace(self, Self::new());
+        (self.violation, self.reached) = (violation, reached);
+        self.watches_leases = watches_leases;
+    }
+
+    /// Something has happened that no node's event tells of.
+    pub(crate) fn saw(&mut self, name: &'static str) {
+        self.reached.count(name);
+    }
+
+    /// How often something was observed.
+    pub(crate) fn count(&self, name: &str) -> u64 {
+        self.reached.times(name)
+    }
+
     /// Notes a broken rule; the first one counts.
     pub(crate) fn report(&mut self, at: u64, rule: &'static str, text: String) {
         self.violation.get_or_insert(Violation { rule, at, text });

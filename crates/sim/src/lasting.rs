@@ -8,9 +8,10 @@
 //! Clocks whose rates differ by more than the settings allow are not among the faults: nothing is
 //! promised then, and no bound could be.
 
-use crate::network::{Condition, Purpose};
-use crate::operators::holder_of;
+mod strikes;
+
 use crate::random::Random;
+use crate::situations::REPAIR_DECIDED;
 use crate::world::{ConnectionId, MILLISECOND, SECOND, World};
 
 /// Longest time between two acknowledgements of a shard with a healthy quorum.
@@ -18,6 +19,11 @@ const BOUND: u64 = 3500 * MILLISECOND;
 /// By how much longer than the settings' `request_time` and `park_time` together a request may wait
 /// for its answer, be that an error.
 const HANGS: u64 = SECOND;
+/// How long after their last start all nodes may need to begin with the bound: what they may have
+/// promised in their last lives must be over first.
+const START_TIME: u64 = SECOND;
+/// Writes of a probe that may be under way at once, and take effect in any order.
+const WRITES_AT_ONCE: u64 = 20;
 /// How often each shard is asked for something.
 const PROBE_INTERVAL: u64 = 100 * MILLISECOND;
 /// How often a connection that is stuck is given up and made anew.
@@ -26,8 +32,6 @@ const STALL_MAX: u64 = 1500 * MILLISECOND;
 const BEGIN: u64 = 5 * SECOND;
 /// By how much data are late.
 const DATA_LATE: u64 = 1300 * MILLISECOND;
-/// How long a starved process waits for the processor.
-const STARVED: (u64, u64) = (20 * MILLISECOND, 150 * MILLISECOND);
 
 /// A kind of fault that lasts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,8 +60,21 @@ pub enum Lasting {
     Starved,
     /// A node's wall clock is wrong.
     WallWrong,
+    /// The clocks on all walls are wrong, each in its own way, and nobody sets them right.
+    WallsApart,
     /// Most nodes are down.
     NoQuorum,
+    /// The manager and another node can't reach each other, for longer than it takes until the
+    /// replicas of a dead node are made anew; both reach all others.
+    ManagerCut,
+    /// The manager and another node are cut off from all others, for as long.
+    ManagerAside,
+    /// A bit of a disk is not what it was, and the node starts again.
+    BitRot,
+    /// An older copy of a node's directory is put back, twice.
+    CopiedBack,
+    /// Copies of all directories, taken while no node ran, are put back.
+    AllCopiedBack,
 }
 
 impl Lasting {
@@ -75,7 +92,13 @@ impl Lasting {
         ("data-late", Self::DataLate),
         ("starved", Self::Starved),
         ("wall-wrong", Self::WallWrong),
+        ("walls-apart", Self::WallsApart),
         ("no-quorum", Self::NoQuorum),
+        ("manager-cut", Self::ManagerCut),
+        ("manager-aside", Self::ManagerAside),
+        ("bit-rot", Self::BitRot),
+        ("copied-back", Self::CopiedBack),
+        ("all-copied-back", Self::AllCopiedBack),
     ];
 
     /// Those that are borne as they should be: random runs have them.
@@ -92,7 +115,13 @@ impl Lasting {
         Self::DataLate,
         Self::Starved,
         Self::WallWrong,
+        Self::WallsApart,
         Self::NoQuorum,
+        Self::ManagerCut,
+        Self::ManagerAside,
+        Self::BitRot,
+        Self::CopiedBack,
+        Self::AllCopiedBack,
     ];
 
     /// The kind of this name.
@@ -106,19 +135,28 @@ impl Lasting {
 struct Probe {
     shard: u64,
     key: Vec<u8>,
+    /// Where it must be served.
+    homes: Vec<usize>,
     /// Requests under way.
     under_way: Vec<Asked>,
     next: u64,
     count: u64,
     /// When a read and a write were acknowledged last.
     acknowledged: [u64; 2],
+    /// The newest write that was acknowledged.
+    newest: u64,
+    /// The one that was so when all directories were copied, and the same when they have been put
+    /// back: the next read must not find an older one.
+    copied: u64,
+    kept: Option<u64>,
 }
 
 /// A request of a probe.
 struct Asked {
     connection: ConnectionId,
     at: u64,
-    write: bool,
+    /// Which write it is.
+    write: Option<u64>,
 }
 
 /// A fault that lasts, its probes and its judge.
@@ -129,6 +167,19 @@ pub(crate) struct Ordeal {
     probes: Vec<Probe>,
     begun: bool,
     next_break: u64,
+    /// What happens next of a fault in steps, and when.
+    step: u32,
+    next_step: u64,
+    /// When all nodes lose their power.
+    blackout: u64,
+    /// Whether they do when the fault is over.
+    ends_dark: bool,
+    /// Some node that should run does not, for no fault of its own.
+    dark: bool,
+    /// Replicas that had been repaired when it began.
+    repairs: u64,
+    /// What clients saw is not what they see now, for all directories have gone back.
+    pub(crate) forgets: bool,
     /// How long a request may wait for any answer.
     patience: u64,
     /// The longest time between two acknowledgements of a shard, of reads or of writes.
@@ -142,6 +193,9 @@ impl Ordeal {
         let nodes = world.len();
         let node = random.index(nodes);
         let other = (node + 1 + random.index((nodes - 1).max(1))) % nodes;
+        // What is put back must be older than what all others remember, not younger.
+        let copied = matches!(kind, Lasting::CopiedBack | Lasting::AllCopiedBack);
+        let dark = !copied && random.permille(300);
         let settings = &world.machines[0].settings;
         let ranges = types::SlotRange::even_cut(settings.shards);
         let probe = |(at, range): (usize, &types::SlotRange)| {
@@ -150,10 +204,14 @@ impl Ordeal {
             Probe {
                 shard: at as u64 + 1,
                 key: key.unwrap_or_default().into_bytes(),
+                homes: Vec::new(),
                 under_way: Vec::new(),
                 next: 0,
                 count: 0,
                 acknowledged: [BEGIN; 2],
+                newest: 0,
+                copied: 0,
+                kept: None,
             }
         };
         let probes = ranges.iter().enumerate().map(probe).collect();
@@ -164,6 +222,13 @@ impl Ordeal {
             probes,
             begun: false,
             next_break: 0,
+            step: 0,
+            next_step: BEGIN,
+            blackout: if dark { random.between(8, 40) * SECOND } else { u64::MAX },
+            ends_dark: dark && random.permille(500),
+            dark: false,
+            repairs: 0,
+            forgets: false,
             patience: (settings.request_time + settings.park_time).as_nanos() as u64 + HANGS,
             longest: 0,
             wrong: None,
@@ -185,8 +250,18 @@ impl Ordeal {
         if !self.begun {
             self.begun = true;
             self.choose_holder(world);
+            self.choose_homes(world);
+            self.repairs = world.checker.count(REPAIR_DECIDED);
             world.note(format_args!("--- {:?} of n{}", self.kind, self.node + 1));
             self.strike(world, true);
+        }
+        if now >= self.next_step {
+            self.go_on(world);
+        }
+        self.look_for_power(world);
+        if self.keeps_replicas() && world.checker.count(REPAIR_DECIDED) > self.repairs {
+            let kind = self.kind;
+            self.wrong = Some(format!("{kind:?}: replicas of a node that most hear are replaced"));
         }
         if now >= self.next_break {
             self.next_break = now + STALL_MAX;
@@ -200,121 +275,16 @@ impl Ordeal {
         }
     }
 
-    /// Most often it is a holder that the fault is about.
-    fn choose_holder(&mut self, world: &mut World) {
-        let shard = types::ShardId(self.random.between(0, self.probes.len() as u64) as u32);
-        let holder = holder_of(world, shard).filter(|_| self.random.permille(800));
-        if let Some(holder) = holder.filter(|holder| *holder != self.other) {
-            self.node = holder;
-        }
-    }
-
-    fn strike(&mut self, world: &mut World, on: bool) {
-        let (node, other) = (self.node, self.other);
-        let peers: Vec<usize> = (0..world.len()).filter(|peer| *peer != node).collect();
-        let condition = |bad| if on { bad } else { Condition::Fine };
-        match self.kind {
-            Lasting::Deaf => peers.iter().for_each(|peer| world.block(*peer, node, on)),
-            Lasting::Mute => peers.iter().for_each(|peer| world.block(node, *peer, on)),
-            Lasting::PairCut => {
-                world.block(node, other, on);
-                world.block(other, node, on);
-            }
-            Lasting::PortClosed => {
-                for &peer in &peers {
-                    for purpose in [Purpose::Priority, Purpose::Data] {
-                        let cut = condition(Condition::Cut);
-                        world.network.set_condition((peer, node), purpose, cut);
-                        world.break_one(peer, node, purpose);
-                    }
-                }
-            }
-            Lasting::PriorityStalled | Lasting::DataStalled => {
-                let stalled = condition(Condition::Stalled);
-                let purpose = self.stalled_purpose();
-                for &peer in &peers {
-                    world.network.set_condition((node, peer), purpose, stalled);
-                }
-            }
-            Lasting::LargeLost => {
-                world.losses.large.insert(node, if on { 1400 } else { 0 });
-            }
-            Lasting::SlowDisk => {
-                let time = self.random.between(300 * MILLISECOND, SECOND);
-                let calm = world.machines[other].disk_profile.delay;
-                world.machines[node].disk_profile.delay = if on { time } else { calm };
-            }
-            Lasting::StalledDisk => {
-                world.machines[node].stalled_until = if on { u64::MAX / 2 } else { 0 };
-            }
-            Lasting::DataLate => {
-                world.network.profile.data_delay = if on { DATA_LATE } else { 0 };
-                world.machines[node].is_kept_off = on;
-                world.kill(node, true);
-            }
-            Lasting::Starved => {
-                world.machines[node].turn_wait = if on { STARVED } else { (0, 0) };
-            }
-            Lasting::WallWrong => {
-                let hours = self.random.between(0, 50) as i64 - 25;
-                let nanos = hours * 3600 * SECOND as i64;
-                let now = world.now();
-                world.machines[node].clock.jump_wall(now, if on { nanos } else { -nanos });
-            }
-            Lasting::NoQuorum => {
-                for &peer in peers.iter().filter(|_| on) {
-                    world.kill(peer, true);
-                    world.machines[peer].is_kept_off = true;
-                }
-                if !on {
-                    world.machines.iter_mut().for_each(|machine| machine.is_kept_off = false);
-                }
-            }
-        }
-    }
-
-    fn stalled_purpose(&self) -> Purpose {
-        if self.kind == Lasting::PriorityStalled { Purpose::Priority } else { Purpose::Data }
-    }
-
-    /// Whoever writes on a connection that is stuck gives it up after a while, and makes a new one.
-    fn renew_connections(&self, world: &mut World) {
-        if matches!(self.kind, Lasting::PriorityStalled | Lasting::DataStalled) {
-            for peer in (0..world.len()).filter(|peer| *peer != self.node) {
-                world.break_one(self.node, peer, self.stalled_purpose());
-            }
-        }
-    }
-
-    /// Nodes at which clients must be served.
-    fn is_well(&self, at: usize) -> bool {
-        match self.kind {
-            Lasting::PairCut | Lasting::WallWrong => true,
-            Lasting::NoQuorum => at == self.node,
-            Lasting::Deaf
-            | Lasting::PortClosed
-            | Lasting::Mute
-            | Lasting::PriorityStalled
-            | Lasting::DataStalled
-            | Lasting::LargeLost
-            | Lasting::SlowDisk
-            | Lasting::StalledDisk
-            | Lasting::DataLate
-            | Lasting::Starved => at != self.node,
-        }
-    }
-
     fn ask(&mut self, world: &mut World, at: usize) {
-        let well: Vec<usize> = (0..world.len()).filter(|node| self.is_well(*node)).collect();
-        let home = self.random.pick(&well);
-        let connection = world.connect(home);
         let probe = &mut self.probes[at];
+        let home = self.random.pick(&probe.homes);
+        let connection = world.connect(home);
         probe.count += 1;
-        let write = !probe.count.is_multiple_of(3);
-        let args = if write {
+        let write = (!probe.count.is_multiple_of(3)).then_some(probe.count);
+        let args = if let Some(count) = write {
             // Now and then one that does not pass where only small messages do.
-            let bytes = if probe.count % 8 == 1 { 4000 } else { 8 };
-            vec![b"set".to_vec(), probe.key.clone(), vec![b'v'; bytes]]
+            let bytes = if count % 8 == 1 { 4000 } else { 8 };
+            vec![b"set".to_vec(), probe.key.clone(), format!("{count:0bytes$}").into_bytes()]
         } else {
             vec![b"get".to_vec(), probe.key.clone()]
         };
@@ -331,14 +301,14 @@ impl Ordeal {
             self.wrong = Some(format!("{kind:?}: a request to s{shard} gets no answer at all"));
         }
         let [read, written] = probe.acknowledged;
-        let gap = now - read.min(written);
-        if kind == Lasting::NoQuorum {
+        let gap = now.saturating_sub(read.min(written));
+        if kind == Lasting::NoQuorum || self.dark {
             return;
         }
         self.longest = self.longest.max(gap);
-        // To there and back again, each: the record of a new lease, the request from another node, and
-        // its entry.
-        let late = if kind == Lasting::DataLate { 6 * DATA_LATE } else { 0 };
+        // To there and back again, each: what followers of a new holder lack, the record of its
+        // lease, the request from another node, and its entry.
+        let late = if kind == Lasting::DataLate { 8 * DATA_LATE } else { 0 };
         if gap > BOUND + late {
             let (ms, what) = (gap / MILLISECOND, if read < written { "read" } else { "write" });
             self.wrong = Some(format!("{kind:?}: s{shard} acknowledges no {what} for {ms} ms"));
@@ -358,17 +328,36 @@ impl Ordeal {
         });
         let Some((probe, at)) = found else { return false };
         let asked = probe.under_way.remove(at);
-        if reply.is_some_and(|reply| !reply.starts_with(b"-")) {
-            probe.acknowledged[usize::from(asked.write)] = world.now();
+        if let Some(reply) = reply.filter(|reply| !reply.starts_with(b"-")) {
+            let now = world.now();
+            let seen = &mut probe.acknowledged[usize::from(asked.write.is_some())];
+            *seen = now.max(*seen);
+            probe.newest = probe.newest.max(asked.write.unwrap_or(0));
+            if asked.write.is_none()
+                && let Some(kept) = probe.kept.take()
+                && value_of(reply) + WRITES_AT_ONCE < kept
+            {
+                let shard = probe.shard;
+                self.wrong = Some(format!("s{shard} has lost write {kept}, which was copied"));
+            }
         }
         world.disconnect(connection);
         true
     }
 
-    /// All is put right.
+    /// All is put right, whether or not the power fails then.
     pub(crate) fn end(&mut self, world: &mut World) {
         if self.begun {
             self.strike(world, false);
+            if self.ends_dark {
+                self.go_dark(world);
+            }
         }
     }
+}
+
+/// The write that a probe's read has found.
+fn value_of(reply: &[u8]) -> u64 {
+    let text = String::from_utf8_lossy(reply);
+    text.lines().nth(1).and_then(|line| line.trim().parse().ok()).unwrap_or(0)
 }

@@ -113,6 +113,8 @@ pub(crate) struct Machine {
     commits: u64,
     /// It runs on an old copy, and its process has not said so yet.
     pub(crate) went_back: bool,
+    /// Its disk is not what it was, and it may refuse to start.
+    pub(crate) rotten: bool,
     pub(crate) disk_profile: DiskProfile,
     /// Until when the disk does not answer.
     pub(crate) stalled_until: u64,
@@ -157,6 +159,7 @@ impl Machine {
             copy: None,
             commits: 0,
             went_back: false,
+            rotten: false,
             disk_profile,
             stalled_until: 0,
             disk_is_bounded: false,

@@ -131,6 +131,8 @@ impl Plan {
     pub fn with_lasting(mut self, kind: Lasting) -> Self {
         let mut random = Random::new(self.seed ^ 0x1a57);
         let nodes = random.pick(&[3, 3, 4, 5]);
+        // Two of fewer would be half of them.
+        let nodes = if kind == Lasting::ManagerAside { 5 } else { nodes };
         let mut base = Settings::new(NodeId(1), members(nodes));
         base.shards = random.between(1, 4) as u16;
         base.segment_bytes = 1 << 20;
@@ -149,7 +151,14 @@ impl Plan {
         self.workload.variety = Variety::default();
         self.workload.clients = self.workload.clients.min(4);
         self.workload.think = self.workload.think.max(100 * MILLISECOND);
-        self.duration = 65 * SECOND;
+        let manages = matches!(kind, Lasting::ManagerCut | Lasting::ManagerAside);
+        if manages || random.permille(500) {
+            // While the fault lasts, what is taken for dead is replaced.
+            for settings in &mut self.settings {
+                settings.policy.repair_after = millis(8000);
+            }
+        }
+        self.duration = random.pick(&[25, 35, 65]) * SECOND;
         for settings in self.settings.iter_mut().filter(|_| kind == Lasting::DataLate) {
             settings.request_time = millis(8000);
         }

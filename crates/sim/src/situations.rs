@@ -56,6 +56,12 @@ const EVENTS: &[&str] = &[
     "lease read",
 ];
 
+/// That a replica is to be made anew, and how a decision says so.
+pub(crate) const REPAIR_DECIDED: &str = "repair decided";
+const TOO_FEW: &str = "too few living replicas";
+/// That a node refuses a damaged directory.
+pub(crate) const DAMAGE_REFUSED: &str = "damage refused";
+
 /// What is seen at looks, at machines and at clients.
 const OTHERS: &[&str] = &[
     "leader without a valid lease",
@@ -68,6 +74,8 @@ const OTHERS: &[&str] = &[
     "client gives up",
     "transaction called off",
     "value expired",
+    REPAIR_DECIDED,
+    DAMAGE_REFUSED,
 ];
 
 /// Errors that clients get.
@@ -111,6 +119,11 @@ impl Reached {
         } else {
             *self.counts.entry(name).or_default() += 1;
         }
+    }
+
+    /// How often it was reached.
+    pub(crate) fn times(&self, name: &str) -> u64 {
+        self.counts.get(name).copied().unwrap_or(0)
     }
 
     /// Counts what a replica is at when all are looked at.
@@ -200,6 +213,7 @@ pub(crate) fn name_of(event: &Event) -> &'static str {
         Event::ForeignCluster { .. } => "foreign cluster",
         Event::ManagerBegun { .. } => "manager begun",
         Event::ManagerEnded => "manager ended",
+        Event::Decided(text) if text.contains(TOO_FEW) => REPAIR_DECIDED,
         Event::Decided(_) => "decided",
         Event::ReportRefused { .. } => "report refused",
         Event::ReplicaFreed { .. } => "replica freed",

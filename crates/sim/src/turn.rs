@@ -6,7 +6,8 @@ use types::Now;
 use crate::losses::Way;
 use crate::machine::{Arrival, ClientLink, Process};
 use crate::network::{Fate, Path, Purpose};
-use crate::world::{ConnectionId, Event, IDLE_TURNS_MAX, World, node_id};
+use crate::situations::DAMAGE_REFUSED;
+use crate::world::{ConnectionId, Event, IDLE_TURNS_MAX, MILLISECOND, World, node_id};
 
 impl World {
     /// Runs one turn.
@@ -316,6 +317,13 @@ impl World {
         let now = self.clock(node);
         self.counters.starts += 1;
         if let Err(error) = self.machines[node].start(now) {
+            if self.machines[node].rotten {
+                // An operator reads why, and gives it an empty directory.
+                self.note(format_args!("n{} refuses its directory: {}", node + 1, error.0));
+                self.checker.saw(DAMAGE_REFUSED);
+                self.machines[node].wipe();
+                return self.schedule(self.now + 50 * MILLISECOND, Event::Start { node });
+            }
             let text = format!("n{} can't start: {}", node + 1, error.0);
             return self.checker.report(self.now, "restart", text);
         }

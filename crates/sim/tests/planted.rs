@@ -22,6 +22,8 @@ const TABLE: &[(&str, &str)] = &[
     ("holder_named", "holder-by-log"),
     ("asked_on_and_on", "count-own-log"),
     ("data_late_everywhere", "patience-of-ones-own"),
+    ("followers_lack_entries", "refusals-say-nothing"),
+    ("change_remembered", "forget-changes"),
     ("flush_in_part", "hide-done-parts"),
     ("no_quorum", "waiting-reads"),
     ("order_over_refusal", "serve-behind-refusals"),

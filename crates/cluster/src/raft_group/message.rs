@@ -72,6 +72,11 @@ impl RaftMessage {
         Term(self.0.term)
     }
 
+    /// Whether a follower says that its log differs from what a leader has sent it.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.kind() == Kind::AppendResponse && self.0.reject
+    }
+
     /// Whether it is about who leads, not about what is in the log.
     pub(crate) fn is_urgent(&self) -> bool {
         match self.kind() {

@@ -22,7 +22,7 @@ use crate::frontend::slow_log::show_operation;
 use crate::io::Event;
 use crate::planted::Planting;
 use crate::raft_group::Committed;
-use crate::record::Goal;
+use crate::record::{Goal, put_vote};
 use crate::session::Waiter;
 use crate::work::Kind;
 
@@ -148,12 +148,23 @@ impl Shard {
         self.recheck_lease();
         self.fortified.retain(|known| replicas.contains(known.replica.node));
         self.succession_due = true;
+        self.keep_change(env);
         env.effects.rerouted.push(self.id);
         env.effects.events.push(Event::ReplicasChanged {
             shard: self.id,
             voters: replicas.voters(),
             learners: replicas.learners(),
         });
+    }
+
+    /// Writes down that a change of the replicas is committed. A replica that starts again without
+    /// that knowledge goes by the old voters, and asks more of them what they remember of it than
+    /// the new ones need for a quorum.
+    fn keep_change(&mut self, env: &mut Env<'_>) {
+        if !self.planted.contains(Planting::ForgetChanges) {
+            put_vote(self.id, self.group.vote(), &mut env.effects.payload);
+            self.places.vote_written();
+        }
     }
 
     fn apply_batch(

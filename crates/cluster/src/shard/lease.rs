@@ -205,6 +205,9 @@ impl Shard {
         if let Some(conflict) = self.group.conflict(&message) {
             return self.note_conflict(env, from, conflict);
         }
+        if message.is_refusal() && term == self.group.term() {
+            self.progress.note_refusal();
+        }
         self.group.step(message);
         match kind {
             Kind::Append | Kind::Heartbeat => self.promise(env, from, term),

@@ -41,8 +41,8 @@ const LAST_TIME: Duration = Duration::from_secs(10);
 const LAST_TIME_MAX: Duration = Duration::from_secs(300);
 /// Who has led for so long since is as good as any.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
-/// Each time that a leader of the shard has stepped down, the next one waits twice as long, up to so
-/// many times: where all are slow the lease must not go round.
+/// Each time that a leader of the shard has stepped down, the next one waits twice as long, up to
+/// so many times: where all are slow the lease must not go round.
 const PATIENCE_DOUBLINGS_MAX: u32 = 3;
 
 /// What a leader knows of its progress.
@@ -50,6 +50,8 @@ const PATIENCE_DOUBLINGS_MAX: u32 = 3;
 pub(super) struct Progress {
     /// The commit index, and what the voters have acknowledged together.
     seen: (LogIndex, u64),
+    /// A follower has said since that its log differs: data get there, and it is fed from there on.
+    refused: bool,
     /// The most that had arrived of a message which was on its way.
     arriving: u64,
     /// When any of that advanced, or nothing waited.
@@ -58,6 +60,12 @@ pub(super) struct Progress {
     leaseless: Option<Monotonic>,
     /// When it was last looked at.
     looked: Monotonic,
+}
+
+impl Progress {
+    pub(super) fn note_refusal(&mut self) {
+        self.refused = true;
+    }
 }
 
 /// A replica that has stepped down.
@@ -99,7 +107,9 @@ impl Shard {
         // While this node itself did nothing, nothing could advance.
         let absent = now.since(progress.looked) > promise;
         progress.looked = now;
-        let advances = seen != progress.seen || heard > progress.advanced;
+        let refused = core::mem::take(&mut progress.refused)
+            && !self.planted.contains(Planting::RefusalsSayNothing);
+        let advances = refused || seen != progress.seen || heard > progress.advanced;
         if advances || absent || !waits {
             (progress.seen, progress.arriving, progress.advanced) = (seen, 0, now);
         } else if arriving > progress.arriving {
