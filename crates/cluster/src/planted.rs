@@ -138,6 +138,10 @@ pub enum Planting {
     RefusalsSayNothing,
     /// That a change of the replicas is committed is durable only by chance.
     ForgetChanges,
+    /// A replica that missed its removal does not believe its leader that it is none any more.
+    LeadersWordUnheeded,
+    /// A replica that led when it was removed, and has not noticed, keeps all that it has.
+    DismissedLeadOn,
 }
 
 impl Planting {
@@ -204,6 +208,8 @@ impl Planting {
         ("patience-of-ones-own", Self::PatienceOfOnesOwn),
         ("refusals-say-nothing", Self::RefusalsSayNothing),
         ("forget-changes", Self::ForgetChanges),
+        ("leaders-word-unheeded", Self::LeadersWordUnheeded),
+        ("dismissed-lead-on", Self::DismissedLeadOn),
     ];
 
     /// The rule of this name.

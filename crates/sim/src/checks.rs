@@ -78,8 +78,7 @@ impl Checker {
 
     /// All nodes have gone back in time: what was seen is no measure for what comes.
     pub(crate) fn forget(&mut self) {
-        let Self { violation, reached, watches_leases, .. } =
-            core::mem::replace(self, Self::new());
+        let Self { violation, reached, watches_leases, .. } = core::mem::replace(self, Self::new());
         (self.violation, self.reached) = (violation, reached);
         self.watches_leases = watches_leases;
     }

@@ -24,6 +24,8 @@ const TABLE: &[(&str, &str)] = &[
     ("data_late_everywhere", "patience-of-ones-own"),
     ("followers_lack_entries", "refusals-say-nothing"),
     ("change_remembered", "forget-changes"),
+    ("leaders_word", "leaders-word-unheeded"),
+    ("removed_while_it_led", "dismissed-lead-on"),
     ("flush_in_part", "hide-done-parts"),
     ("no_quorum", "waiting-reads"),
     ("order_over_refusal", "serve-behind-refusals"),

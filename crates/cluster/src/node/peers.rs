@@ -6,6 +6,7 @@ use types::{LeaseEpoch, LogIndex, NodeId, Now, ShardId, Term};
 
 use super::Node;
 use crate::io::Message;
+use crate::planted::Planting;
 use crate::raft_group::Seat;
 use crate::shard::{Env, Shard};
 use crate::support::SupportChange;
@@ -29,12 +30,20 @@ impl Node {
         let at = self.local(shard);
         let behind = at.and_then(|at| self.shards.get(at)).is_some_and(|found| {
             let known = found.lease().epoch;
-            let ended = found.known_holder().is_none() || found.is_removed();
+            // Its leader has applied what this one has not, and counts it no more: what told it so
+            // was lost, and nothing else would tell it, for it has no reason to ask.
+            let leads = found.known_holder() == Some(holder) && applied > found.last_ever();
+            let deaf = self.world.settings.breaks(Planting::LeadersWordUnheeded);
+            let ended = found.known_holder().is_none() || found.is_removed() || leads && !deaf;
             // What was said before this replica was added is about an earlier one.
             let meant = !found.seat().is_after(seats);
             meant && (known < epoch || known == epoch && ended)
         });
         if behind && !replicas.contains(&me) {
+            // It may not have noticed that it leads no more: nothing has been asked of it since.
+            if !self.world.settings.breaks(Planting::DismissedLeadOn) {
+                self.with_shard(now, shard, Shard::leave);
+            }
             self.routes.dismiss(shard, applied);
             // It gives up what it has at once, not when it next has something to do.
             at.into_iter().for_each(|at| self.touch(at));
