@@ -23,8 +23,20 @@ struct Aim {
 /// them.
 const AIMS: &[(Planting, Aim)] = {
     use Fault::{
-        ChangeCutOff, DiskCopiedBack, Isolate, Kill, Pause, PowerLoss, ReplicaChange, Split,
-        TotalPowerLoss, Transfer, TransferCutOff,
+        ChangeCutOff, DiskCopiedBack, DiskFull, DiskLost, Isolate, Kill, Pause, PowerLoss,
+        ReplicaChange, Split, Suspend, TotalPowerLoss, Transfer, TransferCutOff,
+    };
+    /// Leaders whose leases end while entries and reads are under way.
+    const STALE_READS: Aim = Aim {
+        faults: &[Pause, Isolate, Split],
+        interval: 200 * MILLISECOND,
+        tune: |plan| {
+            quick_support(plan);
+            plan.disk.delay = 5 * MILLISECOND;
+            plan.workload.pipeline = 8;
+            plan.network.delay = 4 * MILLISECOND;
+            plan.network.ordered = false;
+        },
     };
     &[
         (
@@ -100,42 +112,45 @@ const AIMS: &[(Planting, Aim)] = {
                 },
             },
         ),
+        (Planting::ReadWithoutRound, STALE_READS),
         (
-            Planting::LateReadsAtPlace,
+            Planting::ResumeAfterTransfer,
             Aim {
-                faults: &[Pause, Isolate],
-                interval: 200 * MILLISECOND,
+                faults: &[TransferCutOff],
+                interval: SECOND,
                 tune: |plan| {
-                    // Entries must wait for long, with reads behind them, while another node is
-                    // elected.
-                    quick_support(plan);
-                    plan.disk.delay = 5 * MILLISECOND;
-                    plan.workload.pipeline = 8;
-                    plan.network.delay = 4 * MILLISECOND;
-                    plan.network.ordered = false;
+                    slow_support(plan);
+                    for settings in &mut plan.settings {
+                        settings.transfer_time = millis(100);
+                    }
+                },
+            },
+        ),
+        (
+            Planting::IgnoreClockGap,
+            Aim { faults: &[Suspend], interval: 700 * MILLISECOND, tune: |_| {} },
+        ),
+        (
+            Planting::RemovedKeepsAll,
+            Aim { faults: &[ReplicaChange], interval: 500 * MILLISECOND, tune: |_| {} },
+        ),
+        (
+            Planting::FullDiskAcknowledges,
+            Aim {
+                faults: &[DiskFull, Kill, TotalPowerLoss],
+                interval: 300 * MILLISECOND,
+                tune: |plan| {
+                    small_log(plan);
+                    plan.workload.value_bytes = 2000;
                 },
             },
         ),
         (
             Planting::LeaseOfOneConfiguration,
             Aim {
-                faults: &[ChangeCutOff],
+                faults: &[ChangeCutOff, DiskLost],
                 interval: 500 * MILLISECOND,
-                tune: |plan| {
-                    quick_support(plan);
-                    plan.network.delay = 4 * MILLISECOND;
-                },
-            },
-        ),
-        (
-            Planting::ChangeNotDurable,
-            Aim {
-                faults: &[ReplicaChange, ReplicaChange, ChangeCutOff, PowerLoss, TotalPowerLoss],
-                interval: 150 * MILLISECOND,
-                tune: |plan| {
-                    quick_support(plan);
-                    plan.restart_max = 100 * MILLISECOND;
-                },
+                tune: quick_support,
             },
         ),
     ]
@@ -162,10 +177,12 @@ fn quick_support(plan: &mut Plan) {
     }
 }
 
+/// Segments go soon, though not so many are written that a node that keeps dying can't keep up.
 fn small_log(plan: &mut Plan) {
+    plan.workload.think = 40 * MILLISECOND;
     for settings in &mut plan.settings {
         settings.segment_bytes = 64 << 10;
-        settings.log_bytes = 64 << 10;
+        settings.log_bytes = 256 << 10;
     }
 }
 

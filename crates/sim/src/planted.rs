@@ -15,9 +15,11 @@ pub const RANDOM_PLANTINGS: &[Planting] = &[
     Planting::AcceptOlderDirectory,
     Planting::ForwardTwice,
     Planting::TransactionNotNoted,
-    Planting::LateReadsAtPlace,
-    Planting::LeaseOfOneConfiguration,
-    Planting::ChangeNotDurable,
+    Planting::ReadWithoutRound,
+    Planting::ResumeAfterTransfer,
+    Planting::IgnoreClockGap,
+    Planting::RemovedKeepsAll,
+    Planting::FullDiskAcknowledges,
 ];
 
 /// Breaks a rule in run after run from `first` on, and says how many runs it took until that

@@ -70,6 +70,21 @@ fn forgotten_promises_show() {
 }
 
 #[test]
+fn requests_that_are_run_twice_show() {
+    must_show(Planting::ForwardTwice, 10);
+}
+
+#[test]
+fn transactions_that_segments_take_along_show() {
+    must_show(Planting::TransactionNotNoted, 30);
+}
+
+#[test]
+fn writes_that_a_full_disk_did_not_take_show() {
+    must_show(Planting::FullDiskAcknowledges, 30);
+}
+
+#[test]
 fn writes_acknowledged_before_they_are_durable_show() {
     must_show(Planting::EarlyPersisted, 20);
 }
