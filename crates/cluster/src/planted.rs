@@ -37,6 +37,12 @@ pub enum Planting {
     SeatUsedAgain,
     /// A removed replica votes for nobody.
     RemovedHasNoVote,
+    /// A removed replica votes for nobody who lacks what stood behind its removal in its log.
+    RemovedKeepsItsTail,
+    /// A replica is reported as gone as soon as its holder knows that.
+    GoneAtOnce,
+    /// A removed replica forgets what it has promised.
+    RemovedBreaksItsPromise,
     /// A catch-up installs the slots that came last, whichever the engine has accepted.
     InstallNewestStaging,
     /// A turn takes as long as what clients ask for in it.
@@ -159,6 +165,9 @@ impl Planting {
         ("bury-the-living", Self::BuryTheLiving),
         ("seat-used-again", Self::SeatUsedAgain),
         ("removed-has-no-vote", Self::RemovedHasNoVote),
+        ("removed-keeps-its-tail", Self::RemovedKeepsItsTail),
+        ("gone-at-once", Self::GoneAtOnce),
+        ("removed-breaks-its-promise", Self::RemovedBreaksItsPromise),
         ("install-newest-staging", Self::InstallNewestStaging),
         ("endless-turn", Self::EndlessTurn),
         ("retry-everything", Self::RetryEverything),

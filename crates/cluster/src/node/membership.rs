@@ -349,9 +349,9 @@ impl Node {
         true
     }
 
-    /// Whether a replica of a shard was removed from this node and has given up all but its vote.
-    pub(super) fn is_buried(&self, shard: ShardId) -> bool {
-        self.shards.iter().any(|found| found.id == shard && found.is_buried())
+    /// Whether a replica of a shard was removed from this node.
+    pub(super) fn has_removed(&self, shard: ShardId) -> bool {
+        self.shards.iter().any(|found| found.id == shard && found.is_removed())
     }
 
     /// Whether the replica in this place of the list is one that was removed: once no request waits

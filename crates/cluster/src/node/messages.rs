@@ -35,7 +35,7 @@ impl Node {
                 });
             }
             Message::SlotImage { shard, catch_up, piece } => {
-                if self.local(shard).is_none() && !self.is_buried(shard) {
+                if self.local(shard).is_none() && !self.has_removed(shard) {
                     self.take_back(shard);
                 }
                 self.with_shard(now, shard, |shard, env| {

@@ -17,7 +17,8 @@ pub(crate) struct HardVote {
     pub(crate) term: Term,
     pub(crate) vote: u64,
     pub(crate) commit: LogIndex,
-    /// Term and index of the end of the log that it has given up, if it was removed.
+    /// Term and index of the last entry that counts of the log that it has given up, if it was
+    /// removed.
     pub(crate) given_up: (Term, LogIndex),
 }
 

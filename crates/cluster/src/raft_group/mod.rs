@@ -130,12 +130,11 @@ impl RaftGroup {
         Self { engine, unpersisted: VecDeque::new(), given_up }
     }
 
-    /// The same replica when it has given its log up. It remembers for whom it voted and what it
-    /// had acknowledged: a leader that does not know yet that the removal is committed may need
-    /// its vote, and must have all that.
-    pub(crate) fn without_log(&self) -> Self {
-        let vote = self.vote();
-        let vote = HardVote { commit: LogIndex(0), given_up: self.last_ever(), ..vote };
+    /// The same replica when it has given its log up. It remembers for whom it voted, and what a
+    /// candidate must have: one that does not know yet that the removal is committed may need its
+    /// vote.
+    pub(crate) fn without_log(&self, given_up: (Term, LogIndex)) -> Self {
+        let vote = HardVote { commit: LogIndex(0), given_up, ..self.vote() };
         let ReplicaId { node, directory, .. } = self.me();
         Self::new(node, directory, RecoveredLog { vote, ..RecoveredLog::default() })
     }
@@ -147,7 +146,7 @@ impl RaftGroup {
         Self::new(node, directory, RecoveredLog { vote, ..RecoveredLog::default() })
     }
 
-    /// Term and index of the last entry that this replica has ever had.
+    /// Term and index of the last entry that this replica has or must keep in mind.
     pub(crate) fn last_ever(&self) -> (Term, LogIndex) {
         self.end_of_log().max(self.given_up)
     }

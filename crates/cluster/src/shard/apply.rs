@@ -42,7 +42,7 @@ impl Shard {
         let (index, term) = (committed.index, committed.term);
         let pending = self.pending_at(env, index, term);
         if let Some(change) = &committed.change {
-            self.apply_change(env, change);
+            self.apply_change(env, change, (term, index));
             self.note_state(index);
         } else {
             match entry::decode(&committed.data) {
@@ -89,6 +89,7 @@ impl Shard {
         self.admission.queue.settle(index);
         self.group.set_applied(index, term);
         self.floors.retain(|_, floor| *floor > index);
+        self.forget_leavers(index);
         true
     }
 
@@ -138,8 +139,15 @@ impl Shard {
         }
     }
 
-    fn apply_change(&mut self, env: &mut Env<'_>, change: &crate::raft_group::ReplicaChangeEntry) {
+    fn apply_change(
+        &mut self,
+        env: &mut Env<'_>,
+        change: &crate::raft_group::ReplicaChangeEntry,
+        place: (Term, LogIndex),
+    ) {
+        let before = self.group.replicas();
         let Some(replicas) = self.group.change_replicas(change) else { return };
+        self.note_leavers(&before, &replicas, place);
         self.goal.generation += 1;
         if let Some(added) = change.added() {
             self.goal.seats = added.seat;

@@ -89,11 +89,13 @@ impl SlotPlace {
 impl Places {
     pub(super) fn new(recovered: &RecoveredShard) -> Self {
         let state = &recovered.state;
+        // Nothing is kept for each slot of a removed replica: a node may have thousands of those.
+        let slots = if recovered.removed { 0 } else { state.range.len() };
         let mut places = Self {
             first: state.range.first(),
-            slots: alloc::vec![SlotPlace::default(); state.range.len()],
+            slots: alloc::vec![SlotPlace::default(); slots],
             images: 0,
-            touched: alloc::vec![false; state.range.len()],
+            touched: alloc::vec![false; slots],
             entries: recovered.segments.clone(),
             terms: alloc::vec![(state.applied.0, state.applied.1)],
             state: state.applied,
@@ -128,8 +130,15 @@ impl Places {
     /// Begins anew: the replica was removed and has nothing.
     pub(super) fn bury(&mut self) {
         let vote_segment = self.newest;
-        let nothing = RecoveredShard::empty(SlotRange::ALL, Seat::default());
+        let mut nothing = RecoveredShard::empty(SlotRange::ALL, Seat::default());
+        nothing.removed = true;
         *self = Self { vote_segment, newest: self.newest, ..Self::new(&nothing) };
+    }
+
+    /// A buried replica begins to be fed again: what it is fed may be about any slot.
+    pub(super) fn begin(&mut self) {
+        self.slots.resize(SlotRange::ALL.len(), SlotPlace::default());
+        self.touched.resize(SlotRange::ALL.len(), false);
     }
 
     /// What the log needs for images beside their keys and values, amply.

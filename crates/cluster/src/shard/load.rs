@@ -326,8 +326,10 @@ impl Shard {
         let hot = self.load.take_hot();
         let replicas = self.group.replicas();
         let (voters, learners) = (replicas.voters(), replicas.learners());
-        // Who has no vote but a replica, or should have one.
+        // Who has no vote but a replica, or should have one, or was removed a moment ago.
         let coming = self.goal().iter().copied().filter(|node| !voters.contains(node));
+        let going: Vec<NodeId> = self.leavers().filter(|node| !voters.contains(node)).collect();
+        let coming = coming.chain(going);
         let mut awaited: Vec<NodeId> = learners.iter().copied().chain(coming).collect();
         awaited.sort_unstable();
         awaited.dedup();

@@ -13,12 +13,12 @@
 use alloc::vec::Vec;
 
 use keyspace::Keyspace;
-use types::{LogIndex, Monotonic, Term};
+use types::{LogIndex, Monotonic, NodeId, Term};
 
 use super::{Effects, Shard};
 use crate::io::Event;
 use crate::planted::Planting;
-use crate::raft_group::{RaftMessage, Seat};
+use crate::raft_group::{RaftMessage, Replicas, Seat};
 use crate::record::{Goal, Lease};
 
 #[derive(Debug)]
@@ -27,11 +27,15 @@ pub(super) struct State {
     buried: bool,
     /// A leader has written to a replica here that was added later.
     superseded: bool,
+    /// The entry that removed it, if it was one of an even number of voters.
+    left_even: Option<(Term, LogIndex)>,
+    /// Nodes whose replicas were removed, and where the log ended when this replica applied that.
+    leavers: Vec<(NodeId, LogIndex)>,
 }
 
 impl State {
     pub(super) fn new(buried: bool) -> Self {
-        Self { buried, superseded: false }
+        Self { buried, superseded: false, left_even: None, leavers: Vec::new() }
     }
 }
 
@@ -69,9 +73,53 @@ impl Shard {
         message.term() > self.group.term() || message.term() == self.group.term() && voted()
     }
 
+    /// A change of the replicas is applied, which stands at `place`.
+    pub(super) fn note_leavers(
+        &mut self,
+        before: &Replicas,
+        after: &Replicas,
+        place: (Term, LogIndex),
+    ) {
+        let end = self.group.last_index();
+        let left = before.all().filter(|replica| !after.contains(replica.node));
+        self.removal.leavers.extend(left.map(|replica| (replica.node, end)));
+        let voters = before.voters();
+        if voters.contains(&self.me) && !after.contains(self.me) {
+            self.removal.left_even = voters.len().is_multiple_of(2).then_some(place);
+        }
+    }
+
+    /// An entry is applied. One that was proposed when the removal was applied here tells those who
+    /// store it that the removal is committed.
+    pub(super) fn forget_leavers(&mut self, index: LogIndex) {
+        self.removal.leavers.retain(|(_, end)| index <= *end);
+    }
+
+    /// Nodes whose replicas were removed, and whose votes may still be needed: a majority of those
+    /// that stay does not know of it yet.
+    pub(super) fn leavers(&self) -> impl Iterator<Item = NodeId> {
+        let told = !self.planted.contains(Planting::GoneAtOnce);
+        self.removal.leavers.iter().filter(move |_| told).map(|(node, _)| *node)
+    }
+
+    /// What a candidate must have for the vote of this replica once it has given its log up.
+    ///
+    /// Of an even number of voters, any two majorities share one that stays: with the vote of the
+    /// one that leaves a candidate is elected that has the removal, and still has all that is
+    /// committed, though it may lack what only this one has acknowledged. Without that vote nobody
+    /// is elected, if one more is dead. Of an odd number those that stay elect by themselves.
+    fn kept_in_mind(&self) -> (Term, LogIndex) {
+        if self.planted.contains(Planting::RemovedKeepsItsTail) {
+            return self.last_ever();
+        }
+        self.removal.left_even.unwrap_or_else(|| self.last_ever())
+    }
+
     /// It goes on with what it has: at least its vote.
     pub(crate) fn come_back(&mut self) {
-        self.removal.buried = false;
+        if core::mem::take(&mut self.removal.buried) {
+            self.places.begin();
+        }
     }
 
     /// A leader has written to a replica here that was added after this one was removed.
@@ -84,6 +132,7 @@ impl Shard {
         debug_assert!(self.removal.buried, "a replica that has a log takes another one's seat");
         self.group = self.group.reseated(seat);
         self.removal = State::new(false);
+        self.places.begin();
         self.write_tombstone(payload);
     }
 
@@ -103,7 +152,7 @@ impl Shard {
         {
             return;
         }
-        self.group = self.group.without_log();
+        self.group = self.group.without_log(self.kept_in_mind());
         self.data.replace(Keyspace::new(self.range, self.hash_seed));
         self.imaging = None;
         self.displace_walks(effects);
@@ -118,7 +167,10 @@ impl Shard {
         }
         self.catch_ups.clear();
         self.fortified.clear();
-        self.promised = None;
+        // A leader that has not applied the removal yet still counts on what this one has promised.
+        if self.planted.contains(Planting::RemovedBreaksItsPromise) {
+            self.promised = None;
+        }
         self.campaign_at = Monotonic::NEVER;
         self.settle_at = Monotonic::NEVER;
         self.places.bury();
