@@ -2,9 +2,11 @@
 //! of them.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
+use types::limits::REASON_BYTES_MAX;
 use types::{Life, NodeId, SessionId, ShardId};
 
 use crate::bytes_codec::{CodecError, Last, Put, Take};
@@ -56,6 +58,9 @@ pub enum ForwardOutcome {
         hint: Option<NodeId>,
         /// Numbers the refusals of one life of a node, upwards.
         refusal: u64,
+        /// Why nobody does, as the end of a sentence that begins with the shard; empty if I don't
+        /// know.
+        why: String,
     },
     /// It may or may not have been executed.
     Uncertain,
@@ -109,10 +114,11 @@ impl ForwardOutcome {
                 into.put_u8(0);
                 into.put_last(reply, last);
             }
-            Self::NotHolder { hint, refusal } => {
+            Self::NotHolder { hint, refusal, why } => {
                 into.put_u8(1);
                 into.put_u32(hint.map_or(0, |node| node.0));
                 into.put_u64(*refusal);
+                into.put_bytes(why.as_bytes());
             }
             Self::Uncertain => into.put_u8(2),
         }
@@ -123,7 +129,8 @@ impl ForwardOutcome {
             0 => Self::Reply(from.kept_bytes()?),
             1 => {
                 let hint = Some(NodeId(from.u32()?)).filter(|node| *node != NodeId(0));
-                Self::NotHolder { hint, refusal: from.u64()? }
+                let (refusal, why) = (from.u64()?, from.text(REASON_BYTES_MAX)?);
+                Self::NotHolder { hint, refusal, why: String::from(why) }
             }
             2 => Self::Uncertain,
             3..=u8::MAX => return Err(CodecError("a known outcome")),

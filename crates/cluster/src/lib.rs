@@ -35,6 +35,7 @@ mod member;
 mod membership;
 mod node;
 mod origins;
+mod outage;
 mod planted;
 mod raft_group;
 pub mod record;
@@ -58,6 +59,7 @@ pub use io::{
 pub use lives::Start;
 pub use member::{InvalidMember, Member, PEER_PORT_STEP, Role};
 pub use node::{Node, ReplicaView, StoredView};
+pub use outage::list_shards;
 pub use placement::Policy;
 pub use planted::{Planting, Plantings};
 pub use raft_group::RaftMessage;

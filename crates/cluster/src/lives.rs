@@ -92,8 +92,9 @@ struct Peer {
     heard: Option<Monotonic>,
     /// Whether it has said that it accepts this node's life.
     accepts: bool,
-    /// The life that was refused last.
+    /// The life that was refused last, and when.
     refused: Life,
+    refused_at: Option<Monotonic>,
 }
 
 impl Lives {
@@ -143,6 +144,11 @@ impl Lives {
         life != Life(0) && self.memory_of(peer).life == life
     }
 
+    /// When a life of a peer was last refused.
+    pub(crate) fn refused_at(&self, peer: NodeId) -> Option<Monotonic> {
+        self.peers.get(&peer)?.refused_at
+    }
+
     /// Whether a peer has said that it accepts this node's life.
     pub(crate) fn accepts_us(&self, peer: NodeId) -> bool {
         self.peers.get(&peer).is_some_and(|peer| peer.accepts)
@@ -183,6 +189,9 @@ impl Lives {
             let news = !late && peer.refused != itself.life;
             if news {
                 peer.refused = itself.life;
+            }
+            if !late {
+                peer.refused_at = Some(now);
             }
             return Verdict::Refused { news };
         }

@@ -134,6 +134,10 @@ pub enum Planting {
     LostAnswersAwaited,
     /// A node names as holder whoever its log names.
     HolderByLog,
+    /// Why a shard has no holder is not found out.
+    HideCauses,
+    /// A node that has joined and was never started counts as one that answers.
+    CountUnstarted,
     /// What is noted beside the log about its end is not held against it.
     IgnoreWitness,
     /// What a leader's own disk takes counts as progress, though no follower acknowledges anything.
@@ -212,6 +216,8 @@ impl Planting {
         ("no-detours", Self::NoDetours),
         ("lost-answers-awaited", Self::LostAnswersAwaited),
         ("holder-by-log", Self::HolderByLog),
+        ("hide-causes", Self::HideCauses),
+        ("count-unstarted", Self::CountUnstarted),
         ("ignore-witness", Self::IgnoreWitness),
         ("count-own-log", Self::CountOwnLog),
         ("patience-of-ones-own", Self::PatienceOfOnesOwn),

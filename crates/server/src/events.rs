@@ -3,7 +3,7 @@
 //! What an operator would want to be woken for is a warning; what changes who serves what is
 //! information; the rest is for debugging.
 
-use cluster::Event;
+use cluster::{Event, list_shards};
 use tracing::{debug, error, info, trace, warn};
 
 /// Writes an event to the log.
@@ -21,18 +21,10 @@ pub(crate) fn log(event: &Event) {
         Event::ReplicaLost { shard, node } => {
             warn!(%shard, %node, "a node has lost its data: it gets a new replica of the shard");
         }
-        Event::SupportGiven { peer, epoch } => {
-            info!(%peer, support_epoch = epoch.0, "a node is alive");
-        }
-        Event::SupportWithdrawn { peer, epoch } => {
-            warn!(%peer, support_epoch = epoch.0, "a node counts as dead: its promise ran out");
-        }
-        Event::Unheard { peer } => {
-            warn!(%peer, "a node sends but hears nothing from here: can its peer port be reached?");
-        }
-        Event::Heard { peer } => {
-            info!(%peer, "a node hears this one again");
-        }
+        Event::SupportGiven { .. }
+        | Event::SupportWithdrawn { .. }
+        | Event::Unheard { .. }
+        | Event::Heard { .. } => log_peer(event),
         Event::DiskShort { short } => log_disk(*short),
         Event::DiskStalled => {
             warn!("the disk does not answer: no more heartbeats until it does");
@@ -83,6 +75,7 @@ pub(crate) fn log(event: &Event) {
             warn!(%shard, term = term.0, reason = reason.describe(), last_millis,
                 "gave a shard up: others lead it, this node stands last");
         }
+        Event::Unserved { .. } | Event::ServedAgain { .. } => log_outage(event),
         Event::TransferFailed { shard, target } => {
             warn!(%shard, %target, "a lease could not be handed over in time; taking it back");
         }
@@ -112,6 +105,28 @@ pub(crate) fn log(event: &Event) {
         Event::ReadServed { shard, epoch, at } => {
             trace!(%shard, epoch = epoch.0, ?at, "served a read under a lease");
         }
+    }
+}
+
+/// What this node hears of others. Nothing of other events.
+fn log_peer(event: &Event) {
+    if let Event::SupportGiven { peer, epoch } = event {
+        info!(%peer, support_epoch = epoch.0, "a node is alive");
+    } else if let Event::SupportWithdrawn { peer, epoch } = event {
+        warn!(%peer, support_epoch = epoch.0, "a node counts as dead: its promise ran out");
+    } else if let Event::Unheard { peer } = event {
+        warn!(%peer, "a node sends but hears nothing from here: can its peer port be reached?");
+    } else if let Event::Heard { peer } = event {
+        info!(%peer, "a node hears this one again");
+    }
+}
+
+/// Why shards can't be served. Nothing of other events.
+fn log_outage(event: &Event) {
+    if let Event::Unserved { shards, why } = event {
+        warn!(shards = list_shards(shards), "can't be served: each {why}");
+    } else if let Event::ServedAgain { shards } = event {
+        info!(shards = list_shards(shards), "can be served again");
     }
 }
 

@@ -146,6 +146,8 @@ impl Checker {
             | Event::TransferBegun { .. }
             | Event::LeaseGivenUp { .. }
             | Event::SteppedDown { .. }
+            | Event::Unserved { .. }
+            | Event::ServedAgain { .. }
             | Event::TransferFailed { .. }
             | Event::CatchUpBegun { .. }
             | Event::CatchUpInstalled { .. }

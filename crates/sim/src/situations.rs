@@ -53,6 +53,8 @@ const EVENTS: &[&str] = &[
     "report refused",
     "replica freed",
     "segment released",
+    "said why a shard has no holder",
+    "said that it has one again",
     "lease read",
 ];
 
@@ -218,6 +220,8 @@ pub(crate) fn name_of(event: &Event) -> &'static str {
         Event::ReportRefused { .. } => "report refused",
         Event::ReplicaFreed { .. } => "replica freed",
         Event::SegmentReleased { .. } => "segment released",
+        Event::Unserved { .. } => "said why a shard has no holder",
+        Event::ServedAgain { .. } => "said that it has one again",
         Event::ReadServed { .. } => "lease read",
     }
 }

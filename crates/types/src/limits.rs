@@ -52,6 +52,9 @@ pub const REQUEST_BYTES_MAX: usize = PEER_MESSAGE_BYTES_MAX - (8 << 20);
 pub const FORWARD_BYTES_MAX: usize = 64 << 20;
 /// What that setting can't lower it below: half of the smallest `peer_output_bytes`.
 pub const FORWARD_BYTES_MIN: usize = 8 << 20;
+/// Longest text in which a node says why it refused a request of another one, in bytes. Longer ones
+/// are not sent.
+pub const REASON_BYTES_MAX: usize = 2048;
 /// Longest node name, cluster name or client name, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;
 /// Requests that one connection may have in flight before its socket is no longer read.

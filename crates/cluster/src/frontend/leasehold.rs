@@ -1,6 +1,7 @@
 //! LEASEHOLD: shards, leases and nodes as an operator sees them.
 
 use alloc::borrow::Cow;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use resp::{CommandId, Reply, error, number};
@@ -9,8 +10,8 @@ use types::{NodeId, Now, ShardId};
 use super::topology::node_name;
 use super::{Call, Outcome, client, key, not_here, number as number_pair, pair, quoted};
 use crate::entry;
+use crate::node::Node;
 use crate::node::routes::Route;
-use crate::node::{Node, World};
 use crate::shard::ShardStatus;
 
 impl Node {
@@ -89,24 +90,40 @@ impl Node {
         let statuses = self.shard_statuses(call.now);
         let routes: Vec<&Route> = self
             .routes
-            .iter()
-            .filter(|route| wanted.is_empty() || wanted.contains(&route.shard))
+            .all()
+            .filter(|route| match wanted.as_slice() {
+                [] => route.shard != ShardId::SYSTEM,
+                wanted => wanted.contains(&route.shard),
+            })
             .collect();
         reply.array(routes.len());
         for route in routes {
-            match route.local.and_then(|at| statuses.get(at)) {
+            let status = route.local.and_then(|at| statuses.get(at));
+            reply.map(if status.is_some() { REPLICA_FIELDS + 2 } else { ROUTE_FIELDS + 2 });
+            match status {
                 Some(status) => write_replica(status, reply),
                 None => write_route(route, self.named_holder(call.now, route), reply),
             }
+            self.write_troubles(call.now, route.shard, reply);
         }
         Ok(())
+    }
+
+    /// For how long nobody can be asked for a shard, and what is wrong with it.
+    fn write_troubles(&self, now: Now, shard: ShardId, reply: &mut Reply<'_>) {
+        key(reply, "unserved_ms");
+        match self.unserved_for(now, shard) {
+            Some(time) => reply.integer(i64::try_from(time.as_millis()).unwrap_or(i64::MAX)),
+            None => reply.null(),
+        }
+        texts_pair(reply, "troubles", &self.troubles_of(now, shard));
     }
 
     fn leasehold_nodes(&mut self, now: Now, reply: &mut Reply<'_>) {
         let world = &self.world;
         let me = world.settings.node;
         reply.array(world.members().members.len());
-        for (at, member) in world.members().members.iter().enumerate() {
+        for member in &world.members().members {
             let node = member.node;
             let myself = node == me;
             let named = |route: &&Route| self.named_holder(now, route) == Some(node);
@@ -114,7 +131,8 @@ impl Node {
             let replicas = self.routes.iter().filter(|route| route.replicas.contains(&node));
             let incarnation =
                 if myself { world.incarnation } else { world.support.incarnation_of(node) };
-            reply.map(14);
+            let health = world.health(now.monotonic, node);
+            reply.map(17);
             number_pair(reply, "node", u64::from(node.0));
             pair(reply, "id", &node_name(&world.settings, node));
             pair(reply, "host", &member.host);
@@ -127,7 +145,7 @@ impl Node {
             key(reply, "supports_us");
             reply.boolean(myself || world.support.is_supported_by(now.monotonic, node));
             // It beats, and nothing of these reaches it: is its peer port open to them?
-            nodes_pair(reply, "unreached_by", &unreached_by(world, now, at, node));
+            nodes_pair(reply, "unreached_by", &health.unreached_by);
             number_pair(reply, "incarnation", incarnation.0);
             let sync = if myself { world.support.own_sync() } else { world.support.sync_at(node) };
             let sync = u64::try_from(sync.as_micros()).unwrap_or(u64::MAX);
@@ -139,25 +157,13 @@ impl Node {
             }
             number_pair(reply, "shards_held", held as u64);
             number_pair(reply, "replicas", replicas.count() as u64);
+            key(reply, "refused");
+            reply.boolean(health.refused);
+            key(reply, "disk_full");
+            reply.boolean(health.disk_full);
+            texts_pair(reply, "troubles", &health.sentences(node));
         }
     }
-}
-
-/// The nodes of which nothing reaches a member, the one at this place in the list, although it
-/// beats.
-fn unreached_by(world: &World, now: Now, at: usize, member: NodeId) -> Vec<NodeId> {
-    let me = world.settings.node;
-    let support = &world.support;
-    let is_cut_off = |node: &NodeId| {
-        if *node == me {
-            return support.is_deaf(now.monotonic, member);
-        }
-        // There are no more members than bits, see `limits::NODES_MAX`.
-        1_u64
-            .checked_shl(at as u32)
-            .is_some_and(|bit| support.deaf_to(now.monotonic, *node) & bit != 0)
-    };
-    world.members().nodes().filter(|node| *node != member).filter(is_cut_off).collect()
 }
 
 /// A number that may have its letter before it: `7` or `s7`.
@@ -169,9 +175,12 @@ pub(crate) fn labelled(text: &[u8], letter: u8) -> Option<u32> {
     u32::try_from(number::parse_u64(digits)?).ok()
 }
 
+/// How many fields [`write_route`] and [`write_replica`] write.
+const ROUTE_FIELDS: usize = 7;
+const REPLICA_FIELDS: usize = 28;
+
 /// What is known of a shard that has no replica here.
 fn write_route(route: &Route, holder: Option<NodeId>, reply: &mut Reply<'_>) {
-    reply.map(7);
     number_pair(reply, "shard", u64::from(route.shard.0));
     number_pair(reply, "first_slot", u64::from(route.range.first().number()));
     number_pair(reply, "last_slot", u64::from(route.range.last().number()));
@@ -183,7 +192,6 @@ fn write_route(route: &Route, holder: Option<NodeId>, reply: &mut Reply<'_>) {
 }
 
 fn write_replica(status: &ShardStatus, reply: &mut Reply<'_>) {
-    reply.map(28);
     number_pair(reply, "shard", u64::from(status.shard.0));
     number_pair(reply, "first_slot", u64::from(status.range.first().number()));
     number_pair(reply, "last_slot", u64::from(status.range.last().number()));
@@ -243,6 +251,14 @@ fn nodes_pair(reply: &mut Reply<'_>, name: &str, nodes: &[NodeId]) {
     reply.array(nodes.len());
     for node in nodes {
         reply.integer(i64::from(node.0));
+    }
+}
+
+fn texts_pair(reply: &mut Reply<'_>, name: &str, texts: &[String]) {
+    key(reply, name);
+    reply.array(texts.len());
+    for text in texts {
+        reply.bulk(text.as_bytes());
     }
 }
 

@@ -4,11 +4,14 @@
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/>.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt::{Display, Write};
 
-use types::{Now, ShardId};
+use types::{NodeId, Now, ShardId};
 
 use crate::node::Node;
+use crate::node::troubles::Health;
+use crate::outage::CAUSES;
 
 /// Collects families: each has its help and its kind once, then its samples.
 #[derive(Default)]
@@ -46,6 +49,7 @@ impl Node {
         let mut families = Families::default();
         self.node_metrics(now, &mut families);
         self.shard_metrics(now, &mut families);
+        self.outage_metrics(now, &mut families);
         self.peer_metrics(now, &mut families);
         self.manager_metrics(now, &mut families);
         families.text
@@ -166,6 +170,60 @@ impl Node {
         family("leasehold_shard_unapplied", "gauge", "Committed entries not applied.", &behind);
     }
 
+    /// Shards that can't be served through this node, by the cause.
+    fn outage_metrics(&self, now: Now, into: &mut Families) {
+        let mut causes = [0_u64; CAUSES.len()];
+        for route in self.routes.iter() {
+            if let Some(outage) = self.outage(now, route.shard) {
+                causes[outage.cause()] += 1;
+            }
+        }
+        into.begin(
+            "leasehold_shards_unserved",
+            "gauge",
+            "Shards without a holder that this node can ask, by the cause.",
+        );
+        for (cause, shards) in CAUSES.iter().zip(causes) {
+            into.sample("leasehold_shards_unserved", format_args!("cause=\"{cause}\""), shards);
+        }
+        let removed = u8::from(self.is_removed());
+        into.gauge("leasehold_removed", "1 if the cluster has removed this node.", removed);
+    }
+
+    /// One family for a yes or no about each peer.
+    fn peer_flags(&self, now: Now, into: &mut Families) {
+        type Flag = (&'static str, &'static str, fn(&Health) -> bool);
+        let flags: [Flag; 4] = [
+            (
+                "leasehold_peer_unreached",
+                "1 if the peer is heard, but can't be reached at its peer port by some node.",
+                |health| !health.unreached_by.is_empty(),
+            ),
+            (
+                "leasehold_peer_refused",
+                "1 if a process with the peer's number is refused: a second one, or an old copy.",
+                |health| health.refused,
+            ),
+            ("leasehold_peer_disk_full", "1 if the peer's disk is nearly full.", |health| {
+                health.disk_full
+            }),
+            (
+                "leasehold_peer_disk_slow",
+                "1 if the peer's disk is much slower than another's.",
+                |health| health.slow_disk.is_some(),
+            ),
+        ];
+        let others = self.world.others();
+        let others = others.map(|peer| (peer, self.world.health(now.monotonic, peer)));
+        let others: Vec<(NodeId, Health)> = others.collect();
+        for (name, help, holds) in flags {
+            into.begin(name, "gauge", help);
+            for (peer, health) in &others {
+                into.sample(name, format_args!("peer=\"{}\"", peer.0), u8::from(holds(health)));
+            }
+        }
+    }
+
     fn peer_metrics(&self, now: Now, into: &mut Families) {
         let support = &self.world.support;
         into.begin("leasehold_peer_alive", "gauge", "1 if the peer's heartbeats arrive.");
@@ -173,6 +231,7 @@ impl Node {
             let alive = u8::from(support.is_alive(now.monotonic, peer));
             into.sample("leasehold_peer_alive", format_args!("peer=\"{}\"", peer.0), alive);
         }
+        self.peer_flags(now, into);
         into.begin(
             "leasehold_peer_round_trip_seconds",
             "gauge",

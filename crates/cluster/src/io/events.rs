@@ -178,6 +178,18 @@ pub enum Event {
         /// For how long it stands last, in milliseconds.
         last_millis: u64,
     },
+    /// These shards have had no holder that this node can ask for some seconds.
+    Unserved {
+        /// The shards.
+        shards: Vec<ShardId>,
+        /// Why, as the end of a sentence.
+        why: String,
+    },
+    /// They have one again.
+    ServedAgain {
+        /// The shards.
+        shards: Vec<ShardId>,
+    },
     /// A transfer did not happen in time; the old holder campaigns.
     TransferFailed {
         /// The shard.

@@ -12,8 +12,8 @@ use resp::{CommandId, number};
 use types::limits::NODES_MAX;
 use types::{NodeId, Now, ShardId};
 
-use super::LeaseManager;
 use super::control::{Control, REMOVED_MAX};
+use super::{LeaseManager, Seen, ShardTrouble};
 use crate::entry::{self, Command, Operation};
 use crate::frontend::{labelled, quoted};
 use crate::member::{Member, Role};
@@ -45,8 +45,9 @@ impl Node {
         };
         let cluster = self.world.settings.cluster.clone();
         let me = self.world.settings.node;
+        let seen = self.seen(now, &command);
         let Some(manager) = self.manager() else { return };
-        match manager.run(now, (&cluster, me), &command) {
+        match manager.run(now, (&cluster, me), &seen, &command) {
             Ok(Answer::Text(text)) => {
                 self.world.sessions.answer(waiter, |reply| reply.bulk(text.as_bytes()));
             }
@@ -56,24 +57,44 @@ impl Node {
     }
 }
 
+impl Node {
+    /// What this node knows itself that an answer may need.
+    fn seen(&self, now: Now, command: &Command<'_>) -> Seen {
+        let nodes = self.world.members().nodes();
+        let nodes = nodes.map(|node| (node, self.world.health(now.monotonic, node))).collect();
+        let planted = self.world.settings.planted;
+        let mut seen = Seen { nodes, planted, ..Seen::default() };
+        if matches!(command.id, CommandId::LeaseholdStatus | CommandId::LeaseholdWhy) {
+            let shards = self.routes.iter().map(|route| route.shard);
+            let trouble = |shard| ShardTrouble {
+                unserved: self.unserved_for(now, shard),
+                troubles: self.troubles_of(now, shard),
+            };
+            seen.shards = shards.map(|shard| (shard, trouble(shard))).collect();
+        }
+        seen
+    }
+}
+
 impl LeaseManager {
     fn run(
         &self,
         now: Now,
         place: (&str, NodeId),
+        seen: &Seen,
         command: &Command<'_>,
     ) -> Result<Answer, String> {
         let args = command.args.get(1..).unwrap_or_default();
         match Some(command.id) {
-            Some(CommandId::LeaseholdStatus) => Ok(Answer::Text(self.status(now, place))),
+            Some(CommandId::LeaseholdStatus) => Ok(Answer::Text(self.status(now, place, seen))),
             Some(CommandId::LeaseholdWhy) => {
                 let shard = self.shard(arg(args, 0))?;
-                let text = self.why(now, shard).ok_or_else(|| no_shard(shard))?;
+                let text = self.why(now, shard, seen).ok_or_else(|| no_shard(shard))?;
                 Ok(Answer::Text(text))
             }
             Some(CommandId::LeaseholdDecisions) => self.decisions(now, args),
             Some(CommandId::LeaseholdPlan) => Ok(Answer::Text(self.plan(now))),
-            Some(CommandId::LeaseholdPolicy) => self.policy_command(now, args),
+            Some(CommandId::LeaseholdPolicy) => self.policy_command(now, args, seen),
             Some(CommandId::LeaseholdPin) => self.pin(now, args),
             Some(CommandId::LeaseholdUnpin) => {
                 let shard = self.shard(arg(args, 0))?;
@@ -88,7 +109,7 @@ impl LeaseManager {
             }
             Some(CommandId::LeaseholdDrain) => self.drain(now, args),
             Some(CommandId::LeaseholdJoin) => self.join(now, args),
-            Some(CommandId::LeaseholdRemove) => self.remove(now, args),
+            Some(CommandId::LeaseholdRemove) => self.remove(now, args, seen),
             Some(_) | None => {
                 Err(format!("'{}' is no command for the manager", command.id.command().name))
             }
@@ -111,13 +132,13 @@ impl LeaseManager {
         Ok(Answer::Text(self.list_decisions(now, since, count)))
     }
 
-    fn policy_command(&self, now: Now, args: &[&[u8]]) -> Result<Answer, String> {
+    fn policy_command(&self, now: Now, args: &[&[u8]], seen: &Seen) -> Result<Answer, String> {
         match args {
             [] => Ok(Answer::Text(self.list_policy())),
             [set, pairs @ ..] if set.eq_ignore_ascii_case(b"set") && !pairs.is_empty() => {
                 let mut control = self.control.clone();
                 change_policy(&mut control.policy, pairs)?;
-                self.judge_replicas(now, control.policy.replicas)?;
+                self.judge_replicas(now, control.policy.replicas, seen)?;
                 Ok(Answer::Change(Box::new(control)))
             }
             _ => Err("LEASEHOLD POLICY takes nothing, or SET name value [name value ...]".into()),
@@ -125,7 +146,7 @@ impl LeaseManager {
     }
 
     /// Whether removals that are under way can end with so many replicas of each shard.
-    fn judge_replicas(&self, now: Now, replicas: u32) -> Result<(), String> {
+    fn judge_replicas(&self, now: Now, replicas: u32, seen: &Seen) -> Result<(), String> {
         let mut data = members_for(&self.control.membership.members, Role::Data);
         let leaving = data.find(|member| self.control.duty(member.node) == Duty::Leaving);
         let Some(node) =
@@ -133,7 +154,7 @@ impl LeaseManager {
         else {
             return Ok(());
         };
-        let left = self.places(|other| self.stays(now, other));
+        let left = self.places(|other| self.stays(now, other, seen));
         if left >= replicas as usize {
             return Ok(());
         }
@@ -143,9 +164,11 @@ impl LeaseManager {
         ))
     }
 
-    /// Whether a node can be counted on: it is not to leave, and answers.
-    fn stays(&self, now: Now, node: NodeId) -> bool {
-        self.control.duty(node) != Duty::Leaving
+    /// Whether a node can be counted on: it is not to leave, has been started, and answers.
+    fn stays(&self, now: Now, node: NodeId, seen: &Seen) -> bool {
+        let has_started = self.reports.contains_key(&node) || seen.counts_as_started(node);
+        has_started
+            && self.control.duty(node) != Duty::Leaving
             && self.silence(now.monotonic, node) < self.control.policy.repair_after
     }
 
@@ -291,10 +314,10 @@ impl LeaseManager {
         Ok(Answer::Change(Box::new(control)))
     }
 
-    fn remove(&self, now: Now, args: &[&[u8]]) -> Result<Answer, String> {
+    fn remove(&self, now: Now, args: &[&[u8]], seen: &Seen) -> Result<Answer, String> {
         let node = self.node(arg(args, 0))?;
         let members = &self.control.membership.members;
-        let stays = |other: NodeId| self.stays(now, other);
+        let stays = |other: NodeId| self.stays(now, other, seen);
         let stays_then = |other: NodeId| other != node && stays(other);
         let left = self.places(stays_then);
         let replicas = self.control.policy.replicas as usize;

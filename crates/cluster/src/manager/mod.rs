@@ -34,6 +34,8 @@ use types::{LeaseEpoch, Monotonic, NodeId, Now, ShardId, SlotRange};
 
 use crate::io::Order;
 use crate::member::Role;
+use crate::node::troubles::Health;
+use crate::planted::{Planting, Plantings};
 use control::Control;
 
 /// Time between two rounds of decisions.
@@ -64,8 +66,6 @@ pub(crate) struct LeaseManager {
     /// When a refusal was last spoken of.
     refusals: BTreeMap<NodeId, Monotonic>,
     pub(crate) refused_reports: u64,
-    /// Nodes that have said that their disks are nearly full.
-    pub(crate) full_disks: Vec<NodeId>,
     /// Moves of replicas under way.
     moves: BTreeMap<DecisionId, ReplicaMove>,
 }
@@ -83,6 +83,35 @@ pub(crate) struct Known {
     pub(crate) shard: ShardId,
     pub(crate) range: SlotRange,
     pub(crate) replicas: Vec<NodeId>,
+}
+
+/// What the manager's node knows itself of nodes and shards, for those who ask.
+#[derive(Default)]
+pub(crate) struct Seen {
+    pub(crate) nodes: BTreeMap<NodeId, Health>,
+    pub(crate) shards: BTreeMap<ShardId, ShardTrouble>,
+    pub(crate) planted: Plantings,
+}
+
+/// What is wrong with a shard.
+#[derive(Default)]
+pub(crate) struct ShardTrouble {
+    /// For how long nobody could be asked for it.
+    pub(crate) unserved: Option<Duration>,
+    /// Ends of sentences that begin with the shard.
+    pub(crate) troubles: Vec<String>,
+}
+
+impl Seen {
+    /// Whether anybody remembers that a node has ever run.
+    pub(crate) fn counts_as_started(&self, node: NodeId) -> bool {
+        self.health(node).has_started || self.planted.contains(Planting::CountUnstarted)
+    }
+
+    /// How a node is.
+    pub(crate) fn health(&self, node: NodeId) -> Health {
+        self.nodes.get(&node).cloned().unwrap_or_default()
+    }
 }
 
 /// Where a decision goes, and as what.
@@ -116,7 +145,6 @@ impl LeaseManager {
             reports: BTreeMap::new(),
             refusals: BTreeMap::new(),
             refused_reports: 0,
-            full_disks: Vec::new(),
             moves: BTreeMap::new(),
         };
         manager.tell_members(now.monotonic);

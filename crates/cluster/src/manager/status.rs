@@ -9,16 +9,60 @@ use core::time::Duration;
 use placement::{Bid, Decision, DecisionId, Duty, HeldShard, NodeStatus, Pin, Policy, ShardStatus};
 use types::{NodeId, Now, ShardId};
 
-use super::LeaseManager;
 use super::json::Json;
+use super::{LeaseManager, Seen, ShardTrouble};
 use crate::member::Member;
+use crate::node::troubles::Health;
+use crate::outage::Nodes;
+
+/// How a node is, in a word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// It is heard, and reports.
+    Live,
+    /// It is heard, and has not reported yet.
+    Starting,
+    /// It is heard, and has not reported for a while.
+    NotReporting,
+    /// It beats, but some nodes can't reach it.
+    Unreached {
+        reports: bool,
+    },
+    /// What it says does not count.
+    Refused,
+    /// It is a member, and nobody remembers that it has ever run.
+    NotStarted,
+    /// The manager does not hear it, but others do.
+    Unheard,
+    Down,
+}
+
+impl State {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Starting => "starting",
+            Self::NotReporting => "not reporting",
+            Self::Unreached { .. } => "unreached",
+            Self::Refused => "refused",
+            Self::NotStarted => "not started",
+            Self::Unheard => "unheard",
+            Self::Down => "down",
+        }
+    }
+
+    /// Whether its figures are news.
+    fn is_live(self) -> bool {
+        matches!(self, Self::Live | Self::Unreached { reports: true })
+    }
+}
 
 /// Decisions that an explanation repeats.
 const DECISIONS_EXPLAINED: usize = 5;
 
 impl LeaseManager {
     /// Nodes and shards.
-    pub(super) fn status(&self, now: Now, (cluster, me): (&str, NodeId)) -> String {
+    pub(super) fn status(&self, now: Now, (cluster, me): (&str, NodeId), seen: &Seen) -> String {
         let (nodes, shards, mean) = self.placement.status(now.monotonic);
         let mut json = Json::default();
         json.object(|json| {
@@ -37,16 +81,25 @@ impl LeaseManager {
             }
             json.key("mean").real(mean, 4);
             json.key("version").raw(self.control.membership.version);
+            json.key("removed").list(&self.control.removed, |json, node| json.raw(node.0));
             json.key("nodes").list(&self.control.membership.members, |json, member| {
                 let status = nodes.iter().find(|status| status.node == member.node);
-                self.write_node(now, json, member, status);
+                self.write_node(now, json, member, (status, &seen.health(member.node)));
             });
-            json.key("shards").list(&shards, |json, shard| self.write_shard(now, json, shard));
+            json.key("shards").list(&shards, |json, shard| {
+                self.write_shard(now, json, shard, seen);
+            });
         });
         json.finish()
     }
 
-    fn write_node(&self, now: Now, json: &mut Json, member: &Member, status: Option<&NodeStatus>) {
+    fn write_node(
+        &self,
+        now: Now,
+        json: &mut Json,
+        member: &Member,
+        (status, health): (Option<&NodeStatus>, &Health),
+    ) {
         let node = member.node;
         let report = self.reports.get(&node).map(|(_, report)| report);
         let duty = match self.control.duty(node) {
@@ -54,8 +107,8 @@ impl LeaseManager {
             Duty::NoLeases => "drained",
             Duty::Leaving => "leaving",
         };
+        let state = self.state(now, node, health);
         let silence = self.silence(now.monotonic, node);
-        let live = report.is_some() && silence < self.control.policy.silent_after;
         json.object(|json| {
             json.key("node").raw(node.0);
             json.key("name").text(&member.name);
@@ -64,8 +117,15 @@ impl LeaseManager {
             json.key("role").text(member.role.name());
             json.key("duty").text(duty);
             json.key("locality").text(&member.locality.to_string());
-            json.key("live").raw(live);
+            json.key("state").text(state.word());
+            json.key("live").raw(state.is_live());
             json.key("silent_ms").raw(millis(silence));
+            json.key("troubles").list(self.sentences(now, node, state, health), |json, text| {
+                json.text(&text);
+            });
+            let unreached_by = &health.unreached_by;
+            json.key("unreached_by").list(unreached_by, |json, other| json.raw(other.0));
+            json.key("refused").raw(health.refused);
             json.key("heard_by").list(&self.heard_by(now.monotonic, node), |json, other| {
                 json.raw(other.0);
             });
@@ -88,12 +148,60 @@ impl LeaseManager {
             let memory = memory.map_or(0.0, |report| report.memory_used / report.memory_capacity);
             json.key("memory").real(memory, 4);
             let fsync = report.map_or(0.0, |report| report.fsync.as_secs_f64() * 1000.0);
-            json.key("disk_full").raw(self.full_disks.contains(&node));
+            json.key("disk_full").raw(health.disk_full);
+            json.key("disk_slow").raw(health.slow_disk.is_some());
             json.key("fsync_ms").real(fsync, 3);
             json.key("leases").raw(status.map_or(0, |status| status.leases));
             json.key("replicas").raw(status.map_or(0, |status| status.replicas));
             json.key("inbound").raw(status.map_or(0, |status| status.inbound));
         });
+    }
+
+    /// How a node is, as the reports and this node's own view have it.
+    fn state(&self, now: Now, node: NodeId, health: &Health) -> State {
+        let reported = self.reports.contains_key(&node);
+        let silent = self.silence(now.monotonic, node) >= self.control.policy.silent_after;
+        let reports = reported && !silent;
+        if !health.unreached_by.is_empty() {
+            return State::Unreached { reports };
+        }
+        if health.refused && !health.alive {
+            return State::Refused;
+        }
+        match (health.alive, reported) {
+            (true, true) if !silent => State::Live,
+            (true, true) => State::NotReporting,
+            (true, false) => State::Starting,
+            (false, false) if !health.has_started => State::NotStarted,
+            (false, _) if silent && !self.heard_by(now.monotonic, node).is_empty() => {
+                State::Unheard
+            }
+            (false, _) => State::Down,
+        }
+    }
+
+    /// What is to be said of a node, a sentence each.
+    fn sentences(&self, now: Now, node: NodeId, state: State, health: &Health) -> Vec<String> {
+        let mut all = health.sentences(node);
+        if state == State::Unheard {
+            let by = self.heard_by(now.monotonic, node);
+            all.push(format!(
+                "{node} is not heard by the manager's node, but by {}: look at the network between \
+                 them. While most nodes hear it, nothing is moved away from it.",
+                Nodes(&by)
+            ));
+        }
+        let report = self.reports.get(&node).map(|(_, report)| report);
+        if let Some(report) = report.filter(|report| report.clock_off) {
+            let ahead = report.clock_ahead;
+            let way = if ahead < 0 { "behind" } else { "ahead" };
+            all.push(format!(
+                "The wall clock of {node} is {} ms {way}: set it right (is its time service \
+                 running?). Keys expire by the other nodes' clocks; the node gets leases last.",
+                ahead.unsigned_abs()
+            ));
+        }
+        all
     }
 
     /// What the holder last said of a shard.
@@ -108,13 +216,14 @@ impl LeaseManager {
         holder.filter(|node| self.silence(now.monotonic, *node) < patience).map(|node| node.0)
     }
 
-    fn write_shard(&self, now: Now, json: &mut Json, shard: &ShardStatus) {
+    fn write_shard(&self, now: Now, json: &mut Json, shard: &ShardStatus, seen: &Seen) {
         let held = self.held(shard);
         json.object(|json| {
             json.key("shard").raw(shard.shard.0);
             json.key("first_slot").raw(shard.range.first().number());
             json.key("last_slot").raw(shard.range.last().number());
             json.key("holder").optional(self.live(now, shard.holder));
+            write_trouble(json, seen.shards.get(&shard.shard));
             json.key("epoch").raw(shard.epoch.0);
             json.key("generation").raw(shard.generation.0);
             json.key("replicas").list(&shard.replicas, |json, node| json.raw(node.0));
@@ -137,12 +246,13 @@ impl LeaseManager {
     }
 
     /// Why a shard is where it is.
-    pub(super) fn why(&self, now: Now, shard: ShardId) -> Option<String> {
+    pub(super) fn why(&self, now: Now, shard: ShardId, seen: &Seen) -> Option<String> {
         let found = self.placement.why(now.monotonic, shard)?;
         let mut json = Json::default();
         json.object(|json| {
             json.key("shard").raw(shard.0);
             json.key("holder").optional(self.live(now, found.holder));
+            write_trouble(json, seen.shards.get(&shard));
             json.key("epoch").raw(found.epoch.0);
             json.key("verdict").text(&found.verdict.to_string());
             let text = found.to_string();
@@ -205,6 +315,14 @@ impl LeaseManager {
         });
         json.finish()
     }
+}
+
+/// What the manager's node knows to be wrong with a shard.
+fn write_trouble(json: &mut Json, trouble: Option<&ShardTrouble>) {
+    let unserved = trouble.and_then(|trouble| trouble.unserved);
+    json.key("unserved_ms").optional(unserved.map(millis));
+    let troubles = trouble.map(|trouble| trouble.troubles.as_slice()).unwrap_or_default();
+    json.key("troubles").list(troubles, |json, text| json.text(text));
 }
 
 fn write_bid(json: &mut Json, bid: &Bid) {

@@ -99,7 +99,12 @@ impl Node {
     }
 
     /// Nodes that may reach a holder, those first that have a replica of the shard.
-    fn ways_round(&self, now: Now, shard: ShardId, holder: Option<NodeId>) -> Vec<NodeId> {
+    pub(super) fn ways_round(
+        &self,
+        now: Now,
+        shard: ShardId,
+        holder: Option<NodeId>,
+    ) -> Vec<NodeId> {
         let others = self.world.others();
         let mut ways: Vec<NodeId> =
             others.filter(|node| Some(*node) != holder && self.hears_lately(now, *node)).collect();

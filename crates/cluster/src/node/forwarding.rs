@@ -11,6 +11,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Bound;
 use core::time::Duration;
@@ -303,7 +304,9 @@ impl Node {
         let accepted = self.world.founding.lives.is_accepted(from, life);
         match self.forwards.seen.entry(from).or_default().arrival(life, request, accepted) {
             Arrival::New => {}
-            Arrival::Early => return self.refuse_forward(shard, from, request, None),
+            Arrival::Early => {
+                return self.refuse_forward(shard, from, request, None, String::new());
+            }
             Arrival::Again if self.world.settings.breaks(Planting::ForwardTwice) => {}
             Arrival::Again => return,
         }
@@ -316,7 +319,7 @@ impl Node {
             && self.forwards.refused.get(&(from, shard)).is_some_and(|it| *it > forwarded.refusal);
         // Or the sender cuts the slots otherwise, as a node does that has yet to learn the cut.
         if overtakes || !self.has_slots_of(shard, &operation) {
-            return self.refuse_forward(shard, from, request, None);
+            return self.refuse_forward(shard, from, request, None, String::new());
         }
         let wait = Duration::from_micros(forwarded.wait_micros).min(self.world.settings.park_time);
         let request = Request {
@@ -340,7 +343,7 @@ impl Node {
             self.place(now, shard, request);
         } else {
             let hint = self.routes.get(shard).and_then(|route| route.holder);
-            self.refuse_forward(shard, from, forwarded.request, hint);
+            self.refuse_forward(shard, from, forwarded.request, hint, String::new());
         }
     }
 
@@ -352,11 +355,12 @@ impl Node {
         to: NodeId,
         request: u64,
         hint: Option<NodeId>,
+        why: String,
     ) {
         self.forwards.refusals += 1;
         let refusal = self.forwards.refusals;
         self.forwards.refused.insert((to, shard), refusal);
-        let outcome = ForwardOutcome::NotHolder { hint, refusal };
+        let outcome = ForwardOutcome::NotHolder { hint, refusal, why };
         self.world.effects.messages.push((to, Message::ForwardReply { request, outcome }));
     }
 
@@ -383,6 +387,7 @@ impl Node {
         match outcome {
             ForwardOutcome::Reply(bytes) => {
                 let waiter = forward.request.waiter;
+                self.forget_reason(forward.shard);
                 if let Some(sent) = forward.request.sent() {
                     self.forwards.note_answered(forward.shard, sent);
                 }
@@ -390,7 +395,8 @@ impl Node {
                 self.describe_slow(waiter, &forward.request.operation);
             }
             // Not executed there. Our picture was old or theirs is; look again in a moment.
-            ForwardOutcome::NotHolder { refusal, .. } => {
+            ForwardOutcome::NotHolder { refusal, why, .. } => {
+                self.note_reason(now, from, forward.shard, &why);
                 let newest = (self.world.support.life_of(from), refusal);
                 let heard = self.forwards.heard.entry((from, forward.shard)).or_default();
                 *heard = if heard.0 == newest.0 { newest.max(*heard) } else { newest };

@@ -26,6 +26,7 @@ mod slow_disk;
 mod stopping;
 mod storage;
 mod transactions;
+pub(crate) mod troubles;
 mod views;
 
 use alloc::collections::BinaryHeap;

@@ -91,7 +91,7 @@ impl Node {
             return self.reply_error(id, &text);
         }
         let Some(holder) = self.holder_of(shard) else {
-            let text = alloc::format!("CLUSTERDOWN shard {shard} has no holder; try again");
+            let text = self.refusal_of(now, shard);
             return self.reply_error(id, &text);
         };
         let Some(session) = self.world.sessions.get(id) else { return };

@@ -50,6 +50,7 @@ impl Node {
         }
         if self.local(shard).is_none() {
             self.routes.update(shard, epoch, Some(holder), replicas, now.monotonic);
+            self.routes.note_directories(shard, &self.world.founding);
         }
     }
 
@@ -106,6 +107,7 @@ impl Node {
         let healthy = self.check_disk(now);
         self.keep_room(now);
         self.leave_slow_disk(now);
+        self.watch_outages(now);
         let world = &mut self.world;
         world.support.expire(now.monotonic, &mut world.effects.events);
         let messages = &mut world.effects.messages;

@@ -2,9 +2,10 @@
 //! the shard's park until one of them is known.
 
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::vec::Vec;
 
-use types::{DirectoryId, NodeId, Now, ShardId};
+use types::{NodeId, Now, ShardId};
 
 use super::Node;
 use crate::session::Waiter;
@@ -99,7 +100,7 @@ impl Node {
             Way::Nowhere | Way::To(_) | Way::Round(_) if late => {
                 let me = self.world.settings.node;
                 let hint = self.holder_of(shard).filter(|node| *node != me);
-                self.give_up(shard, &request, hint);
+                self.give_up(now, shard, &request, hint);
             }
             Way::To(node) => self.pass_on(now, shard, request, node),
             Way::Round(node) => self.forward(now, shard, request, node, true),
@@ -148,7 +149,7 @@ impl Node {
         if let Waiter::Peer { node, request: number, .. } = request.waiter
             && !self.may_pass_on(now, &request, holder)
         {
-            return self.refuse_forward(shard, node, number, Some(holder));
+            return self.refuse_forward(shard, node, number, Some(holder), String::new());
         }
         self.forward(now, shard, request, holder, false);
     }
@@ -183,28 +184,6 @@ impl Node {
         self.schedule_sweep(now);
     }
 
-    /// Nodes that had copies of a shard and have lost them, if too few are left for it ever to have
-    /// a holder again, as far as this node can know.
-    pub(crate) fn lost_quorum(&self, shard: ShardId) -> Vec<NodeId> {
-        if let Some(found) = self.local(shard).and_then(|at| self.shards.get(at)) {
-            return found.lost_quorum(&self.world.founding);
-        }
-        // Without a copy here: all that had one have begun anew, this node too, and nobody has said
-        // since that it holds the shard.
-        let Some(route) = self.routes.get(shard) else { return Vec::new() };
-        let me = self.world.settings.node;
-        let began_anew = |node: &NodeId| {
-            let directory = if *node == me {
-                self.world.founding.own_directory()
-            } else {
-                self.world.founding.directory_of(*node)
-            };
-            directory.is_some_and(|directory| directory != DirectoryId::FOUNDING)
-        };
-        let all = !route.replicas.is_empty() && route.replicas.iter().all(began_anew);
-        if all && route.holder.is_none() { route.replicas.clone() } else { Vec::new() }
-    }
-
     /// Nothing will ever be served here again, so nobody need wait to hear it.
     fn refuse_removed(&mut self, request: &Request) {
         let text = alloc::format!(
@@ -216,23 +195,12 @@ impl Node {
     }
 
     /// Nobody served the request in time. It was not executed.
-    fn give_up(&mut self, shard: ShardId, request: &Request, hint: Option<NodeId>) {
+    fn give_up(&mut self, now: Now, shard: ShardId, request: &Request, hint: Option<NodeId>) {
         if let Waiter::Peer { node, request, .. } = request.waiter {
-            return self.refuse_forward(shard, node, request, hint);
+            let why = self.reason_to_send(now, shard);
+            return self.refuse_forward(shard, node, request, hint, why);
         }
-        let lost = self.lost_quorum(shard);
-        let text = if lost.is_empty() {
-            alloc::format!(
-                "CLUSTERDOWN shard {shard} has no holder at the moment: too few of its replicas \
-                 can be reached; the request was not executed, try again"
-            )
-        } else {
-            alloc::format!(
-                "CLUSTERDOWN shard {shard} has lost too many of its copies to be served again: the \
-                 data directories that nodes {lost:?} had are gone; the request was not executed. \
-                 If one of the directories is left, start its node on it"
-            )
-        };
+        let text = self.refusal_of(now, shard);
         self.world.sessions.answer_error(request.waiter, &text);
         self.describe_slow(request.waiter, &request.operation);
     }

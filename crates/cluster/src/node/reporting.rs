@@ -17,6 +17,7 @@ use placement::{CAPACITY_MIN, HeldShard, MEASURED_MAX, Report, Resources};
 use types::{Monotonic, NodeId, Now, SessionId, ShardId};
 
 use super::Node;
+use super::troubles::Troubles;
 use crate::frontend::ProcessStats;
 use crate::shard::load::costs;
 
@@ -35,6 +36,8 @@ const MEMORY: f64 = 8e9;
 /// What is remembered from one report to the next.
 pub(crate) struct Reporting {
     since: Monotonic,
+    /// What is wrong with shards, and has been said of it.
+    pub(super) troubles: Troubles,
     /// The newest measurements of the process, if there is one.
     process: Option<ProcessStats>,
     /// What the process took between the last two measurements, per second.
@@ -50,7 +53,8 @@ pub(crate) struct Reporting {
 impl Reporting {
     pub(super) fn new(now: Monotonic) -> Self {
         let (late, forwarded, appended) = (0, 0, 0);
-        Self { since: now, process: None, rates: Resources::NONE, late, forwarded, appended }
+        let (troubles, rates) = (Troubles::default(), Resources::NONE);
+        Self { since: now, troubles, process: None, rates, late, forwarded, appended }
     }
 
     /// A request is forwarded whose client has yet to hear that the lease has moved from here.

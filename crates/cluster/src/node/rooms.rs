@@ -1,7 +1,7 @@
 //! Memory and disk: what this node has, what it tells the others, and what it does when its disk is
 //! nearly full.
 
-use types::{Monotonic, NodeId, Now};
+use types::{Monotonic, Now};
 
 use super::{Node, World};
 use crate::io::Event;
@@ -51,23 +51,6 @@ impl Node {
         if self.world.room.disk_is_short() {
             self.leave_full_disk(now);
         }
-        self.tell_manager(now, disk);
-    }
-
-    /// A manager on this node knows whose disks are full, to show it.
-    fn tell_manager(&mut self, now: Now, least: u64) {
-        let Some(manager) = &mut self.managing.manager else { return };
-        manager.full_disks.clear();
-        if least > 0 {
-            return;
-        }
-        let World { settings, founding, support, room, .. } = &self.world;
-        let is_full = |node: &NodeId| {
-            let said = support.room_of(now.monotonic, *node);
-            let own = *node == settings.node && room.disk(settings) == 0;
-            own || said.is_some_and(|(_, disk)| disk == 0)
-        };
-        manager.full_disks.extend(founding.members().nodes().filter(is_full));
     }
 
     /// A holder with a full disk can take no writes: whoever can gets its leases.

@@ -5,7 +5,8 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use types::{
-    LeaseEpoch, LogIndex, Monotonic, NodeId, Now, SLOT_COUNT, ShardId, Slot, SlotRange, Term,
+    DirectoryId, LeaseEpoch, LogIndex, Monotonic, NodeId, Now, SLOT_COUNT, ShardId, Slot,
+    SlotRange, Term,
 };
 
 use crate::founding::Founding;
@@ -20,6 +21,8 @@ pub(crate) struct Route {
     pub(crate) holder: Option<NodeId>,
     pub(crate) epoch: LeaseEpoch,
     pub(crate) replicas: Vec<NodeId>,
+    /// The directories that their nodes had when this became known, as far as they had said.
+    pub(crate) directories: BTreeMap<NodeId, DirectoryId>,
     /// Since when the holder is this one.
     pub(crate) since: Monotonic,
     /// When this node has ceased to hold it, if it ever did.
@@ -68,6 +71,7 @@ impl Routes {
             holder: None,
             epoch: LeaseEpoch(0),
             replicas: Vec::new(),
+            directories: BTreeMap::new(),
             since: now.monotonic,
             left: None,
             local: None,
@@ -99,6 +103,7 @@ impl Routes {
                 holder: None,
                 epoch: known.map_or(LeaseEpoch(0), |shard| shard.lease().epoch),
                 replicas: known.map_or(replicas, Shard::voters),
+                directories: BTreeMap::new(),
                 since: now.monotonic,
                 left: None,
                 local,
@@ -164,6 +169,14 @@ impl Routes {
         if let Some(route) = self.get_mut(shard) {
             route.dismissed = (Term(0), LogIndex(0));
         }
+    }
+
+    /// Notes in which directories the replicas of a shard lie.
+    pub(crate) fn note_directories(&mut self, shard: ShardId, founding: &Founding) {
+        let Some(route) = self.get_mut(shard) else { return };
+        let replicas = route.replicas.iter();
+        let said = replicas.filter_map(|node| Some((*node, founding.directory_of(*node)?)));
+        route.directories = said.collect();
     }
 
     /// Notes who holds a shard. News of an older lease are ignored; says whether anything changed.

@@ -11,7 +11,7 @@ use core::time::Duration;
 use types::{Monotonic, NodeId, Now};
 
 use super::Node;
-use crate::io::Event;
+use crate::io::{Event, Membership};
 use crate::planted::Planting;
 use crate::support::Support;
 
@@ -42,6 +42,24 @@ fn is_clearly_slower(slow: Duration, other: Duration) -> bool {
 /// Whether a lease is clearly better off on this node's disk than on that of `peer`.
 pub(crate) fn is_slower_there(support: &Support, peer: NodeId) -> bool {
     is_clearly_slower(support.sync_at(peer), support.own_sync())
+}
+
+/// How long syncs of a node's disk take at least, if another's is so much faster that leases are
+/// better off there.
+pub(super) fn slowness(
+    now: Monotonic,
+    support: &Support,
+    me: NodeId,
+    members: &Membership,
+    node: NodeId,
+) -> Option<Duration> {
+    let sync = |node: NodeId| {
+        if node == me { support.own_sync() } else { support.sync_at(node) }
+    };
+    let alive = |node: &NodeId| *node == me || support.is_alive(now, *node);
+    let own = sync(node);
+    let slower = |other: NodeId| other != node && is_clearly_slower(own, sync(other));
+    (alive(&node) && members.nodes().filter(alive).any(slower)).then_some(own)
 }
 
 impl Node {

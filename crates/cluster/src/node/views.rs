@@ -103,7 +103,12 @@ impl Node {
         let World { settings, support, .. } = &self.world;
         match route.local.and_then(|at| self.shards.get(at)) {
             Some(shard) => shard.named_holder(now.monotonic, settings, support),
-            None => route.holder.filter(|node| support.is_alive(now.monotonic, *node)),
+            None => {
+                let holds = |node: &NodeId| {
+                    support.is_alive(now.monotonic, *node) && !self.began_anew(route, *node)
+                };
+                route.holder.filter(holds)
+            }
         }
     }
 }

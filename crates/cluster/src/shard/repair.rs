@@ -21,8 +21,8 @@ use types::{DirectoryId, NodeId};
 
 use super::{Env, Shard};
 use crate::entry;
-use crate::founding::Founding;
 use crate::io::{Event, OrderOutcome};
+use crate::outage::{Missing, Outage};
 use crate::planted::Planting;
 use crate::raft_group::{ReplicaChange, ReplicaId};
 
@@ -38,27 +38,28 @@ enum Step {
 }
 
 impl Shard {
-    /// Voters whose directory is gone, as their nodes themselves say, if without them there is no
-    /// quorum: then no election can succeed any more.
-    pub(crate) fn lost_quorum(&self, founding: &Founding) -> Vec<NodeId> {
-        let mut gone: Vec<NodeId> = Vec::new();
-        let mut lost = false;
-        self.group.for_each_voter_set(|voters| {
-            let voters = || voters.iter().filter_map(|voter| ReplicaId::from_engine(*voter));
-            let is_gone = |voter: &ReplicaId| {
-                *voter != self.group.me()
-                    && founding.directory_of(voter.node).is_some_and(|now| now != voter.directory)
-            };
-            let left = voters().filter(|voter| !is_gone(voter)).count();
-            lost |= left <= voters().count() / 2;
-            gone.extend(voters().filter(is_gone).map(|voter| voter.node));
+    /// Why too few voters are there to decide anything, or just who is missing. `missing` says why
+    /// another replica can't help one that leads, or one that doesn't.
+    pub(crate) fn outage(&self, missing: impl Fn(ReplicaId, bool) -> Option<Missing>) -> Outage {
+        let leads = self.group.is_leader();
+        let (mut absent, mut blocked, mut for_good) = (Vec::new(), false, false);
+        self.group.for_each_voter_set(|set| {
+            let voters = set.iter().filter_map(|voter| ReplicaId::from_engine(*voter));
+            let others = voters.filter(|voter| *voter != self.group.me());
+            let here = others.filter_map(|it| missing(it, leads).map(|why| (why, it.node)));
+            let here: Vec<(Missing, NodeId)> = here.collect();
+            let lost = here.iter().filter(|(why, _)| *why == Missing::Lost).count();
+            let decides = |gone: usize| set.len() - gone > set.len() / 2;
+            blocked |= !decides(here.len());
+            for_good |= !decides(lost);
+            absent.extend(here);
         });
-        if !lost {
-            return Vec::new();
+        absent.sort_unstable();
+        absent.dedup();
+        if !blocked {
+            return Outage::Election { missing: absent };
         }
-        gone.sort_unstable();
-        gone.dedup();
-        gone
+        Outage::NoQuorum { missing: absent, voters: self.voters().len(), for_good }
     }
 
     /// The nodes that should have the replicas.

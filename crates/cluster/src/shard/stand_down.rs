@@ -84,6 +84,7 @@ pub(super) struct SteppedDown {
 }
 
 /// Another replica that has stepped down.
+#[derive(Clone)]
 pub(super) struct Last {
     pub(super) node: NodeId,
     /// When it said so.
@@ -321,6 +322,20 @@ impl Shard {
 
     /// What is to be said of replicas that stand last, this one or another.
     pub(super) fn standing_last(&self, now: Monotonic) -> Option<alloc::string::String> {
+        self.last_one(now).map(|last| self.describe_last(now, &last))
+    }
+
+    /// The same, as the end of a sentence that begins with the shard.
+    pub(crate) fn given_up(&self, now: Monotonic) -> Option<alloc::string::String> {
+        let Last { node, until, reason, .. } = self.last_one(now)?;
+        let seconds = until.since(now).as_secs() + 1;
+        let why = reason.describe();
+        Some(alloc::format!(
+            "was given up by {node}, {why}: that one stands last for another {seconds} s"
+        ))
+    }
+
+    fn last_one(&self, now: Monotonic) -> Option<Last> {
         let own = self.stepped_down.as_ref().filter(|it| now < it.until).map(|it| Last {
             node: self.me,
             at: it.at,
@@ -328,7 +343,7 @@ impl Shard {
             reason: it.reason,
         });
         let other = self.last.iter().find(|last| now < last.until);
-        own.as_ref().or(other).map(|last| self.describe_last(now, last))
+        own.or(other.cloned())
     }
 
     /// Something begins to wait: nothing is known of its progress yet.

@@ -11,6 +11,8 @@ use super::table::plain;
 
 /// Longest name or label that is shown.
 const TEXT_MAX: usize = 64;
+/// Longest sentence about what is wrong.
+const SENTENCE_MAX: usize = 1000;
 
 /// The answer to LEASEHOLD STATUS.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +31,8 @@ pub(super) struct Status {
     pub(super) nodes: Vec<NodeStatus>,
     /// All shards, by number.
     pub(super) shards: Vec<ShardStatus>,
+    /// Numbers of nodes that were removed.
+    pub(super) removed: Vec<u64>,
 }
 
 /// A node. Shares are parts of the node; 1 is full.
@@ -41,18 +45,19 @@ pub(super) struct NodeStatus {
     pub(super) role: String,
     pub(super) duty: String,
     pub(super) locality: String,
+    /// How it is, in a word, such as `live` or `down`.
+    pub(super) condition: String,
     pub(super) live: bool,
     pub(super) silent_ms: u64,
-    /// The nodes that report and hear it.
-    pub(super) heard_by: Vec<u64>,
-    /// How far its wall clock is ahead, and whether that is too far.
-    pub(super) clock_ahead_ms: i64,
+    /// What is to be said of it, a sentence each.
+    pub(super) troubles: Vec<String>,
     pub(super) clock_off: bool,
     pub(super) used: f64,
     pub(super) class: String,
     pub(super) cpu: f64,
     pub(super) memory: f64,
     pub(super) disk_full: bool,
+    pub(super) disk_slow: bool,
     pub(super) fsync_ms: f64,
     pub(super) leases: u64,
     pub(super) replicas: u64,
@@ -98,6 +103,7 @@ impl Status {
             mean: number(&document["mean"]),
             nodes: list(&document["nodes"]).iter().map(NodeStatus::read).collect(),
             shards: list(&document["shards"]).iter().map(ShardStatus::read).collect(),
+            removed: list(&document["removed"]).iter().filter_map(Value::as_u64).collect(),
         })
     }
 }
@@ -112,16 +118,17 @@ impl NodeStatus {
             role: word(&it["role"]),
             duty: word(&it["duty"]),
             locality: word(&it["locality"]),
+            condition: word(&it["state"]),
             live: it["live"].as_bool().unwrap_or(false),
             silent_ms: count(&it["silent_ms"]),
-            heard_by: list(&it["heard_by"]).iter().map(count).collect(),
-            clock_ahead_ms: it["clock_ahead_ms"].as_i64().unwrap_or(0),
+            troubles: sentences(&it["troubles"]),
             clock_off: it["clock_off"].as_bool().unwrap_or(false),
             used: number(&it["used"]),
             class: word(&it["class"]),
             cpu: number(&it["cpu"]),
             memory: number(&it["memory"]),
             disk_full: it["disk_full"].as_bool().unwrap_or(false),
+            disk_slow: it["disk_slow"].as_bool().unwrap_or(false),
             fsync_ms: number(&it["fsync_ms"]),
             leases: count(&it["leases"]),
             replicas: count(&it["replicas"]),
@@ -130,16 +137,23 @@ impl NodeStatus {
 
     /// How it is with the node, in a word or two.
     pub(super) fn state(&self) -> String {
-        let mut state = match (self.live, self.heard_by.is_empty()) {
-            (true, _) => self.class.clone(),
-            (false, true) => String::from("down"),
-            (false, false) => String::from("unheard"),
+        let mut state = match (self.live, self.condition.as_str()) {
+            (true, "" | "live") => self.class.clone(),
+            (true, condition) => format!("{}, {condition}", self.class),
+            (false, "") => String::from("down"),
+            (false, condition) => condition.to_owned(),
         };
         if !matches!(self.duty.as_str(), "" | "full") {
             state = format!("{state}, {}", self.duty);
         }
         if self.disk_full {
             state.push_str(", disk full");
+        }
+        if self.disk_slow {
+            state.push_str(", disk slow");
+        }
+        if self.clock_off {
+            state.push_str(", clock off");
         }
         state
     }
@@ -199,6 +213,11 @@ pub(super) fn count(value: &Value) -> u64 {
 /// A short text that is safe to show; none is an empty one.
 pub(super) fn word(value: &Value) -> String {
     value.as_str().map(|text| plain(text, TEXT_MAX)).unwrap_or_default()
+}
+
+/// Sentences that are safe to show.
+pub(super) fn sentences(value: &Value) -> Vec<String> {
+    list(value).iter().filter_map(Value::as_str).map(|text| plain(text, SENTENCE_MAX)).collect()
 }
 
 /// A node's number, or a dash.

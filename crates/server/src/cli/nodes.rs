@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use clap::Args;
 use cluster::Member;
+use resp::Value;
 
-use super::connection::{Connection, NodeArguments};
+use super::connection::{Connection, NodeArguments, pairs, text};
 use super::documents::{NodeStatus, Status, object};
-use super::table::{Table, age, bar, percent};
+use super::table::{Table, age, bar, percent, plain};
 use super::{CommandError, node_number, print};
 
 /// How often progress is asked for.
@@ -26,8 +27,9 @@ const BAR: usize = 10;
   leasehold nodes
   leasehold nodes --url 10.0.0.1:7001 --json
 
-`used` is the fullest of a node's resources: CPU, network, log. `down` is a node that does not
-report to the Lease Manager.")]
+`used` is the fullest of a node's resources: CPU, network, log. `down` is a node that is not heard;
+`unheard`: by the manager only; `unreached`: it is heard, but others can't reach its peer port.
+Sentences below the table say what is wrong. Without a Lease Manager, what the asked node sees.")]
 pub(super) struct NodesArguments {
     /// Write the nodes as JSON.
     #[arg(long)]
@@ -104,7 +106,19 @@ pub(super) struct RemoveArguments {
 }
 
 pub(super) fn list(arguments: &NodesArguments) -> Result<(), CommandError> {
-    let text = Connection::open(&arguments.node)?.ask_text(&["LEASEHOLD", "STATUS"])?;
+    let mut connection = Connection::open(&arguments.node)?;
+    let text = match connection.ask_text(&["LEASEHOLD", "STATUS"]) {
+        Ok(text) => text,
+        // Without a manager there is what the node itself sees.
+        Err(error) if !arguments.json => {
+            let reply = connection.ask(&["LEASEHOLD", "NODES"]);
+            if let Some(view) = reply.ok().as_ref().and_then(own_view) {
+                print(format_args!("{view}"))?;
+            }
+            return Err(error);
+        }
+        Err(error) => return Err(error),
+    };
     if arguments.json {
         return print(format_args!("{}\n", object(&text, "LEASEHOLD STATUS")?["nodes"]));
     }
@@ -294,9 +308,41 @@ fn table(status: &Status) -> String {
     table.text()
 }
 
+/// The cluster as the node that was asked sees it by itself.
+fn own_view(reply: &Value) -> Option<String> {
+    let Value::Array(items) = reply else { return None };
+    let mut view = Table::new(&["node", "address", "state", "leases", "replicas"]);
+    let mut troubles = String::new();
+    for item in items {
+        let fields = pairs(item)?;
+        let cell = |name: &str| {
+            let found = fields.iter().find(|(field, _)| field == name);
+            found.map_or_else(|| String::from("-"), |(_, value)| text(value))
+        };
+        let is = |name: &str| matches!(cell(name).as_str(), "true" | "1");
+        let state = match (is("myself"), is("alive")) {
+            (true, _) => "asked",
+            (false, true) => "heard",
+            (false, false) => "not heard",
+        };
+        view.row(vec![
+            cell("node"),
+            format!("{}:{}", cell("host"), cell("port")),
+            String::from(state),
+            cell("shards_held"),
+            cell("replicas"),
+        ]);
+        if let Some((_, Value::Array(texts))) = fields.iter().find(|(name, _)| name == "troubles") {
+            texts.iter().for_each(|it| troubles.push_str(&format!("{}\n", plain(&text(it), 1000))));
+        }
+    }
+    Some(format!("As this node sees it:\n\n{}\n{troubles}", view.text()))
+}
+
 fn row(node: &NodeStatus) -> Vec<String> {
     let locality = if node.locality.is_empty() { "-" } else { &node.locality };
-    let state = if node.live {
+    let lasts = matches!(node.condition.as_str(), "" | "down" | "unheard" | "not reporting");
+    let state = if node.live || !lasts {
         node.state()
     } else {
         format!("{} for {}", node.state(), age(node.silent_ms))
@@ -334,33 +380,12 @@ fn summary(status: &Status) -> String {
         text.push_str(&format!(" Nothing moves: {reason}."));
     }
     text.push('\n');
-    for node in &status.nodes {
-        text.push_str(&trouble(status, node));
+    if !status.removed.is_empty() {
+        let removed: Vec<String> = status.removed.iter().map(|node| format!("n{node}")).collect();
+        text.push_str(&format!("Removed from the cluster: {}.\n", removed.join(", ")));
     }
-    text
-}
-
-/// What is wrong with a node but can't be told from its row.
-fn trouble(status: &Status, node: &NodeStatus) -> String {
-    let number = node.node;
-    let mut text = String::new();
-    if !node.live && !node.heard_by.is_empty() {
-        let by: Vec<String> = node.heard_by.iter().map(u64::to_string).collect();
-        let manager = status.manager.map(|(node, ..)| format!(" (node {node})"));
-        text.push_str(&format!(
-            "Node {number} is not heard by the manager{}, but by {}: look at the network between \
-             them. While most nodes hear it, nothing is moved away from it.\n",
-            manager.unwrap_or_default(),
-            by.join(", ")
-        ));
-    }
-    if node.clock_off {
-        let far = age(node.clock_ahead_ms.unsigned_abs());
-        let way = if node.clock_ahead_ms < 0 { "behind" } else { "ahead" };
-        text.push_str(&format!(
-            "The wall clock of node {number} is {far} {way}: set it right (is its time service \
-             running?). Keys expire by the other nodes' clocks; the node gets leases last.\n"
-        ));
+    for trouble in status.nodes.iter().flat_map(|node| &node.troubles) {
+        text.push_str(&format!("{trouble}\n"));
     }
     text
 }
@@ -388,13 +413,43 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         let mut status = recorded();
-        status.nodes[3].heard_by = vec![2, 3];
+        status.nodes[3].condition = String::from("unheard");
+        status.nodes[3].troubles = vec![String::from("n4 is not heard by the manager's node.")];
         status.nodes[1].clock_off = true;
-        status.nodes[1].clock_ahead_ms = -90_000;
+        status.nodes[0].condition = String::from("unreached");
+        status.removed = vec![7, 9];
         let text = table(&status) + &summary(&status);
         assert!(text.contains("unheard for 74s"), "{text}");
-        assert!(text.contains("Node 4 is not heard by the manager (node 1), but by 2, 3:"));
-        assert!(text.contains("The wall clock of node 2 is 90s behind:"), "{text}");
+        assert!(text.contains("\nn4 is not heard by the manager's node.\n"), "{text}");
+        assert!(text.contains("urgent, clock off") && text.contains("hungry, unreached"), "{text}");
+        assert!(text.contains("Removed from the cluster: n7, n9.\n"), "{text}");
+    }
+
+    #[test]
+    fn a_node_that_was_joined_and_never_started_is_not_down() {
+        let mut status = recorded();
+        status.nodes[3].condition = String::from("not started");
+        assert!(row(&status.nodes[3])[4] == "not started", "{:?}", row(&status.nodes[3]));
+    }
+
+    #[test]
+    fn without_a_manager_the_node_says_what_it_sees() {
+        let bulk = |text: &str| Value::Bulk(text.into());
+        let field = |name: &str, value| [bulk(name), value];
+        let node = Value::Array(
+            [
+                field("node", Value::Integer(3)),
+                field("host", bulk("10.0.0.3")),
+                field("port", Value::Integer(7001)),
+                field("alive", Value::Integer(0)),
+                field("troubles", Value::Array(vec![bulk("n3 is refused.")])),
+            ]
+            .concat(),
+        );
+        let view = own_view(&Value::Array(vec![node])).expect("it is a list of nodes");
+        assert!(view.contains("3     10.0.0.3:7001  not heard"), "{view}");
+        assert!(view.ends_with("\nn3 is refused.\n"), "{view}");
+        assert!(own_view(&Value::Null).is_none());
     }
 
     #[test]

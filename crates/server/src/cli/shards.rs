@@ -5,12 +5,15 @@
 
 use clap::Args;
 use resp::Value;
+use types::ShardId;
 
 use super::connection::{Connection, NodeArguments, json, pairs, text};
 use super::documents::{ShardStatus, Status};
-use super::table::{Table, amount, micros, percent};
+use super::table::{Table, age, amount, micros, percent, plain};
 use super::{CommandError, node_number, print, shard_number};
 
+/// Longest sentence about what is wrong.
+const TROUBLE_MAX: usize = 1000;
 /// The fields that a table shows if it is not to show them all.
 const USUAL_FIELDS: [&str; 12] = [
     "shard",
@@ -33,6 +36,7 @@ const USUAL_FIELDS: [&str; 12] = [
   leasehold shards
   leasehold shards --url 10.0.0.1:7001 --json
 
+Below the table: what is wrong with shards, with the cause, as the node that is asked sees it.
 How far a replica is, is what the node that is asked knows of its own. Load is what the Lease
 Manager knows: requests per second, the 99th percentile of the time in which they are served, and
 the part of its holder that the shard takes. Without a manager there are no such columns.")]
@@ -69,7 +73,10 @@ pub(super) fn list(arguments: &ShardsArguments) -> Result<(), CommandError> {
     if !arguments.json {
         // Who holds what is known without a Lease Manager; only the load isn't.
         let status = Status::ask(&mut connection).ok();
-        return print(table(&rows, arguments.wide, status.as_ref()));
+        let system = connection.ask(&["LEASEHOLD", "SHARDS", "0"]).unwrap_or(Value::Null);
+        let mut troubles = self::rows(&system).unwrap_or_default();
+        troubles.extend(rows.iter().cloned());
+        return print(table(&rows, arguments.wide, status.as_ref()) + &what_is_wrong(&troubles));
     }
     let object = |row: &Row<'_>| {
         let pairs = row.iter().map(|(name, value)| (Value::Simple(name.clone()), (*value).clone()));
@@ -102,15 +109,43 @@ fn ask(node: &NodeArguments) -> Result<Value, CommandError> {
 }
 
 /// One shard's fields.
-type Row<'a> = Vec<(String, &'a Value)>;
+pub(super) type Row<'a> = Vec<(String, &'a Value)>;
 
-fn rows(reply: &Value) -> Result<Vec<Row<'_>>, CommandError> {
+pub(super) fn rows(reply: &Value) -> Result<Vec<Row<'_>>, CommandError> {
     let Value::Array(items) = reply else {
         return Err(CommandError::new("the node's answer is not a list of shards"));
     };
     items.iter().map(pairs).collect::<Option<_>>().ok_or_else(|| {
         CommandError::new("the node's answer is not a list of shards with named fields")
     })
+}
+
+/// What is wrong with shards, a line for those with the same; nothing if all is well.
+pub(super) fn what_is_wrong(rows: &[Row<'_>]) -> String {
+    let mut found: Vec<(String, Vec<ShardId>, u64)> = Vec::new();
+    for row in rows {
+        let field = |name: &str| row.iter().find(|(it, _)| it == name).map(|(_, value)| *value);
+        let shard = field("shard").map(text).unwrap_or_default();
+        let Ok(shard) = shard.trim_start_matches('s').parse().map(ShardId) else { continue };
+        let unserved = field("unserved_ms").map(text).and_then(|it| it.parse().ok()).unwrap_or(0);
+        let Some(Value::Array(texts)) = field("troubles") else { continue };
+        for trouble in texts.iter().map(|it| plain(&text(it), TROUBLE_MAX)) {
+            match found.iter_mut().find(|(known, ..)| *known == trouble) {
+                Some((_, shards, longest)) => {
+                    shards.push(shard);
+                    *longest = unserved.max(*longest);
+                }
+                None => found.push((trouble, vec![shard], unserved)),
+            }
+        }
+    }
+    let mut out = String::new();
+    for (trouble, shards, unserved) in found {
+        let lasts = if unserved > 0 { format!(" (for {})", age(unserved)) } else { String::new() };
+        let shards = cluster::list_shards(&shards);
+        out.push_str(&format!("\n{shards}{lasts}: {trouble}\n"));
+    }
+    out
 }
 
 /// What the Lease Manager adds to a row.
@@ -200,6 +235,25 @@ shard  holder  reads/s  writes/s  p99    load  pin
 2      -       -        -         -      -     -
 ";
         assert_eq!(table(&rows, false, Some(&status)), expected);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_once_for_all_shards_that_have_it() {
+        let bulk = |text: &str| Value::Bulk(text.into());
+        let shard = |number, unserved, texts: &[&str]| {
+            Value::Map(vec![
+                (bulk("shard"), Value::Integer(number)),
+                (bulk("unserved_ms"), unserved),
+                (bulk("troubles"), Value::Array(texts.iter().map(|it| bulk(it)).collect())),
+            ])
+        };
+        let reply = Value::Array(vec![
+            shard(1, Value::Integer(3000), &["has no holder"]),
+            shard(2, Value::Integer(9000), &["has no holder", "was given up by n2"]),
+            shard(3, Value::Null, &[]),
+        ]);
+        let text = what_is_wrong(&rows(&reply).expect("it is well formed"));
+        assert_eq!(text, "\ns1, s2 (for 9s): has no holder\n\ns2 (for 9s): was given up by n2\n");
     }
 
     #[test]

@@ -7,10 +7,13 @@ use serde_json::Value;
 
 use super::connection::{Connection, NodeArguments};
 use super::decisions::describe;
-use super::documents::{count, list, node_or_dash, number, object, word};
+use super::documents::{count, list, node_or_dash, number, object, sentences, word};
+use super::shards::{rows, what_is_wrong};
 use super::table::{Table, plain};
 use super::{CommandError, print, shard_number};
 
+/// The shard in which the manager keeps what it knows.
+const SYSTEM: &str = "0";
 /// Longest line of the manager's that is shown.
 const LINE_MAX: usize = 300;
 
@@ -35,10 +38,20 @@ pub(super) struct WhyArguments {
 pub(super) fn run(arguments: &WhyArguments) -> Result<(), CommandError> {
     let shard = shard_number(&arguments.shard)?;
     let mut connection = Connection::open(&arguments.node)?;
-    let text = connection.ask_text(&["LEASEHOLD", "WHY", &shard])?;
     if arguments.json {
+        let text = connection.ask_text(&["LEASEHOLD", "WHY", &shard])?;
         return print(format_args!("{}\n", text.trim_end()));
     }
+    // What the asked node knows itself needs no manager.
+    let reply = connection.ask(&["LEASEHOLD", "SHARDS", &shard])?;
+    let wrong = what_is_wrong(&rows(&reply)?);
+    if !wrong.is_empty() {
+        print(format_args!("What is wrong, as the node that is asked sees it\n{wrong}\n"))?;
+    }
+    if shard == SYSTEM {
+        return print(format_args!("Shard 0 is the Lease Manager's own; nobody moves it.\n"));
+    }
+    let text = connection.ask_text(&["LEASEHOLD", "WHY", &shard])?;
     print(explain(&object(&text, "LEASEHOLD WHY")?))
 }
 
@@ -51,6 +64,9 @@ pub(super) fn explain(why: &Value) -> String {
         Some(holder) => writeln!(out, "Shard {shard}: held by n{holder}, lease epoch {epoch}"),
         None => writeln!(out, "Shard {shard}: held by nobody, last lease epoch {epoch}"),
     };
+    for trouble in sentences(&why["troubles"]) {
+        let _ = writeln!(out, "  To the manager's node it {trouble}");
+    }
     for line in list(&why["text"]).iter().filter_map(Value::as_str) {
         let _ = writeln!(out, "  {}", plain(line, LINE_MAX));
     }

@@ -263,7 +263,7 @@ mod tests {
         for (text, reason) in [
             ("", "1 to 64 nodes"),
             ("1:7001", "no `=`"),
-            ("0=a:7001", "no number above 0"),
+            ("0=a:7001", "no number from 1 to 65535"),
             ("1=a", "no port"),
             ("1=:7001", "not a name or an address"),
             ("1=a:0", "the port is not"),

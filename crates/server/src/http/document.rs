@@ -169,18 +169,26 @@ Times are in the units that their names end with, rates are per second, and load
 node: 1 is full. What is not known is null. New fields may come; skip what you don't know.
 
 **Status**: `cluster`, `manager` (`node`, `epoch`, `since_ms`; null if there is none), `frozen`,
-`held_still` (why nothing moves, or null), `mean` (use of the nodes), `nodes`, `shards`.
+`held_still` (why nothing moves, or null), `mean` (use of the nodes), `removed` (numbers of nodes
+that were removed), `nodes`, `shards`.
 
 **A node**: `node`, `name`, `address`, `peer_address`, `role` (`data` or `manager`), `duty` (`full`,
-`drained` or `leaving`), `locality`, `live`, `silent_ms`, `heard_by` (the nodes that report and hear
-it), `clock_ahead_ms` (of the cluster clock; negative: behind), `clock_off` (that is more than
-`clock_skew`), `incarnation`, `used` (its fullest
+`drained` or `leaving`), `locality`, `state` (`live`, `starting`, `not reporting`, `unreached`: it
+is heard, but others can't reach it, `refused`: what it says does not count, `not started`,
+`unheard`: by the manager's node only, or `down`),
+`troubles` (what is to be said of it, a sentence each),
+`unreached_by` (the nodes of which nothing reaches it), `refused`, `live`, `silent_ms`, `heard_by`
+(the nodes that report and hear it), `clock_ahead_ms` (of the cluster clock; negative: behind),
+`clock_off` (that is more than `clock_skew`), `incarnation`, `used` (its fullest
 resource), `class`, `cpu`, `network`, `log`, `late` (what it uses beside these to pass requests on
 whose clients have yet to hear of a move; it ends by itself), `memory`, `disk_full` (nearly:
-it takes no writes that grow), `fsync_ms`, `leases`, `replicas`, `inbound` (leases on their way to
+it takes no writes that grow), `disk_slow` (so much slower than another that leases leave it),
+`fsync_ms`, `leases`, `replicas`, `inbound` (leases on their way to
 it).
 
-**A shard**: `shard`, `first_slot`, `last_slot`, `holder`, `epoch`, `generation`, `replicas`,
+**A shard**: `shard`, `first_slot`, `last_slot`, `holder`, `unserved_ms` (for how long the manager's
+node has known of nobody to ask for it, or null), `troubles` (ends of sentences that begin with the
+shard, as the manager's node sees it), `epoch`, `generation`, `replicas`,
 `heirs`, `load`, `reads`, `writes`, `bytes_in`, `bytes_out`, `stored`, `service_p50_us`,
 `service_p99_us`, `queue_p50_us`, `queue_p99_us`, `hot_slots`, `hot_keys` and `origins` (pairs
 of what and its share), `pin`, `moving_to`, `moved_ms`.
@@ -192,7 +200,8 @@ zero, or `unfit`),
 `predicted` and `realised` gain, `outcome` (`applied`, `stale`, `failed`, `timed-out`, or null while
 it is under way).
 
-**Why**: `shard`, `holder`, `epoch`, `text` (lines), `bids`, `verdict`, `decisions` about the shard.
+**Why**: `shard`, `holder`, `unserved_ms`, `troubles`, `epoch`, `text` (lines), `bids`, `verdict`,
+`decisions` about the shard.
 ";
 
 /// The whole of `docs/http-api.md`.

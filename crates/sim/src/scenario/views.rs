@@ -4,6 +4,7 @@
 //! - `named s1`: whom each running node names as the holder.
 //! - `events n1`: what it has observed since that was last asked; `count n1 CatchUpBegun`: how
 //!   often it has ever observed that; `some n1 CatchUpBegun`: only whether.
+//! - `story n1`: what it tells an operator to be wrong with shards and nodes.
 //! - `refused n1`: why a process can't start.
 //! - `stored n1`: what it still keeps of replicas that were removed.
 //! - `traffic 1s` lets time pass and counts the messages between nodes.
@@ -21,6 +22,7 @@ impl Stage {
             ("named", [shard]) => self.named(number(shard, 's')?)?,
             ("converge", [shard]) => self.converge(number(shard, 's')?)?,
             ("events", [name]) => self.events(node(name)?)?,
+            ("story", [name]) => self.story(node(name)?)?,
             ("count" | "some", [name, event]) => {
                 let begin = format!("n{} {event}", node(name)? + 1);
                 let lines = self.world()?.trace.lines();
@@ -88,6 +90,35 @@ impl Stage {
         Ok(text)
     }
 
+    /// What a node tells an operator: the shards and nodes with troubles, by itself, and the states
+    /// of nodes that the manager does not call live.
+    fn story(&mut self, at: usize) -> Result<String> {
+        let mut text = String::new();
+        for ask in [["LEASEHOLD", "SHARDS", "0"].as_slice(), &["LEASEHOLD", "SHARDS"]] {
+            let said = self.ask(at, ask)?;
+            for part in said.split("[\"shard\" ").skip(1) {
+                let shard = part.split(' ').next().unwrap_or_default();
+                for trouble in quoted_list(part, "\"troubles\" [") {
+                    let _ = writeln!(text, "s{shard} {trouble}");
+                }
+            }
+        }
+        let said = self.ask(at, &["LEASEHOLD", "NODES"])?;
+        for trouble in quoted_list(&said, "\"troubles\" [") {
+            let _ = writeln!(text, "{trouble}");
+        }
+        let said = self.ask(at, &["LEASEHOLD", "STATUS"])?;
+        for part in said.split("{\\\"node\\\":").skip(1) {
+            let number = part.split(',').next().unwrap_or_default();
+            let state = part.split_once("\\\"state\\\":\\\"").map(|(_, rest)| rest);
+            let state = state.and_then(|rest| rest.split('\\').next()).unwrap_or("live");
+            if state != "live" {
+                let _ = writeln!(text, "the manager calls n{number} {state}");
+            }
+        }
+        Ok(if text.is_empty() { String::from("nothing is wrong\n") } else { text })
+    }
+
     fn replicas(&mut self, shard: u32) -> Result<String> {
         let world = self.world()?;
         let mut text = String::new();
@@ -146,4 +177,14 @@ impl Stage {
         self.seen_events.insert(at, lines.len());
         Ok(text)
     }
+}
+
+/// The texts of all lists that follow these words in a reply as it is shown.
+fn quoted_list(shown: &str, begin: &str) -> Vec<String> {
+    let lists = shown.split(begin).skip(1);
+    let texts = lists.flat_map(|rest| {
+        let list = rest.split(']').next().unwrap_or_default();
+        list.split('"').skip(1).step_by(2).map(|text| text.replace("\\'", "'")).collect::<Vec<_>>()
+    });
+    texts.collect()
 }

@@ -119,8 +119,11 @@ function drawFacts(status) {
 
 function drawNode(it, mean) {
   const level = it.class === "urgent" ? "bad" : it.class === "overfull" ? "warn" : "";
-  const gone = (it.heard_by || []).length ? "unheard" : "down";
-  let state = it.live ? it.class : `${gone} for ${age(it.silent_ms || 0)}`;
+  const word = it.state || (it.live ? "live" : "down");
+  const lasts = ["down", "unheard", "not reporting"].includes(word);
+  let state = it.live ? (word === "live" ? it.class : `${it.class}, ${word}`)
+    : lasts ? `${word} for ${age(it.silent_ms || 0)}` : word;
+  if (it.disk_slow) state += ", disk slow";
   if (it.clock_off) state += ", clock off";
   if (it.duty && it.duty !== "full") state += `, ${it.duty}`;
   const fill = make("i", level);
@@ -138,7 +141,8 @@ function drawNode(it, mean) {
     make("div", "figures", figure("used", percent(it.used)), figure("cpu", percent(it.cpu)),
       ...(it.disk_full ? [figure("disk", "full")] : []),
       figure("memory", percent(it.memory)), figure("fsync", `${(it.fsync_ms || 0).toFixed(1)} ms`),
-      figure("leases", it.leases), figure("replicas", it.replicas)));
+      figure("leases", it.leases), figure("replicas", it.replicas)),
+    ...(it.troubles || []).map((text) => make("p", "trouble", text)));
   card.style.setProperty("--holder", nodeColour(it.node));
   return card;
 }
@@ -148,11 +152,29 @@ function shardTitle(it) {
   return [
     `shard ${it.shard}: slots ${it.first_slot} to ${it.last_slot}`,
     `held by ${node(it.holder)}, lease epoch ${it.epoch}`,
+    ...(it.troubles || []).map((text) => `it ${text}`),
     `load ${percent(it.load)}, ${amount(it.reads)} reads/s, ${amount(it.writes)} writes/s`,
     it.pin ? `pinned to ${it.pin}` : "",
     it.moving_to ? `moving to n${it.moving_to}` : "",
     keys ? `hot keys: ${keys}` : "",
   ].filter(Boolean).join("\n");
+}
+
+/** What is wrong with shards, a line for those with the same. */
+function drawTroubles(shards) {
+  const found = new Map();
+  for (const it of shards) {
+    for (const text of it.troubles || []) {
+      const known = found.get(text) || { shards: [], unserved: 0 };
+      known.shards.push(`s${it.shard}`);
+      known.unserved = Math.max(known.unserved, it.unserved_ms || 0);
+      found.set(text, known);
+    }
+  }
+  const some = (names) => (names.length > 8
+    ? `${names.slice(0, 8).join(", ")} and ${names.length - 8} more` : names.join(", "));
+  at("troubles").replaceChildren(...[...found].map(([text, known]) => make("p", "trouble",
+    `${some(known.shards)}${known.unserved ? ` (for ${age(known.unserved)})` : ""}: ${text}`)));
 }
 
 /** Buttons stay the same elements, so that focus and clicks survive a redrawing. */
@@ -180,6 +202,7 @@ function drawMap(shards) {
     button.style.setProperty("--holder", nodeColour(it.holder));
     button.classList.toggle("pinned", Boolean(it.pin));
     button.classList.toggle("moving", Boolean(it.moving_to));
+    button.classList.toggle("unserved", Boolean(it.unserved_ms));
     button.classList.toggle("open", it.shard === openShard);
   });
 }
@@ -246,6 +269,7 @@ async function explain() {
     const why = await ask(`v1/shards/${shard}/why`);
     parts = [
       make("p", "", `Held by ${node(why.holder)}, lease epoch ${why.epoch}.`),
+      ...(why.troubles || []).map((line) => make("p", "trouble", `It ${line}.`)),
       ...(why.text || []).map((line) => make("p", "quiet", line)),
       why.verdict ? make("h3", "", "Why it is not moved") : null,
       why.verdict ? make("p", "verdict", why.verdict) : null,
@@ -270,6 +294,7 @@ async function refresh() {
     drawFacts(status);
     at("nodes").replaceChildren(...(status.nodes || []).map((it) => drawNode(it, status.mean)));
     drawMap(status.shards);
+    drawTroubles(status.shards);
     const decisions = await ask(`v1/decisions?count=${DECISIONS}`);
     at("decisions").replaceChildren(...(decisions.length
       ? decisions.reverse().map(drawDecision)

@@ -1,0 +1,234 @@
+//! Why a shard has no holder, in words: the one place where that is said. Clients' errors, what
+//! operators are shown, metrics and log lines are all made of it, so they tell the same story.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::{self, Display};
+
+use types::NodeId;
+
+/// Why a replica can't help to decide, as far as a node knows.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Missing {
+    /// The directory that it lay in is gone, as its node itself says.
+    Lost,
+    /// What its node says does not count: its directory is an old copy, or it is a second process.
+    Refused,
+    /// Its node beats, but says that nothing from here reaches it.
+    Unreached {
+        /// The port that should be open.
+        peer_port: u16,
+    },
+    /// Its node is not heard.
+    Silent,
+}
+
+/// Why a shard has no holder, or none that can be asked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Outage {
+    /// Too few replicas are left to decide anything.
+    NoQuorum {
+        /// Those that are missing, by what they are missing for.
+        missing: Vec<(Missing, NodeId)>,
+        /// How many replicas have votes.
+        voters: usize,
+        /// Whether those whose directories are gone are enough: then waiting doesn't help.
+        for_good: bool,
+    },
+    /// Somebody holds it, whom this node can't reach.
+    OutOfReach {
+        /// The holder.
+        holder: NodeId,
+        /// Its port for peers.
+        peer_port: u16,
+    },
+    /// Somebody has held it, and is not heard. There is no replica here to know more.
+    HolderSilent {
+        /// The last holder that is known.
+        holder: NodeId,
+    },
+    /// There are enough replicas, and none of them is heard to lead.
+    Election {
+        /// Those that are missing all the same.
+        missing: Vec<(Missing, NodeId)>,
+    },
+    /// There is no replica here, and nobody has said that it holds the shard.
+    Unknown,
+}
+
+/// What metrics call the causes, in the order of [`Outage::cause`].
+pub(crate) const CAUSES: [&str; 6] =
+    ["copies_lost", "no_quorum", "out_of_reach", "holder_silent", "election", "unknown"];
+
+impl Outage {
+    /// Its place in [`CAUSES`].
+    pub(crate) fn cause(&self) -> usize {
+        match self {
+            Self::NoQuorum { for_good: true, .. } => 0,
+            Self::NoQuorum { for_good: false, .. } => 1,
+            Self::OutOfReach { .. } => 2,
+            Self::HolderSilent { .. } => 3,
+            Self::Election { .. } => 4,
+            Self::Unknown => 5,
+        }
+    }
+
+    /// Whether it can end without anybody's doing.
+    pub(crate) fn may_pass(&self) -> bool {
+        !matches!(self, Self::NoQuorum { for_good: true, .. })
+    }
+}
+
+/// The end of a sentence that begins with the shard.
+impl Display for Outage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoQuorum { missing, voters, for_good: true } => {
+                let lost: Vec<NodeId> = those(missing, Missing::Lost);
+                if lost.len() == *voters {
+                    write!(f, "has lost all of its {voters} copies")?;
+                } else {
+                    write!(f, "has lost {} of its {voters} copies, too many", lost.len())?;
+                }
+                write!(
+                    f,
+                    ": the data directories that {} had are gone. If one of them is left, start \
+                     its node on it",
+                    Nodes(&lost)
+                )
+            }
+            Self::NoQuorum { missing, voters, for_good: false } => {
+                write!(f, "has no holder: too few of its {voters} copies can decide, since ")?;
+                write_missing(f, missing)
+            }
+            Self::OutOfReach { holder, peer_port } => write!(
+                f,
+                "is held by {holder}, which is heard here but can't be reached at its peer port \
+                 {peer_port}"
+            ),
+            Self::HolderSilent { holder } => {
+                write!(f, "has no holder that is known here: {holder}, the last one, is not heard")
+            }
+            Self::Election { missing } => {
+                f.write_str("has no holder that is heard here at the moment")?;
+                if !missing.is_empty() {
+                    f.write_str(": ")?;
+                    write_missing(f, missing)?;
+                }
+                f.write_str(
+                    "; enough of its copies are left, so another holder is elected, or requests \
+                     go by way of a node that hears it",
+                )
+            }
+            Self::Unknown => f.write_str(
+                "has no holder that is known here: this node has no copy of it, and none has said \
+                 that it holds it",
+            ),
+        }
+    }
+}
+
+fn those(missing: &[(Missing, NodeId)], kind: Missing) -> Vec<NodeId> {
+    missing.iter().filter(|(it, _)| *it == kind).map(|(_, node)| *node).collect()
+}
+
+/// What is missing, kind by kind. They are sorted by kind.
+fn write_missing(f: &mut fmt::Formatter<'_>, missing: &[(Missing, NodeId)]) -> fmt::Result {
+    for (at, group) in missing.chunk_by(|one, other| one.0 == other.0).enumerate() {
+        if at > 0 {
+            f.write_str("; ")?;
+        }
+        let Some((kind, _)) = group.first() else { continue };
+        let nodes: Vec<NodeId> = group.iter().map(|(_, node)| *node).collect();
+        let (nodes, many) = (Nodes(&nodes), nodes.len() > 1);
+        match kind {
+            Missing::Lost if many => write!(f, "{nodes} have lost their data directories"),
+            Missing::Lost => write!(f, "{nodes} has lost its data directory"),
+            Missing::Refused => write!(
+                f,
+                "{nodes} {} on an old copy of the data directory, or as a second process",
+                if many { "run" } else { "runs" }
+            ),
+            Missing::Unreached { peer_port } => write!(
+                f,
+                "{nodes} can't be reached at peer port {peer_port} from here, although {} heard",
+                if many { "they are" } else { "it is" }
+            ),
+            Missing::Silent => write!(f, "{nodes} {} not heard", if many { "are" } else { "is" }),
+        }?;
+    }
+    Ok(())
+}
+
+/// Nodes in a sentence: `n1, n2 and n3`.
+pub(crate) struct Nodes<'a>(pub(crate) &'a [NodeId]);
+
+impl Display for Nodes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let last = self.0.len().saturating_sub(1);
+        for (at, node) in self.0.iter().enumerate() {
+            match at {
+                0 => {}
+                _ if at == last => f.write_str(" and ")?,
+                _ => f.write_str(", ")?,
+            }
+            write!(f, "{node}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Shards as a list with ranges: `s1, s3 to s7`. They are sorted.
+#[must_use]
+pub fn list_shards(shards: &[types::ShardId]) -> String {
+    let mut text = String::new();
+    for run in shards.chunk_by(|one, next| one.0 + 1 == next.0) {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        text += &match run.len() {
+            1 => alloc::format!("{first}"),
+            2 => alloc::format!("{first}, {last}"),
+            _ => alloc::format!("{first} to {last}"),
+        };
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use types::ShardId;
+
+    use super::*;
+
+    fn no_quorum(missing: &[(Missing, u32)], for_good: bool) -> String {
+        let missing = missing.iter().map(|(kind, node)| (*kind, NodeId(*node))).collect();
+        Outage::NoQuorum { missing, voters: 3, for_good }.to_string()
+    }
+
+    #[test]
+    fn who_is_missing_is_named_with_the_cause() {
+        let silent = no_quorum(&[(Missing::Silent, 2), (Missing::Silent, 3)], false);
+        assert!(silent.ends_with("can decide, since n2 and n3 are not heard"), "{silent}");
+        let port = Missing::Unreached { peer_port: 17003 };
+        let mixed = no_quorum(&[(Missing::Lost, 1), (port, 3)], false);
+        assert!(mixed.contains("n1 has lost its data directory; n3 can't be reached at peer port"));
+        let lost = [(Missing::Lost, 1), (Missing::Lost, 2), (Missing::Lost, 3)];
+        assert!(no_quorum(&lost, true).contains("all of its 3 copies: "));
+        assert!(no_quorum(&lost, true).contains("that n1, n2 and n3 had are gone"));
+        assert!(no_quorum(&lost[..2], true).contains("2 of its 3 copies, too many"));
+    }
+
+    #[test]
+    fn shards_are_listed_with_ranges() {
+        let list = |numbers: &[u32]| {
+            let shards: Vec<ShardId> = numbers.iter().copied().map(ShardId).collect();
+            list_shards(&shards)
+        };
+        assert_eq!(list(&[]), "");
+        assert_eq!(list(&[0, 2, 3, 5, 6, 7, 9]), "s0, s2, s3, s5 to s7, s9");
+    }
+}
