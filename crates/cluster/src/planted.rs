@@ -152,6 +152,8 @@ pub enum Planting {
     LeadersWordUnheeded,
     /// A replica that led when it was removed, and has not noticed, keeps all that it has.
     DismissedLeadOn,
+    /// A request that waited for no other is parked behind what its client sent later.
+    ParkUnorderedLast,
 }
 
 impl Planting {
@@ -225,6 +227,7 @@ impl Planting {
         ("forget-changes", Self::ForgetChanges),
         ("leaders-word-unheeded", Self::LeadersWordUnheeded),
         ("dismissed-lead-on", Self::DismissedLeadOn),
+        ("park-unordered-last", Self::ParkUnorderedLast),
     ];
 
     /// The rule of this name.

@@ -36,6 +36,7 @@ const TABLE: &[(&str, &str)] = &[
     ("flush_in_part", "hide-done-parts"),
     ("no_quorum", "waiting-reads"),
     ("order_over_refusal", "serve-behind-refusals"),
+    ("parked_in_order", "park-unordered-last"),
     ("unanswered", "uncertain-reads"),
     ("watch_ended", "keep-ended-watches"),
     ("costly_pipeline", "endless-turn"),

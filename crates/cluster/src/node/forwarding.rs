@@ -334,6 +334,7 @@ impl Node {
             arrived: now.monotonic,
             deadline: now.monotonic + wait,
             losses: 0,
+            placed: 0,
         };
         let waiting = self.waiting_for(from);
         if waiting >= self.forward_bytes() && kind.replies() {

@@ -321,7 +321,7 @@ impl Node {
             while !self.dirty.is_empty() || !self.world.effects.displaced.is_empty() {
                 self.advance_shards(now);
                 for (shard, request) in core::mem::take(&mut self.world.effects.displaced) {
-                    self.place(now, shard, request);
+                    self.place_displaced(now, shard, request);
                 }
             }
             self.manage(now);

@@ -115,6 +115,17 @@ impl Node {
         }
     }
 
+    /// Places what a shard has let go. What is let go twice in a turn waits in the shard for the
+    /// next one: a turn ends, whatever the rules of shard and node make of a request.
+    pub(super) fn place_displaced(&mut self, now: Now, shard: ShardId, mut request: Request) {
+        let turn = self.world.work.turn();
+        if request.placed == turn && self.local(shard).is_some() {
+            return self.with_shard(now, shard, |found, env| found.park(env, request));
+        }
+        request.placed = turn;
+        self.place(now, shard, request);
+    }
+
     /// The way of a request to a holder that is another node, or not known.
     fn way_to(
         &mut self,

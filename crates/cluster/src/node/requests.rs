@@ -249,6 +249,7 @@ impl Node {
             arrived: now.monotonic,
             deadline: now.monotonic + self.world.settings.park_time,
             losses: 0,
+            placed: 0,
         };
         self.place(now, shard, request);
     }

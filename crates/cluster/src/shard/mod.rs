@@ -52,6 +52,7 @@ use crate::support::Support;
 use crate::work::TurnWork;
 pub(crate) use lease::Standing;
 use load::Load;
+use parking::Park;
 use proposals::{Batch, Pending};
 pub(crate) use status::ShardStatus;
 
@@ -78,13 +79,25 @@ pub(crate) struct Request {
     pub(crate) deadline: Monotonic,
     /// How often a node that ran it was lost before it had answered.
     pub(crate) losses: u8,
+    /// The last turn in which a shard let it go and it was placed anew. That happens once a turn.
+    pub(crate) placed: u64,
 }
 
 /// When a client sent a request: what it asks of one shard takes effect in this order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Sent {
-    client: Watcher,
+    lane: Lane,
     number: u64,
+}
+
+/// A client, and the node that has forwarded its requests, if one has. Each node gives numbers of
+/// its own, so only those of one lane can be compared. Between two lanes of a client there is no
+/// order to keep: it goes another way only when all that it has sent one way is answered, and
+/// what is left there had the answer that nobody knows what becomes of it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Lane {
+    client: Watcher,
+    forwarder: Option<NodeId>,
 }
 
 /// The answer to a forwarded request that can't be read: the nodes' versions differ, or a bug.
@@ -191,7 +204,7 @@ pub(crate) struct Shard {
     batch: Batch,
     pending: VecDeque<Pending>,
     held: VecDeque<Request>,
-    parked: VecDeque<Request>,
+    parked: Park,
     admission: admission::State,
     reads: reads::ReadRounds,
     steps: steps::Steps,
@@ -308,7 +321,7 @@ impl Shard {
             batch: Batch::default(),
             pending: VecDeque::new(),
             held: VecDeque::new(),
-            parked: VecDeque::new(),
+            parked: Park::default(),
             admission: admission::State::new(settings.node),
             reads: reads::ReadRounds::default(),
             steps: steps::Steps::default(),

@@ -5,19 +5,23 @@
 //! earlier one of the same client still waits here: parked, in an entry that may yet be lost, or
 //! for a read round. Such a request is parked behind it. Where nothing waits that costs nothing.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::ops::Bound;
 
 use types::{Monotonic, ShardId, Slot};
 
 use super::proposals::Local;
-use super::{Env, Request, Sent, Shard, Standing, Watcher};
+use super::{Env, Lane, Request, Sent, Shard, Standing, Watcher};
 use crate::entry::{self, Command, Operation, OperationKind};
+use crate::planted::Planting;
+use crate::session::Waiter;
 use crate::settings::Settings;
 
 impl Request {
     /// Its place among the requests of its client; `None` if no client waits for it.
     pub(crate) fn sent(&self) -> Option<Sent> {
-        Some(Sent { client: self.watcher, number: self.waiter.number()? })
+        Sent::of(self.waiter, self.watcher)
     }
 
     /// The slot that it concerns and the first of its keys, if it has one.
@@ -45,26 +49,29 @@ impl Request {
         operation.is_ok_and(|operation| operation.kind() == OperationKind::Watch)
     }
 
-    /// Whether both are of one client, and this one was sent first.
+    /// Whether both are of one client and came the same way, and this one was sent first.
     pub(super) fn is_before(&self, other: &Self) -> bool {
-        self.watcher == other.watcher
-            && self.waiter.number().zip(other.waiter.number()).is_some_and(|(a, b)| a < b)
+        let both = self.sent().zip(other.sent());
+        both.is_some_and(|(this, other)| this.lane == other.lane && this.number < other.number)
     }
 }
 
 impl Local {
     fn sent(&self) -> Option<Sent> {
         match self {
-            Self::Apply { waiter, watcher, .. } => {
-                Some(Sent { client: *watcher, number: waiter.number()? })
-            }
+            Self::Apply { waiter, watcher, .. } => Sent::of(*waiter, *watcher),
             Self::Read(request) | Self::Late(request) => request.sent(),
         }
     }
 }
 
 impl Sent {
-    /// The first place among the requests of the same client.
+    fn of(waiter: Waiter, client: Watcher) -> Option<Self> {
+        let lane = Lane { client, forwarder: waiter.forwarder() };
+        Some(Self { lane, number: waiter.number()? })
+    }
+
+    /// The first place among the requests of the same client that came the same way.
     pub(crate) fn first(self) -> Self {
         Self { number: 0, ..self }
     }
@@ -75,17 +82,111 @@ impl Sent {
     }
 }
 
-/// For each client that waits, the number of the first request that it waits for.
-type Waiting = BTreeMap<Watcher, u64>;
+/// For each lane, the number of the first request that waits.
+type Waiting = BTreeMap<Lane, u64>;
 
 fn note(waiting: &mut Waiting, sent: Sent) {
-    let first = waiting.entry(sent.client).or_insert(sent.number);
+    let first = waiting.entry(sent.lane).or_insert(sent.number);
     *first = sent.number.min(*first);
 }
 
 fn follows(waiting: &Waiting, request: &Request) -> bool {
     let (true, Some(sent)) = (request.ordered, request.sent()) else { return false };
-    waiting.get(&sent.client).is_some_and(|first| *first < sent.number)
+    waiting.get(&sent.lane).is_some_and(|first| *first < sent.number)
+}
+
+/// A request in the park: its lane, if a client waits for it, its number there, and its arrival.
+type Place = (Option<Lane>, u64, u64);
+
+/// Parked requests, each behind those that its client sent before.
+#[derive(Default)]
+pub(super) struct Park {
+    requests: BTreeMap<Place, Request>,
+    deadlines: BTreeSet<(Monotonic, Place)>,
+    arrivals: u64,
+    reads: usize,
+    /// Some could go on, but have been placed in this turn already.
+    waits_for_turn: bool,
+}
+
+impl Park {
+    pub(super) fn is_empty(&self) -> bool {
+        self.requests.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// Whether some wait for nothing but the next turn.
+    pub(super) fn waits_for_turn(&self) -> bool {
+        self.waits_for_turn
+    }
+
+    fn add(&mut self, request: Request, unordered_last: bool) {
+        self.arrivals += 1;
+        let sent = request.sent();
+        let number = match sent {
+            // Behind what its client sent later.
+            Some(_) if unordered_last && !request.ordered => u64::MAX,
+            Some(sent) => sent.number,
+            None => 0,
+        };
+        let place = (sent.map(|sent| sent.lane), number, self.arrivals);
+        self.deadlines.insert((request.deadline, place));
+        self.reads += usize::from(!request.writes);
+        self.requests.insert(place, request);
+    }
+
+    fn remove(&mut self, place: Place) -> Option<Request> {
+        let request = self.requests.remove(&place)?;
+        self.deadlines.remove(&(request.deadline, place));
+        self.reads -= usize::from(!request.writes);
+        Some(request)
+    }
+
+    fn has_before(&self, sent: Sent) -> bool {
+        let lane = Some(sent.lane);
+        self.requests.range((lane, 0, 0)..(lane, sent.number, 0)).next().is_some()
+    }
+
+    /// Takes of each lane all up to the first that does not go. What it took comes in the order
+    /// of arrival, but that of each lane in the order of sending.
+    fn take(&mut self, mut goes: impl FnMut(&Request) -> bool) -> Vec<Request> {
+        let mut taken: Vec<(u64, Place)> = Vec::new();
+        let mut rest = Bound::Unbounded;
+        while let Some((&(lane, ..), _)) = self.requests.range((rest, Bound::Unbounded)).next() {
+            let end = (lane, u64::MAX, u64::MAX);
+            let of_lane = self.requests.range((lane, 0, 0)..=end);
+            let places: Vec<Place> =
+                of_lane.take_while(|(_, request)| goes(request)).map(|(place, _)| *place).collect();
+            let mut arrivals: Vec<u64> = places.iter().map(|(.., arrival)| *arrival).collect();
+            arrivals.sort_unstable();
+            taken.extend(arrivals.into_iter().zip(places));
+            rest = Bound::Excluded(end);
+        }
+        taken.sort_unstable();
+        taken.into_iter().filter_map(|(_, place)| self.remove(place)).collect()
+    }
+
+    /// Takes those whose time is up, each lane's in the order of sending.
+    fn take_late(
+        &mut self,
+        now: Monotonic,
+        mut goes: impl FnMut(&Request) -> bool,
+    ) -> Vec<Request> {
+        let late = self.deadlines.iter().take_while(|(deadline, _)| *deadline <= now);
+        let mut late: Vec<Place> = late
+            .map(|(_, place)| *place)
+            .filter(|place| self.requests.get(place).is_some_and(&mut goes))
+            .collect();
+        late.sort_unstable();
+        late.into_iter().filter_map(|place| self.remove(place)).collect()
+    }
+
+    fn next_deadline(&self) -> Monotonic {
+        self.deadlines.first().map_or(Monotonic::NEVER, |(deadline, _)| *deadline)
+    }
 }
 
 impl Shard {
@@ -96,11 +197,7 @@ impl Shard {
             return self.refuse(env, &request, &text);
         }
         self.admission.queue.add(request.operation.len());
-        let later = |other: &Request| request.ordered && request.is_before(other);
-        match self.parked.iter().position(later) {
-            Some(at) => self.parked.insert(at, request),
-            None => self.parked.push_back(request),
-        }
+        self.parked.add(request, env.settings.breaks(Planting::ParkUnorderedLast));
     }
 
     /// Whether no request waits here for anything.
@@ -116,7 +213,7 @@ impl Shard {
     /// Whether an earlier request of the same client waits here, so that this one must wait, too.
     pub(crate) fn must_wait(&self, request: &Request, standing: Standing) -> bool {
         request.ordered
-            && (self.parked.iter().any(|earlier| earlier.is_before(request))
+            && (request.sent().is_some_and(|sent| self.parked.has_before(sent))
                 || follows(&self.unfinished(standing, request.writes), request))
     }
 
@@ -139,56 +236,136 @@ impl Shard {
         waiting
     }
 
-    /// Parked requests go on when there is somewhere to go, and end when their time is up.
+    /// Parked requests go on when there is somewhere to go, and end when their time is up. One that
+    /// was let go in this turn already waits for the next, so that each turn ends.
     pub(super) fn place_parked(&mut self, env: &mut Env<'_>) {
+        self.parked.waits_for_turn = false;
         if self.parked.is_empty() {
             return;
         }
-        let now = env.now.monotonic;
+        let (now, turn) = (env.now.monotonic, env.work.turn());
         let standing = self.standing(now, env.support);
         let is_system = self.id == ShardId::SYSTEM;
         let waits = |writes: bool| match standing {
             Standing::Changing | Standing::Leaderless => true,
-            // As in `Node::place`: the manager is active under a valid lease only. What was let go
-            // here and parked there would keep the turn from ever ending.
+            // As in `Node::place`: the manager is active under a valid lease only.
             Standing::Leader => writes || is_system,
             Standing::Holder | Standing::Follower(_) => false,
         };
-        let before_reads = self.unfinished(standing, false);
-        let before_writes = self.unfinished(standing, true);
-        let mut kept = Waiting::new();
-        for request in self.take_parked() {
-            let unfinished = if request.writes { &before_writes } else { &before_reads };
-            let behind = follows(unfinished, &request) || follows(&kept, &request);
-            if (behind || waits(request.writes)) && now < request.deadline {
-                if let Some(sent) = request.sent() {
-                    note(&mut kept, sent);
-                }
-                self.admission.queue.add(request.operation.len());
-                self.parked.push_back(request);
-            } else {
-                env.effects.displaced.push((self.id, request));
-            }
+        let mut waits_for_turn = false;
+        let mut going = Vec::new();
+        // All that waits is not looked at each turn.
+        if !waits(true) || !waits(false) && self.parked.reads > 0 {
+            let before_reads = self.unfinished(standing, false);
+            let before_writes = self.unfinished(standing, true);
+            going = self.parked.take(|request| {
+                let unfinished = if request.writes { &before_writes } else { &before_reads };
+                let waits = follows(unfinished, request) || waits(request.writes);
+                let goes = !waits || request.deadline <= now;
+                waits_for_turn |= goes && request.placed == turn;
+                goes && request.placed != turn
+            });
+        }
+        // Those that are left wait, or come behind one that does.
+        going.extend(self.parked.take_late(now, |request| {
+            waits_for_turn |= request.placed == turn;
+            request.placed != turn
+        }));
+        self.parked.waits_for_turn = waits_for_turn;
+        for request in going {
+            self.admission.queue.remove(request.operation.len());
+            env.effects.displaced.push((self.id, request));
         }
     }
 
     /// All parked requests, to be placed anew.
-    pub(crate) fn take_parked(&mut self) -> VecDeque<Request> {
-        let parked = core::mem::take(&mut self.parked);
+    pub(crate) fn take_parked(&mut self) -> Vec<Request> {
+        let parked = self.parked.take(|_| true);
         self.admission.queue.remove(parked.iter().map(|request| request.operation.len()).sum());
         parked
     }
 
     /// The first end of a wait among parked and held requests and proposed entries.
     pub(super) fn next_expiry_of_waits(&self, now: Monotonic, settings: &Settings) -> Monotonic {
-        let parked = self.parked.iter().chain(self.reads.iter()).map(|request| request.deadline);
-        let parked = parked.min();
+        let reads = self.reads.iter().map(|request| request.deadline).min();
+        let parked = self.parked.next_deadline().min(reads.unwrap_or(Monotonic::NEVER));
         let pending = self.pending.front().map(|pending| {
             // By then the lease may be lost.
             let sooner = (pending.proposed + settings.park_time).max(now + settings.park_time / 4);
             pending.deadline.min(sooner)
         });
-        let parked = parked.unwrap_or(Monotonic::NEVER);
         parked.min(pending.unwrap_or(Monotonic::NEVER)).min(self.held_expires(settings))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use types::{NodeId, SessionId};
+
+    use super::*;
+
+    const CLIENT: Watcher = (NodeId(3), SessionId(1));
+    const DEADLINE: Monotonic = Monotonic(1000);
+
+    fn request(forwarder: u32, number: u64, ordered: bool, writes: bool) -> Request {
+        Request {
+            waiter: Waiter::Peer { node: NodeId(forwarder), request: number, resp3: false },
+            operation: Bytes::new(),
+            writes,
+            ordered,
+            watcher: CLIENT,
+            watch: 0,
+            passes_on: false,
+            origin: placement::Origin::default(),
+            arrived: Monotonic(0),
+            deadline: DEADLINE,
+            losses: 0,
+            placed: 0,
+        }
+    }
+
+    fn names(requests: &[Request]) -> Vec<(u32, u64)> {
+        let sent = requests.iter().map(|it| (it.waiter.forwarder(), it.waiter.number()));
+        sent.filter_map(|(node, number)| Some((node?.0, number?))).collect()
+    }
+
+    #[test]
+    fn numbers_of_two_nodes_are_not_compared() {
+        let mut park = Park::default();
+        // What came by way of node 4 has larger numbers, and came first.
+        for (forwarder, number) in [(4, 900), (5, 12), (4, 901), (5, 13)] {
+            park.add(request(forwarder, number, true, true), false);
+        }
+        let first = request(5, 12, true, true).sent().expect("somebody waits for it");
+        assert!(!park.has_before(first), "the numbers of node 4 say nothing about it");
+        let second = request(5, 13, true, true).sent().expect("somebody waits for it");
+        assert!(park.has_before(second));
+        assert_eq!(names(&park.take(|_| true)), [(4, 900), (5, 12), (4, 901), (5, 13)]);
+    }
+
+    #[test]
+    fn what_comes_back_comes_before_what_was_sent_later() {
+        let mut park = Park::default();
+        park.add(request(5, 12, true, false), false);
+        park.add(request(5, 13, true, false), false);
+        park.add(request(5, 11, false, true), false);
+        let read = |request: &Request| !request.writes;
+        assert!(park.take(read).is_empty(), "the reads are behind a write that does not go");
+        assert_eq!(names(&park.take(|_| true)), [(5, 11), (5, 12), (5, 13)]);
+        assert!(park.is_empty() && park.deadlines.is_empty() && park.reads == 0);
+    }
+
+    #[test]
+    fn those_whose_time_is_up_leave_the_others() {
+        let mut park = Park::default();
+        let late = Request { deadline: Monotonic(10), ..request(5, 12, true, true) };
+        park.add(request(5, 11, false, true), false);
+        park.add(late, false);
+        assert_eq!(park.next_deadline(), Monotonic(10));
+        assert!(park.take_late(Monotonic(9), |_| true).is_empty());
+        assert!(park.take_late(Monotonic(10), |_| false).is_empty());
+        assert_eq!(names(&park.take_late(Monotonic(10), |_| true)), [(5, 12)]);
+        assert_eq!((park.len(), park.next_deadline()), (1, DEADLINE));
     }
 }

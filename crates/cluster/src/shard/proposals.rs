@@ -413,6 +413,7 @@ impl Shard {
                         arrived: env.now.monotonic,
                         deadline,
                         losses: 0,
+                        placed: 0,
                     };
                     env.effects.displaced.push((self.id, request));
                 }

@@ -153,6 +153,7 @@ impl Shard {
             || !self.steps.is_idle()
             || self.data.has_garbage()
             || self.has_ready_reads()
+            || self.parked.waits_for_turn()
     }
 
     /// The turn in which something that was left over was last gone on with.
