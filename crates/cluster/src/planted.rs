@@ -115,6 +115,9 @@ pub enum Planting {
     KeepLeasesOnSlowDisk,
     /// A leader forgets entries that catch-ups under way will need.
     CompactOverCatchUps,
+    /// Every piece of a catch-up is sent again when it is not acknowledged for a while, however
+    /// thin the line is.
+    ResendAllPieces,
     /// A slot image is one piece, however large the slot is.
     WholeImages,
     /// A write over several shards that was done in part is answered with the first error of a
@@ -209,6 +212,7 @@ impl Planting {
         ("lead-by-messages", Self::LeadByMessages),
         ("keep-leases-on-slow-disk", Self::KeepLeasesOnSlowDisk),
         ("compact-over-catch-ups", Self::CompactOverCatchUps),
+        ("resend-all-pieces", Self::ResendAllPieces),
         ("whole-images", Self::WholeImages),
         ("hide-done-parts", Self::HideDoneParts),
         ("keep-ended-watches", Self::KeepEndedWatches),

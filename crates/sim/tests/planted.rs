@@ -6,6 +6,7 @@ use std::path::Path;
 /// Scenarios, and rules of `cluster::Planting` that they are about.
 const TABLE: &[(&str, &str)] = &[
     ("catch_up_under_load", "compact-over-catch-ups"),
+    ("catch_up_thin_line", "resend-all-pieces"),
     ("large_slot", "whole-images"),
     ("reclaim_removed", "removed-keeps-all"),
     ("reclaim_without_quorum", "keep-entries-by-cutting"),

@@ -13,34 +13,29 @@
 //! A catch-up is named by its leader's term and a number. Whoever has lost its beginning says so,
 //! and the leader begins another one. While one is under way the leader keeps its log from S on.
 
+mod receiving;
+
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use bytes::Bytes;
-use keyspace::{BuiltSlot, ImageId, Keyspace, SlotBuilder};
+use keyspace::{BuiltSlot, ImageId, SlotBuilder};
 use types::{Incarnation, LogIndex, Monotonic, NodeId, SegmentId, Slot};
 
 use super::checkpoint::EMPTY_AT_ONCE;
+use super::flow::{Flow, RESEND_AFTER, WINDOW_MAX};
 use super::{Env, Shard};
-use crate::bytes_codec::{CodecError, Put, Take};
+use crate::bytes_codec::Put;
 use crate::io::{CatchUpName, Event, Message, SlotPiece, WriteId};
 use crate::planted::Planting;
-use crate::raft_group::{Installed, RaftMessage};
-use crate::record::{ImagePart, Record, ShardState, empty_slots};
+use crate::raft_group::RaftMessage;
 
 /// Pieces on their way to one replica at a time.
 const PIECES_IN_FLIGHT: usize = 512;
-/// Bytes of images on their way to one replica at a time, beyond the first piece.
-const BYTES_IN_FLIGHT: usize = 4 << 20;
 /// Bytes of images that are written for one replica in a turn.
 const BYTES_PER_TURN: usize = 1 << 20;
-/// What the log needs for a piece beside its bytes, amply.
+/// What the log and a message need for a piece beside its bytes, amply.
 const PIECE_OVERHEAD: u64 = 128;
-/// How long an answer is awaited before a piece is sent again.
-const RESEND_AFTER: Duration = Duration::from_millis(500);
-/// How long a receiver may be silent before the catch-up is given up.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(3);
 
 /// Slots on their way to a replica.
 pub(super) struct Sending {
@@ -57,11 +52,18 @@ pub(super) struct Sending {
     next: Option<Slot>,
     /// How many pieces there are so far.
     pieces: u64,
-    in_flight: VecDeque<InFlight>,
+    /// What is not acknowledged; the first `under_way` of it are, those behind are lost.
+    in_flight: VecDeque<SlotPiece>,
+    under_way: usize,
+    flow: Flow,
     /// There is more to send in the next turn.
     more: bool,
-    last_sent: Monotonic,
+    /// The message that closes it is on its way.
+    closed: bool,
     heard: Monotonic,
+    /// How much of an unfinished message had arrived there, and when that was last another number.
+    arriving: u64,
+    stirred: Monotonic,
 }
 
 struct Imaging {
@@ -69,12 +71,6 @@ struct Imaging {
     slot: Slot,
     index: LogIndex,
     offset: u64,
-}
-
-struct InFlight {
-    number: u64,
-    sent: Monotonic,
-    piece: SlotPiece,
 }
 
 /// Slots that have arrived.
@@ -113,9 +109,24 @@ struct Current {
 }
 
 impl Sending {
+    /// Bytes under way.
     fn bytes(&self) -> usize {
-        self.in_flight.iter().map(|flight| flight.piece.image.len()).sum()
+        self.in_flight.iter().take(self.under_way).map(weight).sum()
     }
+
+    /// What was sent is lost.
+    fn lose(&mut self) {
+        (self.under_way, self.closed) = (0, false);
+    }
+
+    fn is_silent_for(&self, now: Monotonic) -> bool {
+        now.since(self.heard.max(self.stirred)) > self.flow.give_up_after()
+    }
+}
+
+/// What a piece costs on its way.
+fn weight(piece: &SlotPiece) -> usize {
+    piece.image.len() + PIECE_OVERHEAD as usize
 }
 
 impl Shard {
@@ -143,9 +154,13 @@ impl Shard {
             next: Some(self.range.first()),
             pieces: 0,
             in_flight: VecDeque::new(),
+            under_way: 0,
+            flow: Flow::new(now),
             more: false,
-            last_sent: Monotonic(0),
+            closed: false,
             heard: now,
+            arriving: env.support.arriving_at(to),
+            stirred: now,
         });
         let event = Event::CatchUpBegun { shard: self.id, to, index: transfer };
         env.effects.events.push(event);
@@ -180,11 +195,16 @@ impl Shard {
         }
         let now = env.now.monotonic;
         let mut done = Vec::new();
-        for sending in &self.catch_ups {
+        for sending in &mut self.catch_ups {
+            let arriving = env.support.arriving_at(sending.to);
+            if core::mem::replace(&mut sending.arriving, arriving) != arriving && arriving > 0 {
+                sending.stirred = now;
+                sending.flow.stirs(now);
+            }
             let matched = self.group.progress(sending.to).map(|(matched, _)| matched);
             if matched.is_none_or(|matched| matched >= sending.transfer) {
                 done.push(sending.name);
-            } else if now.since(sending.heard) > GIVE_UP_AFTER
+            } else if sending.is_silent_for(now)
                 || env.support.incarnation_of(sending.to) != sending.incarnation
             {
                 self.group.catch_up_ended(sending.to, false);
@@ -203,45 +223,69 @@ impl Shard {
 
     fn pump(&mut self, env: &mut Env<'_>, sending: &mut Sending) {
         let now = env.now.monotonic;
-        for flight in &mut sending.in_flight {
-            if now.since(flight.sent) > RESEND_AFTER {
-                flight.sent = now;
-                let piece = flight.piece.clone();
-                let (shard, catch_up) = (self.id, sending.name);
-                let message = Message::SlotImage { shard, catch_up, piece };
-                env.effects.messages.push((sending.to, message));
+        let all = self.planted.contains(Planting::ResendAllPieces);
+        let awaits = sending.under_way > 0 || sending.closed;
+        if awaits && sending.flow.is_silent(now) {
+            if all {
+                sending.flow.lost(now);
+            } else {
+                sending.flow.silent(now);
             }
+            sending.lose();
         }
+        let window = if all { WINDOW_MAX } else { sending.flow.window() };
         let all_sent = sending.image.is_none() && sending.next.is_none();
         if !all_sent && self.waits_for_boundary() {
             // The data are those of no index; the rest of the entry is applied in the next turn.
             return;
         }
         let (mut written, mut bytes) = (0, sending.bytes());
+        let (before, alone) = (sending.under_way, sending.under_way == 0);
         sending.more = false;
-        while sending.in_flight.len() < PIECES_IN_FLIGHT && bytes < BYTES_IN_FLIGHT {
+        while sending.under_way < PIECES_IN_FLIGHT && (bytes < window || sending.under_way == 0) {
             if written >= BYTES_PER_TURN {
                 sending.more = true;
-                return;
+                break;
             }
-            let Some(piece) = self.next_piece(sending) else { break };
+            let lost = sending.in_flight.get(sending.under_way).cloned();
+            let Some(piece) = lost.or_else(|| self.next_piece(sending)) else { break };
+            if sending.under_way == sending.in_flight.len() {
+                sending.in_flight.push_back(piece.clone());
+            }
+            sending.under_way += 1;
             written += piece.image.len();
-            bytes += piece.image.len();
-            let flight = InFlight { number: piece.number, sent: now, piece: piece.clone() };
-            sending.in_flight.push_back(flight);
+            bytes += weight(&piece);
             let message = Message::SlotImage { shard: self.id, catch_up: sending.name, piece };
             env.effects.messages.push((sending.to, message));
         }
+        let newest = sending.in_flight.get(sending.under_way.wrapping_sub(1));
+        if let Some(newest) = newest.filter(|_| sending.under_way > before) {
+            sending.flow.sent(now, newest.number + 1, alone);
+        }
         let all_sent = sending.image.is_none() && sending.next.is_none();
-        if all_sent && sending.in_flight.is_empty() && now.since(sending.last_sent) > RESEND_AFTER {
-            sending.last_sent = now;
-            let mut last = sending.last.clone();
-            let mut data = sending.state.clone();
-            data.put_u64(sending.name.number);
-            data.put_u64(sending.pieces);
-            last.set_snapshot_data(data);
-            let message = Message::Raft { shard: self.id, message: last, fortified: None };
-            env.effects.messages.push((sending.to, message));
+        if all_sent && sending.in_flight.is_empty() && !sending.closed {
+            self.close(env, sending);
+        }
+    }
+
+    /// Tells the receiver that it has all slots.
+    fn close(&self, env: &mut Env<'_>, sending: &mut Sending) {
+        sending.flow.stirs(env.now.monotonic);
+        sending.closed = true;
+        let mut last = sending.last.clone();
+        let mut data = sending.state.clone();
+        data.put_u64(sending.name.number);
+        data.put_u64(sending.pieces);
+        last.set_snapshot_data(data);
+        let message = Message::Raft { shard: self.id, message: last, fortified: None };
+        env.effects.messages.push((sending.to, message));
+    }
+
+    /// What was sent to `peer` is lost.
+    pub(super) fn pieces_lost(&mut self, env: &Env<'_>, peer: NodeId) {
+        for sending in self.catch_ups.iter_mut().filter(|sending| sending.to == peer) {
+            sending.flow.lost(env.now.monotonic);
+            sending.lose();
         }
     }
 
@@ -302,202 +346,32 @@ impl Shard {
             self.settle_at = env.now.monotonic;
             return;
         }
-        sending.heard = env.now.monotonic;
-        while sending.in_flight.front().is_some_and(|first| first.number < below) {
-            sending.in_flight.pop_front();
-        }
-    }
-
-    /// A piece arrives.
-    pub(crate) fn on_slot_image(
-        &mut self,
-        env: &mut Env<'_>,
-        from: NodeId,
-        catch_up: CatchUpName,
-        piece: SlotPiece,
-    ) {
-        if self.group.is_leader() || catch_up.term < self.group.term() {
+        let now = env.now.monotonic;
+        sending.heard = now;
+        if self.planted.contains(Planting::ResendAllPieces) {
+            // As if nothing were heard until there is nothing left to send.
+            sending.in_flight.retain(|piece| piece.number >= below);
+            sending.under_way = sending.under_way.min(sending.in_flight.len());
             return;
         }
-        let newest = self.staging.as_ref().map(|staging| staging.name);
-        if newest.is_some_and(|newest| newest > catch_up) {
-            return;
-        }
-        if newest != Some(catch_up) {
-            if piece.number >= PIECES_IN_FLIGHT as u64 || self.dropped == Some(catch_up) {
-                return self.answer_pieces(env, from, catch_up, (0, true));
-            }
-            if let Some(former) = self.staging.replace(Staging::new(from, catch_up)) {
-                self.discard_staging(former);
+        let (mut advances, mut bytes) = (false, 0);
+        while let Some(piece) = sending.in_flight.pop_front_if(|first| first.number < below) {
+            advances = true;
+            if sending.under_way > 0 {
+                sending.under_way -= 1;
+                bytes += weight(&piece);
             }
         }
-        let Some(staging) = &mut self.staging else { return };
-        if piece.number < staging.next {
-            staging.answers = true;
-        } else if piece.number - staging.next < PIECES_IN_FLIGHT as u64 {
-            staging.ahead.insert(piece.number, piece);
+        if advances {
+            sending.flow.acknowledged(now, below, bytes);
+        } else {
+            sending.flow.stirs(now);
         }
-    }
-
-    fn answer_pieces(
-        &self,
-        env: &mut Env<'_>,
-        to: NodeId,
-        catch_up: CatchUpName,
-        (below, lost): (u64, bool),
-    ) {
-        let message = Message::SlotImageReceived { shard: self.id, catch_up, below, lost };
-        env.effects.messages.push((to, message));
-    }
-
-    /// Logs the pieces that have arrived, and builds their slots.
-    pub(super) fn advance_staging(&mut self, env: &mut Env<'_>) {
-        let Some(mut staging) = self.staging.take() else { return };
-        let (from, name) = (staging.from, staging.name);
-        let before = staging.next;
-        while let Some(piece) = staging.ahead.remove(&staging.next) {
-            staging.first_segment = staging.first_segment.min(self.places.newest());
-            let (shard, part) = (self.id, ImagePart::from(&piece));
-            let record = Record::StagedPiece { shard, from, catch_up: name, part };
-            record.encode(&mut env.effects.payload);
-            env.effects.cut();
-            if staging.take(&piece, self.hash_seed, self.places.newest()).is_err() {
-                self.dropped = Some(name);
-                self.discard_staging(staging);
-                return self.answer_pieces(env, from, name, (0, true));
-            }
-        }
-        if staging.next > before {
-            staging.written.push_back((env.effects.write, staging.next));
-        }
-        if core::mem::take(&mut staging.answers) {
-            self.answer_pieces(env, from, name, (staging.durable, false));
-        }
-        self.staging = Some(staging);
-    }
-
-    /// Pieces have become durable.
-    pub(super) fn staging_persisted(&mut self, env: &mut Env<'_>, write: WriteId) {
-        let Some(staging) = &mut self.staging else { return };
-        let before = staging.durable;
-        while let Some((_, below)) = staging.written.pop_front_if(|(first, _)| *first <= write) {
-            staging.durable = below;
-        }
-        if staging.durable > before {
-            let (from, name, durable) = (staging.from, staging.name, staging.durable);
-            self.answer_pieces(env, from, name, (durable, false));
-        }
-    }
-
-    /// A segment up to `target` is to be freed: a catch-up that has pieces there begins anew. Says
-    /// whether nothing there is needed; what is about to be installed is.
-    pub(super) fn leave_staging(&mut self, target: SegmentId) -> bool {
-        if let Some(staging) = self.staging.take_if(|staging| staging.first_segment <= target) {
-            self.dropped = Some(staging.name);
-            self.discard_staging(staging);
-        }
-        self.accepted.as_ref().is_none_or(|staging| staging.first_segment > target)
-    }
-
-    /// What the engine did not want after all.
-    pub(super) fn discard_accepted(&mut self) {
-        if let Some(staging) = self.accepted.take() {
-            self.discard_staging(staging);
-        }
-    }
-
-    /// What has arrived is of no use any more. It may be a whole shard, so it is freed in steps.
-    pub(super) fn discard_staging(&mut self, staging: Staging) {
-        let current = staging.current.map(|current| current.builder.give_up());
-        for built in staging.slots.into_values().map(|staged| staged.slot).chain(current) {
-            self.data.discard_slot(built);
-        }
-    }
-
-    /// Bytes of the catch-up that is being received.
-    pub(super) fn staged_bytes(&self) -> u64 {
-        self.staging.as_ref().map_or(0, |staging| staging.bytes)
     }
 
     /// From where on entries are needed for catch-ups under way.
     pub(super) fn catch_ups_need(&self) -> Option<LogIndex> {
         self.catch_ups.iter().map(|sending| sending.transfer).min()
-    }
-
-    /// The leader has sent everything.
-    pub(super) fn on_catch_up_complete(
-        &mut self,
-        env: &mut Env<'_>,
-        from: NodeId,
-        message: RaftMessage,
-    ) {
-        let Ok((state, number, pieces)) = decode_closing(message.snapshot_data()) else { return };
-        let (transfer, term) = (message.snapshot_index(), message.term());
-        let name = CatchUpName { term, number };
-        let known = self.staging.as_ref().filter(|it| (it.from, it.name) == (from, name));
-        let complete = known.is_some_and(|staging| {
-            staging.next == pieces
-                && state.range.iter().all(|slot| staging.slots.contains_key(&slot))
-        });
-        // An incomplete one is sent again; one that the log has overtaken needs no slots.
-        if !complete && transfer > self.group.commit_index() {
-            if known.is_none() {
-                self.answer_pieces(env, from, name, (0, true));
-            }
-            return;
-        }
-        if complete && !self.planted.contains(Planting::InstallNewestStaging) {
-            // From here on these are the slots of this catch-up, whatever arrives in this turn.
-            self.discard_accepted();
-            self.accepted = self.staging.take();
-        }
-        self.group.step(message);
-        self.promise(env, from, term);
-    }
-
-    /// The engine has accepted the catch-up: the staged slots replace the data.
-    pub(super) fn install(&mut self, env: &mut Env<'_>, installed: &Installed) {
-        let (mut state, number, _) =
-            decode_closing(&installed.data).expect("the state was read when the catch-up arrived");
-        state.applied = (installed.index, installed.term);
-        state.replicas = installed.replicas.clone();
-        let staged = if self.planted.contains(Planting::InstallNewestStaging) {
-            self.staging.take()
-        } else {
-            self.accepted.take().filter(|staging| staging.name.number == number)
-        };
-        let staging = staged.expect("a catch-up is accepted only with its own slots");
-        let (from, catch_up) = (staging.from, staging.name);
-        let record = Record::InstallPieces { shard: self.id, from, catch_up, state: state.clone() };
-        record.encode(&mut env.effects.payload);
-        env.effects.cut();
-        let mut data = Keyspace::new(state.range, self.hash_seed);
-        self.floors.clear();
-        self.places.reset(&state);
-        for (slot, staged) in staging.slots {
-            if !state.range.contains(slot) {
-                data.discard_slot(staged.slot);
-                continue;
-            }
-            data.put_slot(slot, staged.slot);
-            self.places.imaged(slot, staged.segment);
-            if staged.index > installed.index {
-                self.floors.insert(slot, staged.index);
-            }
-        }
-        self.data.replace(data);
-        self.imaging = None;
-        self.range = state.range;
-        self.lease = state.lease.clone();
-        self.goal = state.goal.clone();
-        self.stamp = self.stamp.max(state.stamp);
-        self.writes.clear();
-        while let Some(pending) = self.pending.pop_front() {
-            self.abandon(env, pending);
-        }
-        self.forget_committed();
-        env.effects.rerouted.push(self.id);
-        env.effects.events.push(Event::CatchUpInstalled { shard: self.id, index: installed.index });
     }
 
     /// When a catch-up must be looked at next.
@@ -510,62 +384,4 @@ impl Shard {
             now + RESEND_AFTER
         }
     }
-}
-
-impl Staging {
-    fn new(from: NodeId, name: CatchUpName) -> Self {
-        Self {
-            from,
-            name,
-            slots: BTreeMap::new(),
-            current: None,
-            ahead: BTreeMap::new(),
-            next: 0,
-            durable: 0,
-            written: VecDeque::new(),
-            answers: false,
-            first_segment: SegmentId(u64::MAX),
-            bytes: 0,
-        }
-    }
-
-    /// Takes the next piece.
-    fn take(
-        &mut self,
-        piece: &SlotPiece,
-        hash_seed: u64,
-        segment: SegmentId,
-    ) -> Result<(), CodecError> {
-        const MALFORMED: CodecError = CodecError("a piece of a slot image");
-        let (slot, index) = (piece.slot, piece.index);
-        let mut current = self.current.take().unwrap_or_else(|| {
-            let builder = SlotBuilder::new(slot, hash_seed);
-            Current { slot, index, segment, offset: 0, builder }
-        });
-        if (current.slot, current.index, current.offset) != (slot, index, piece.offset) {
-            return Err(MALFORMED);
-        }
-        current.builder.push(&piece.image).map_err(|_| MALFORMED)?;
-        current.offset += piece.image.len() as u64;
-        self.next = piece.number + 1;
-        self.bytes += piece.image.len() as u64 + PIECE_OVERHEAD;
-        if piece.last {
-            let Current { index, segment, builder, .. } = current;
-            let built = builder.finish().map_err(|_| MALFORMED)?;
-            self.slots.insert(slot, Staged { index, segment, slot: built });
-            for slot in empty_slots(slot, piece.empty_behind) {
-                let built = BuiltSlot::empty(hash_seed);
-                self.slots.insert(slot, Staged { index, segment, slot: built });
-            }
-        } else {
-            self.current = Some(current);
-        }
-        Ok(())
-    }
-}
-
-/// What closes a catch-up: the state but for the slots, the catch-up's number, and its pieces.
-fn decode_closing(bytes: &[u8]) -> Result<(ShardState, u64, u64), CodecError> {
-    let from = &mut Take::new(bytes);
-    Ok((ShardState::decode(from)?, from.u64()?, from.u64()?))
 }

@@ -4,13 +4,15 @@
 //! Reading order: `lease` (who may serve, vote and campaign), `proposals` (from a request to a log
 //! entry), `apply` (from a committed entry to data and replies), `parking` (requests that wait for
 //! a holder), `reads` (when there is no lease to read under), `transfer` (handing the lease over),
-//! `stand_down` (leaders that get nowhere), `catch_up` (replicas that the log can't help),
-//! `checkpoint` (making old log segments free), `turn` (what happens once a turn).
+//! `stand_down` (leaders that get nowhere), `catch_up` (replicas that the log can't help), `flow`
+//! (how fast they get what they lack), `checkpoint` (making old log segments free), `turn` (what
+//! happens once a turn).
 
 mod admission;
 mod apply;
 mod catch_up;
 mod checkpoint;
+mod flow;
 mod lease;
 pub(crate) mod load;
 mod parking;

@@ -188,6 +188,7 @@ impl Shard {
     pub(crate) fn connection_lost(&mut self, env: &Env<'_>, peer: types::NodeId) {
         if self.group.is_leader() && self.group.progress(peer).is_some() {
             self.group.unreachable(peer);
+            self.pieces_lost(env, peer);
             self.greet(env);
         }
     }

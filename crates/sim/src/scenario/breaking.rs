@@ -10,6 +10,7 @@
 //! - `lose-large n1 1400` loses what n1 sends in more bytes than that; 0 ends it.
 //! - `hold n1 n2 MsgSnapshot` keeps such messages back on their way, `unhold` lets them go on.
 //! - `late n1 n3 s1 t2`: what n1 said long ago arrives at n3, that it leads s1 no more in term 2.
+//! - `bandwidth 1500000`: bytes that a connection for data carries in a second; 0: any number.
 //! - `delay 5ms`, `data-delay 1s` (what is not urgent takes so much longer),
 //!   `duplicate 1000`, `reorder` (of messages that are no requests).
 //! - `copy-disk n1` takes a snapshot of a disk as it is, `put-back n1` (which ends the process)
@@ -129,6 +130,7 @@ impl Stage {
             }
             ("unhold", []) => world.let_go(),
             ("data-delay", [how_long]) => world.network.profile.data_delay = time(how_long)?,
+            ("bandwidth", [bytes]) => world.network.profile.bandwidth = bytes.parse().unwrap_or(0),
             ("delay", [how_long]) => world.network.profile.delay = time(how_long)?,
             ("duplicate", [permille]) => {
                 world.network.profile.duplicate_permille = permille.parse().unwrap_or(0);
