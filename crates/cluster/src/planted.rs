@@ -157,6 +157,8 @@ pub enum Planting {
     DismissedLeadOn,
     /// A request that waited for no other is parked behind what its client sent later.
     ParkUnorderedLast,
+    /// A request that was refused is sent again before those behind it have come back.
+    SendAgainAtOnce,
 }
 
 impl Planting {
@@ -232,6 +234,7 @@ impl Planting {
         ("leaders-word-unheeded", Self::LeadersWordUnheeded),
         ("dismissed-lead-on", Self::DismissedLeadOn),
         ("park-unordered-last", Self::ParkUnorderedLast),
+        ("send-again-at-once", Self::SendAgainAtOnce),
     ];
 
     /// The rule of this name.

@@ -38,6 +38,7 @@ const TABLE: &[(&str, &str)] = &[
     ("no_quorum", "waiting-reads"),
     ("order_over_refusal", "serve-behind-refusals"),
     ("parked_in_order", "park-unordered-last"),
+    ("refused_pipeline", "send-again-at-once"),
     ("unanswered", "uncertain-reads"),
     ("watch_ended", "keep-ended-watches"),
     ("costly_pipeline", "endless-turn"),

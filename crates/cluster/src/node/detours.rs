@@ -135,15 +135,23 @@ impl Node {
         self.reaches(now, node) && self.world.support.silence(now.monotonic, node) <= patience
     }
 
-    /// Places what was parked until a way round may be tried.
+    /// Places what was parked until a way round may be tried. Without a way it stays: to look at
+    /// each request for nothing would cost a turn, again and again.
     pub(super) fn begin_detours(&mut self, now: Now) {
+        let beat = self.world.settings.beat_interval;
         let due = |detour: &Detour| detour.awaited && detour.next <= now.monotonic;
         let shards = self.detours.shards.iter().filter(|(_, detour)| due(detour));
         for shard in shards.map(|(shard, _)| *shard).collect::<Vec<ShardId>>() {
-            if let Some(detour) = self.detours.shards.get_mut(&shard) {
-                detour.awaited = false;
-            }
+            let ways = self.ways_round(now, shard, None);
             let found = self.local(shard).and_then(|at| self.shards.get_mut(at));
+            let in_vain = ways.is_empty() && found.as_ref().is_some_and(|it| it.parked() > 0);
+            if let Some(detour) = self.detours.shards.get_mut(&shard) {
+                detour.awaited = in_vain;
+                detour.next = if in_vain { now.monotonic + beat } else { detour.next };
+            }
+            if in_vain {
+                continue;
+            }
             let parked = found.map(crate::shard::Shard::take_parked).unwrap_or_default();
             for request in parked {
                 self.place(now, shard, request);

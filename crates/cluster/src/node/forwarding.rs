@@ -7,7 +7,10 @@
 //!
 //! A refused request comes back and is sent again. Whatever its client sent behind it to the same
 //! node must not be run meanwhile: refusals have numbers, each request says which one its sender
-//! has heard of last, and a node that has refused since refuses it as well.
+//! has heard of, and a node that has refused since refuses it as well. That has no number of its
+//! own, or those under way would refuse each other without end. So what is sent behind requests
+//! that are under way says what they said, and is refused if one of them was; and what has come back
+//! is sent again when all that its client sent behind it has come back, too.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -43,7 +46,7 @@ pub(super) struct Forwards {
     next: u64,
     under_way: BTreeMap<u64, Forward>,
     /// For each shard, whose requests are at which node.
-    at: BTreeMap<(ShardId, NodeId), BTreeSet<Sent>>,
+    at: BTreeMap<(ShardId, NodeId), BTreeMap<Sent, Heard>>,
     /// Those behind which a later one of the same client has been answered.
     overtaken: BTreeSet<(ShardId, Sent)>,
     /// Bytes of requests at each node.
@@ -53,11 +56,14 @@ pub(super) struct Forwards {
     seen: BTreeMap<NodeId, SeenOf>,
     /// The newest refusal by each node, in its present life, of a request to the shard, that we
     /// have heard of.
-    heard: BTreeMap<(NodeId, ShardId), (Life, u64)>,
+    heard: BTreeMap<(NodeId, ShardId), Heard>,
     /// The newest refusal of ours of each node's requests to the shard.
     refused: BTreeMap<(NodeId, ShardId), u64>,
     refusals: u64,
 }
+
+/// The newest refusal by a node, in one of its lives, that a request's sender had heard of.
+type Heard = (Life, u64);
 
 struct Forward {
     request: Request,
@@ -119,10 +125,20 @@ impl Forwards {
     }
 
     /// Whether a later request of the same client to the shard is at the node.
-    fn has_behind(&self, shard: ShardId, sent: Sent, node: NodeId) -> bool {
+    pub(super) fn has_behind(&self, shard: ShardId, sent: Sent, node: NodeId) -> bool {
         let behind = (Bound::Excluded(sent), Bound::Included(sent.last()));
         let requests = self.at.get(&(shard, node));
         requests.is_some_and(|requests| requests.range(behind).next().is_some())
+    }
+
+    /// Which refusal a request says its sender has heard of: behind others of its client, what
+    /// they said.
+    fn heard_of(&self, shard: ShardId, node: NodeId, life: Life, sent: Option<Sent>) -> u64 {
+        let requests = self.at.get(&(shard, node)).zip(sent);
+        let before = requests.and_then(|(at, sent)| at.range(sent.first()..sent).next_back());
+        let said = before.map(|(_, said)| said).filter(|(of, _)| *of == life);
+        let newest = self.heard.get(&(node, shard)).filter(|(of, _)| *of == life);
+        said.or(newest).map_or(0, |(_, refusal)| *refusal)
     }
 
     /// Whether an earlier request of the same client to the shard is at another node than this.
@@ -135,7 +151,7 @@ impl Forwards {
         &self,
         shard: ShardId,
         holder: Option<NodeId>,
-    ) -> impl Iterator<Item = &BTreeSet<Sent>> {
+    ) -> impl Iterator<Item = &BTreeMap<Sent, Heard>> {
         let range = (shard, NodeId(0))..=(shard, NodeId(u32::MAX));
         let others = self.at.range(range).filter(move |((_, node), _)| Some(*node) != holder);
         others.map(|(_, requests)| requests)
@@ -146,11 +162,11 @@ impl Forwards {
         self.bytes.get(&node).copied().unwrap_or(0)
     }
 
-    fn add(&mut self, forward: Forward) -> u64 {
+    fn add(&mut self, forward: Forward, said: Heard) -> u64 {
         self.next += 1;
         *self.bytes.entry(forward.to).or_default() += forward.request.operation.len();
         if let Some(sent) = forward.request.sent() {
-            self.at.entry((forward.shard, forward.to)).or_default().insert(sent);
+            self.at.entry((forward.shard, forward.to)).or_default().insert(sent, said);
         }
         self.under_way.insert(self.next, forward);
         self.next
@@ -160,7 +176,7 @@ impl Forwards {
     fn note_answered(&mut self, shard: ShardId, sent: Sent) {
         let range = (shard, NodeId(0))..=(shard, NodeId(u32::MAX));
         let earlier = self.at.range(range).flat_map(|(_, it)| it.range(sent.first()..sent));
-        self.overtaken.extend(earlier.map(|earlier| (shard, *earlier)));
+        self.overtaken.extend(earlier.map(|(earlier, _)| (shard, *earlier)));
     }
 
     fn remove(&mut self, number: u64) -> Option<Forward> {
@@ -269,10 +285,9 @@ impl Node {
             self.reporting.note_late();
         }
         let receiver = self.world.support.life_of(to);
-        let heard = self.forwards.heard.get(&(to, shard)).filter(|(life, _)| *life == receiver);
-        let refusal = heard.map_or(0, |(_, refusal)| *refusal);
-        let number =
-            self.forwards.add(Forward { request, shard, to, by_way, overtaken: false, deadline });
+        let refusal = self.forwards.heard_of(shard, to, receiver, request.sent());
+        let forward = Forward { request, shard, to, by_way, overtaken: false, deadline };
+        let number = self.forwards.add(forward, (receiver, refusal));
         let message = Message::Forward(Box::new(ForwardedRequest {
             request: number,
             life: self.world.founding.lives.own(),
@@ -314,11 +329,18 @@ impl Node {
         let Ok((writes, kind)) = parsed.map(|parsed| (parsed.writes(), parsed.kind())) else {
             return self.world.sessions.answer_error(waiter, MALFORMED);
         };
+        let newest = self.forwards.refused.get(&(from, shard)).copied().unwrap_or(0);
         let overtakes = forwarded.ordered
             && !self.world.settings.breaks(Planting::ServeBehindRefusals)
-            && self.forwards.refused.get(&(from, shard)).is_some_and(|it| *it > forwarded.refusal);
-        // Or the sender cuts the slots otherwise, as a node does that has yet to learn the cut.
-        if overtakes || !self.has_slots_of(shard, &operation) {
+            && newest > forwarded.refusal;
+        if overtakes {
+            let outcome =
+                ForwardOutcome::NotHolder { hint: None, refusal: newest, why: String::new() };
+            let reply = Message::ForwardReply { request, outcome };
+            return self.world.effects.messages.push((from, reply));
+        }
+        // The sender cuts the slots otherwise, as a node does that has yet to learn the cut.
+        if !self.has_slots_of(shard, &operation) {
             return self.refuse_forward(shard, from, request, None, String::new());
         }
         let wait = Duration::from_micros(forwarded.wait_micros).min(self.world.settings.park_time);

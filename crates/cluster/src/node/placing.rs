@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use types::{NodeId, Now, ShardId};
 
 use super::Node;
+use crate::planted::Planting;
 use crate::session::Waiter;
 use crate::shard::{Request, Sent, Standing};
 
@@ -166,12 +167,22 @@ impl Node {
     }
 
     /// Whether an earlier request of the same client to the shard may be at another node than this
-    /// one is to go to, or waits to be sent.
+    /// one is to go to, or waits to be sent; or this one has come back from the node that it is to
+    /// go to, and later ones have not: they will be refused, and must not find that all is well.
     fn must_not_overtake(&self, shard: ShardId, request: &Request, way: Way) -> bool {
-        if !request.ordered || self.homeless.is_empty() && self.forwards.is_empty() {
+        if self.homeless.is_empty() && self.forwards.is_empty() {
             return false;
         }
         let Some(sent) = request.sent() else { return false };
+        if let Way::To(node) | Way::Round(node) = way
+            && self.forwards.has_behind(shard, sent, node)
+            && !self.world.settings.breaks(Planting::SendAgainAtOnce)
+        {
+            return true;
+        }
+        if !request.ordered {
+            return false;
+        }
         let end = match way {
             Way::Here => Some(self.world.settings.node),
             Way::To(node) | Way::Round(node) => Some(node),
