@@ -39,14 +39,6 @@ pub(crate) enum Waiter {
 }
 
 impl Waiter {
-    /// The node that has forwarded the request, if one has.
-    pub(crate) fn forwarder(self) -> Option<NodeId> {
-        match self {
-            Self::Peer { node, .. } => Some(node),
-            Self::Client { .. } | Self::Gather { .. } | Self::Nobody => None,
-        }
-    }
-
     /// The request's number among those of the same client, which grows in the order of sending;
     /// for one that another node forwarded, that node's.
     pub(crate) fn number(self) -> Option<u64> {

@@ -9,7 +9,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::ops::Bound;
 
-use types::{Monotonic, ShardId, Slot};
+use types::{Monotonic, NodeId, ShardId, Slot};
 
 use super::proposals::Local;
 use super::{Env, Lane, Request, Sent, Shard, Standing, Watcher};
@@ -61,6 +61,16 @@ impl Local {
         match self {
             Self::Apply { waiter, watcher, .. } => Sent::of(*waiter, *watcher),
             Self::Read(request) | Self::Late(request) => request.sent(),
+        }
+    }
+}
+
+impl Waiter {
+    /// The node that has forwarded the request, if one has.
+    fn forwarder(self) -> Option<NodeId> {
+        match self {
+            Self::Peer { node, .. } => Some(node),
+            Self::Client { .. } | Self::Gather { .. } | Self::Nobody => None,
         }
     }
 }
@@ -301,7 +311,7 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use types::{NodeId, SessionId};
+    use types::SessionId;
 
     use super::*;
 
