@@ -118,6 +118,8 @@ pub enum Planting {
     /// Every piece of a catch-up is sent again when it is not acknowledged for a while, however
     /// thin the line is.
     ResendAllPieces,
+    /// A catch-up begins anew when a segment with a part of it is to be freed at the receiver.
+    DropStaging,
     /// A slot image is one piece, however large the slot is.
     WholeImages,
     /// A write over several shards that was done in part is answered with the first error of a
@@ -215,6 +217,7 @@ impl Planting {
         ("keep-leases-on-slow-disk", Self::KeepLeasesOnSlowDisk),
         ("compact-over-catch-ups", Self::CompactOverCatchUps),
         ("resend-all-pieces", Self::ResendAllPieces),
+        ("drop-staging", Self::DropStaging),
         ("whole-images", Self::WholeImages),
         ("hide-done-parts", Self::HideDoneParts),
         ("keep-ended-watches", Self::KeepEndedWatches),

@@ -53,5 +53,5 @@ pub use entry::Kind;
 pub use execution::{Changes, Context, Lookups, Mode, Outcome};
 pub use image::ImageError;
 pub use keyspace::Keyspace;
-pub use pieces::{BuiltSlot, ImageId, Piece, SlotBuilder};
+pub use pieces::{BuiltSlot, ImageId, Piece, SlotBuilder, SlotCopy};
 pub use scan::{KeysWalk, ScanCursor, ScanWalk};

@@ -231,6 +231,41 @@ impl Keyspace {
     }
 }
 
+/// An image of data that are in no keyspace yet, and stay as they are while it is written.
+pub struct SlotCopy {
+    image: Image,
+    /// What was read and belongs to an entry that is not complete is in the image, too.
+    ended: bool,
+}
+
+impl SlotCopy {
+    fn new(header: Option<(Slot, usize)>) -> Self {
+        let mut bytes = Vec::new();
+        if let Some((slot, count)) = header {
+            encode_header(slot, count, &mut bytes);
+        }
+        let image = Image {
+            number: 0,
+            position: 0,
+            met: BTreeSet::new(),
+            complete: false,
+            bytes,
+            taken: 0,
+            detached: None,
+        };
+        Self { image, ended: false }
+    }
+
+    /// The next piece: those of `data`, and then `rest`.
+    fn next(&mut self, data: &SlotData, hasher: &KeyHasher, rest: &[u8], bytes: usize) -> Piece {
+        self.image.fill(data, hasher, bytes.max(1));
+        if self.image.complete && !core::mem::replace(&mut self.ended, true) {
+            self.image.bytes.extend_from_slice(rest);
+        }
+        self.image.take(bytes.max(1))
+    }
+}
+
 /// The data of a slot, complete and in no keyspace yet.
 pub struct BuiltSlot {
     hasher: KeyHasher,
@@ -242,6 +277,23 @@ impl BuiltSlot {
     #[must_use]
     pub fn empty(hash_seed: u64) -> Self {
         Self { hasher: KeyHasher::new(hash_seed), data: SlotData::default() }
+    }
+
+    /// Whether it has no key.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.data.len() == 0
+    }
+
+    /// Begins to write an image of it; `slot` is what it is.
+    #[must_use]
+    pub fn begin_copy(&self, slot: Slot) -> SlotCopy {
+        SlotCopy::new(Some((slot, self.data.len())))
+    }
+
+    /// The next piece of that image, of `bytes` bytes and an entry at most.
+    pub fn next_piece(&self, copy: &mut SlotCopy, bytes: usize) -> Piece {
+        copy.next(&self.data, &self.hasher, &[], bytes)
     }
 }
 
@@ -289,6 +341,19 @@ impl SlotBuilder {
         bytes.drain(..read);
         self.rest = bytes;
         Ok(())
+    }
+
+    /// Begins to write again what was read so far. Nothing may be read until that is done.
+    #[must_use]
+    pub fn begin_copy(&self) -> SlotCopy {
+        let count = self.header.as_ref().map(|header| header.count as usize);
+        SlotCopy::new(count.map(|count| (self.slot, count)))
+    }
+
+    /// The next piece of that, of `bytes` bytes and an entry at most. Behind the last one go the
+    /// pieces of the image that were not read yet.
+    pub fn next_piece(&self, copy: &mut SlotCopy, bytes: usize) -> Piece {
+        copy.next(&self.data, &self.hasher, &self.rest, bytes)
     }
 
     /// What was read so far, to be discarded.

@@ -7,6 +7,7 @@ use std::path::Path;
 const TABLE: &[(&str, &str)] = &[
     ("catch_up_under_load", "compact-over-catch-ups"),
     ("catch_up_thin_line", "resend-all-pieces"),
+    ("catch_up_while_log_turns", "drop-staging"),
     ("large_slot", "whole-images"),
     ("reclaim_removed", "removed-keeps-all"),
     ("reclaim_without_quorum", "keep-entries-by-cutting"),

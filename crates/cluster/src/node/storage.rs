@@ -282,7 +282,7 @@ impl Node {
     }
 
     /// Empties the oldest segment when the log has grown beyond what it may be.
-    pub(super) fn continue_reclaiming(&mut self, _now: Now) {
+    pub(super) fn continue_reclaiming(&mut self, now: Now) {
         if self.storage.under_way.is_some()
             || self.storage.reclaiming.is_none() && !self.log_is_long()
         {
@@ -300,12 +300,12 @@ impl Node {
         }
         let effects = &mut self.world.effects;
         let budget = effects.payload.len() + IMAGE_BYTES_PER_TURN;
-        let target = reclaiming.target;
+        let (target, now) = (reclaiming.target, now.monotonic);
         let (shards, unfinished) = (&mut self.shards, &mut self.unfinished);
         reclaiming.shards.retain(|&at| {
             let Some(shard) = shards.get_mut(at) else { return false };
-            let waits =
-                effects.payload.len() >= budget || !shard.leave_segments(target, effects, budget);
+            let waits = effects.payload.len() >= budget
+                || !shard.leave_segments(now, target, effects, budget);
             if shard.is_unfinished() {
                 // What was given up for it is to be freed, even if nothing else comes.
                 unfinished.push(at);

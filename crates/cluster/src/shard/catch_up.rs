@@ -13,10 +13,12 @@
 //! A catch-up is named by its leader's term and a number. Whoever has lost its beginning says so,
 //! and the leader begins another one. While one is under way the leader keeps its log from S on.
 
+mod again;
 mod receiving;
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use bytes::Bytes;
 use keyspace::{BuiltSlot, ImageId, SlotBuilder};
@@ -34,6 +36,8 @@ use crate::raft_group::RaftMessage;
 const PIECES_IN_FLIGHT: usize = 512;
 /// Bytes of images that are written for one replica in a turn.
 const BYTES_PER_TURN: usize = 1 << 20;
+/// How long nothing arrives before what has arrived is of no use: the sender has given up.
+const STALE_AFTER: Duration = Duration::from_secs(30);
 /// What the log and a message need for a piece beside its bytes, amply.
 const PIECE_OVERHEAD: u64 = 128;
 
@@ -91,7 +95,12 @@ pub(super) struct Staging {
     answers: bool,
     /// The oldest segment that may hold a piece.
     first_segment: SegmentId,
+    /// The slot that is being written again, and how far those have been looked at.
+    again: Option<again::Again>,
+    kept_below: Slot,
     bytes: u64,
+    /// When the last piece came.
+    heard: Monotonic,
 }
 
 struct Staged {
@@ -104,7 +113,9 @@ struct Current {
     slot: Slot,
     index: LogIndex,
     segment: SegmentId,
+    /// How much of it has arrived, and how much of it the log has, where it was last begun.
     offset: u64,
+    logged: u64,
     builder: SlotBuilder,
 }
 

@@ -11,7 +11,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use keyspace::ImageId;
-use types::{LogIndex, SegmentId, Slot, SlotRange, Term};
+use types::{LogIndex, Monotonic, SegmentId, Slot, SlotRange, Term};
 
 use super::{Effects, Shard};
 use crate::planted::Planting;
@@ -240,6 +240,7 @@ impl Shard {
     /// payload is durable.
     pub(crate) fn leave_segments(
         &mut self,
+        now: Monotonic,
         target: SegmentId,
         effects: &mut Effects,
         budget: usize,
@@ -259,8 +260,9 @@ impl Shard {
             // The data are those of no index; the rest of the entry is applied in the next turn.
             return false;
         }
-        // What the engine has accepted in this turn is installed at its end.
-        if !self.leave_staging(target) || !self.write_images(target, effects, budget) {
+        if !self.leave_staging(now, target, effects, budget)
+            || !self.write_images(target, effects, budget)
+        {
             return false;
         }
         let payload = &mut effects.payload;

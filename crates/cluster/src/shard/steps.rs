@@ -153,6 +153,7 @@ impl Shard {
             || !self.steps.is_idle()
             || self.data.has_garbage()
             || self.has_ready_reads()
+            || self.has_pieces_waiting()
             || self.parked.waits_for_turn()
     }
 

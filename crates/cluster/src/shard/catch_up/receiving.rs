@@ -3,7 +3,7 @@
 use alloc::collections::{BTreeMap, VecDeque};
 
 use keyspace::{BuiltSlot, Keyspace, SlotBuilder};
-use types::{NodeId, SegmentId};
+use types::{Monotonic, NodeId, SegmentId, Slot};
 
 use super::{Current, PIECE_OVERHEAD, PIECES_IN_FLIGHT, Staged, Staging};
 use crate::bytes_codec::{CodecError, Take};
@@ -33,11 +33,14 @@ impl Shard {
             if piece.number >= PIECES_IN_FLIGHT as u64 || self.dropped == Some(catch_up) {
                 return self.answer_pieces(env, from, catch_up, (0, true));
             }
-            if let Some(former) = self.staging.replace(Staging::new(from, catch_up)) {
+            if let Some(former) =
+                self.staging.replace(Staging::new(from, catch_up, env.now.monotonic))
+            {
                 self.discard_staging(former);
             }
         }
         let Some(staging) = &mut self.staging else { return };
+        staging.heard = env.now.monotonic;
         if piece.number < staging.next {
             staging.answers = true;
         } else if piece.number - staging.next < PIECES_IN_FLIGHT as u64 {
@@ -58,20 +61,24 @@ impl Shard {
 
     /// Logs the pieces that have arrived, and builds their slots.
     pub(in crate::shard) fn advance_staging(&mut self, env: &mut Env<'_>) {
+        self.drop_stale_staging(env.now.monotonic);
         let Some(mut staging) = self.staging.take() else { return };
         let (from, name) = (staging.from, staging.name);
         let before = staging.next;
-        while let Some(piece) = staging.ahead.remove(&staging.next) {
+        while !staging.is_held_up()
+            && let Some(piece) = staging.ahead.remove(&staging.next)
+        {
             staging.first_segment = staging.first_segment.min(self.places.newest());
-            let (shard, part) = (self.id, ImagePart::from(&piece));
-            let record = Record::StagedPiece { shard, from, catch_up: name, part };
-            record.encode(&mut env.effects.payload);
-            env.effects.cut();
+            let offset = staging.current.as_ref().map_or(0, |current| current.logged);
             if staging.take(&piece, self.hash_seed, self.places.newest()).is_err() {
                 self.dropped = Some(name);
                 self.discard_staging(staging);
                 return self.answer_pieces(env, from, name, (0, true));
             }
+            let (shard, part) = (self.id, ImagePart { offset, ..ImagePart::from(&piece) });
+            let record = Record::StagedPiece { shard, from, catch_up: name, part };
+            record.encode(&mut env.effects.payload);
+            env.effects.cut();
         }
         if staging.next > before {
             staging.written.push_back((env.effects.write, staging.next));
@@ -93,16 +100,6 @@ impl Shard {
             let (from, name, durable) = (staging.from, staging.name, staging.durable);
             self.answer_pieces(env, from, name, (durable, false));
         }
-    }
-
-    /// A segment up to `target` is to be freed: a catch-up that has pieces there begins anew. Says
-    /// whether nothing there is needed; what is about to be installed is.
-    pub(in crate::shard) fn leave_staging(&mut self, target: SegmentId) -> bool {
-        if let Some(staging) = self.staging.take_if(|staging| staging.first_segment <= target) {
-            self.dropped = Some(staging.name);
-            self.discard_staging(staging);
-        }
-        self.accepted.as_ref().is_none_or(|staging| staging.first_segment > target)
     }
 
     /// What the engine did not want after all.
@@ -203,7 +200,7 @@ impl Shard {
 }
 
 impl Staging {
-    fn new(from: NodeId, name: CatchUpName) -> Self {
+    fn new(from: NodeId, name: CatchUpName, now: Monotonic) -> Self {
         Self {
             from,
             name,
@@ -215,7 +212,10 @@ impl Staging {
             written: VecDeque::new(),
             answers: false,
             first_segment: SegmentId(u64::MAX),
+            again: None,
+            kept_below: Slot::default(),
             bytes: 0,
+            heard: now,
         }
     }
 
@@ -230,13 +230,14 @@ impl Staging {
         let (slot, index) = (piece.slot, piece.index);
         let mut current = self.current.take().unwrap_or_else(|| {
             let builder = SlotBuilder::new(slot, hash_seed);
-            Current { slot, index, segment, offset: 0, builder }
+            Current { slot, index, segment, offset: 0, logged: 0, builder }
         });
         if (current.slot, current.index, current.offset) != (slot, index, piece.offset) {
             return Err(MALFORMED);
         }
         current.builder.push(&piece.image).map_err(|_| MALFORMED)?;
         current.offset += piece.image.len() as u64;
+        current.logged += piece.image.len() as u64;
         self.next = piece.number + 1;
         self.bytes += piece.image.len() as u64 + PIECE_OVERHEAD;
         if piece.last {
