@@ -12,7 +12,7 @@
 //!   commit, which is only ever written after the sync of the one before) makes [`Log::open`]
 //!   fail with [`OpenError::Corrupt`].
 //! - The end of the log has no such proof in it, so the number of each durable commit is noted in
-//!   a file beside it ([`witness`]): a tail that was cut or zeroed, or newest files that are gone,
+//!   a file beside it (`witness`): a tail that was cut or zeroed, or newest files that are gone,
 //!   make [`Log::open`] fail too. Only the commit that was under way may be missing without a word.
 //!   The note is a write without a sync: it survives the end of the process, and a power loss
 //!   unless that comes before the system has written it or the owner has had an idle moment
