@@ -51,6 +51,8 @@ pub(crate) enum Outage {
     Election {
         /// Those that are missing all the same.
         missing: Vec<(Missing, NodeId)>,
+        /// Whether this node has a replica, and so knows.
+        has_copy: bool,
     },
     /// There is no replica here, and nobody has said that it holds the shard.
     Unknown,
@@ -109,16 +111,18 @@ impl Display for Outage {
             Self::HolderSilent { holder } => {
                 write!(f, "has no holder that is known here: {holder}, the last one, is not heard")
             }
-            Self::Election { missing } => {
+            Self::Election { missing, has_copy } => {
                 f.write_str("has no holder that is heard here at the moment")?;
                 if !missing.is_empty() {
                     f.write_str(": ")?;
                     write_missing(f, missing)?;
                 }
-                f.write_str(
+                f.write_str(if *has_copy {
                     "; enough of its copies are left, so another holder is elected, or requests \
-                     go by way of a node that hears it",
-                )
+                     go by way of a node that hears it"
+                } else {
+                    "; this node has no copy of it, and does not know whether enough are left"
+                })
             }
             Self::Unknown => f.write_str(
                 "has no holder that is known here: this node has no copy of it, and none has said \

@@ -19,12 +19,14 @@ pub(crate) fn is_uncertain(reply: &[u8]) -> bool {
 }
 
 /// The reply when a write's outcome can't be known.
-pub(crate) const UNCERTAIN: &str = "UNCERTAIN the node that served this request failed before it \
-    could answer: the request may or may not have been executed";
+pub(crate) const UNCERTAIN: &str = "UNCERTAIN the node that served this request failed, or lost \
+    its lease or its majority, before it could answer: the request may or may not have been \
+    executed";
 
 /// The reply to a read that would see what the same client asked for later.
-pub(crate) const OVERTAKEN: &str = "TRYAGAIN the node that served this read failed before it could \
-    answer, and later requests of this connection may have been executed; the read was not";
+pub(crate) const OVERTAKEN: &str = "TRYAGAIN the node that served this read failed, or lost its \
+    lease, before it could answer, and later requests of this connection may have been executed; \
+    the read was not";
 
 /// The reply to a request that changes nothing and was not answered in time.
 pub(crate) const UNANSWERED: &str = "TRYAGAIN the node that serves this shard has not answered in \

@@ -180,7 +180,7 @@ impl Node {
             return self.out_of_reach(now, shard, holder);
         }
         if self.world.settings.breaks(Planting::HideCauses) {
-            return Some(Outage::Election { missing: Vec::new() });
+            return Some(Outage::Election { missing: Vec::new(), has_copy: true });
         }
         let Some(found) = route.local.and_then(|at| self.shards.get(at)) else {
             return Some(self.outage_elsewhere(now, route));
@@ -237,7 +237,7 @@ impl Node {
             return Outage::NoQuorum { missing, voters, for_good: false };
         }
         match route.holder.filter(|holder| *holder != settings.node) {
-            _ if voters > 0 => Outage::Election { missing },
+            _ if voters > 0 => Outage::Election { missing, has_copy: false },
             Some(holder) => Outage::HolderSilent { holder },
             None => Outage::Unknown,
         }

@@ -57,7 +57,7 @@ impl Shard {
         absent.sort_unstable();
         absent.dedup();
         if !blocked {
-            return Outage::Election { missing: absent };
+            return Outage::Election { missing: absent, has_copy: true };
         }
         Outage::NoQuorum { missing: absent, voters: self.voters().len(), for_good }
     }

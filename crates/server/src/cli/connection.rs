@@ -1,5 +1,6 @@
 //! A connection to a node, for commands that ask it something: blocking and simple.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use clap::Args;
@@ -8,8 +9,12 @@ use resp::Value;
 use super::CommandError;
 use crate::resp_client::{AskError, RespClient};
 
-/// How long connecting, and each answer, may take.
-const ANSWER_TIME: Duration = Duration::from_secs(10);
+/// How long connecting, and each answer, may take: a little longer than a node lets a request wait.
+const ANSWER_TIME: Duration = Duration::from_secs(6);
+
+/// What is said when the shard can't be reached in which the Lease Manager keeps what it knows.
+const NO_MANAGER: &str = "\nIn shard s0 the Lease Manager keeps what it knows, so none answers \
+    now. What this node knows by itself: `leasehold shards`, `leasehold nodes`.";
 
 /// Which node to ask.
 #[derive(Args, Clone, Debug)]
@@ -60,14 +65,20 @@ impl Connection {
             AskError::Refused(text) => {
                 let hint = match text.split(' ').next() {
                     Some("NOAUTH") => "\nGive --password.",
-                    // The shard in which the Lease Manager keeps what it knows.
-                    Some("CLUSTERDOWN") if text.contains(" shard s0 ") => {
-                        "\nNo Lease Manager answers now. Keys are served and dead holders \
-                         replaced without it; start the nodes that are down, then ask again."
-                    }
+                    Some("CLUSTERDOWN") if text.contains(" shard s0 ") => NO_MANAGER,
                     Some(_) | None => "",
                 };
                 CommandError::new(format!("{} says: {text}{hint}", self.address))
+            }
+            AskError::NoAnswer(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+            {
+                CommandError::new(format!(
+                    "the node at {} has taken the request and not answered within {} s: it may \
+                     be stopped or overloaded. Ask another one with --url HOST:PORT.",
+                    self.address,
+                    ANSWER_TIME.as_secs()
+                ))
             }
             AskError::NoAnswer(error) => {
                 CommandError::new(format!("no answer from the node at {}: {error}", self.address))
