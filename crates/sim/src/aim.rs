@@ -51,9 +51,7 @@ const AIMS: &[(Planting, Aim)] = {
                 tune: |plan| {
                     // The holder must not notice for a while that the target is cut off from it.
                     slow_support(plan);
-                    for settings in &mut plan.settings {
-                        settings.transfer_time = millis(800);
-                    }
+                    allow_transfers(plan, millis(800));
                 },
             },
         ),
@@ -120,9 +118,7 @@ const AIMS: &[(Planting, Aim)] = {
                 interval: SECOND,
                 tune: |plan| {
                     slow_support(plan);
-                    for settings in &mut plan.settings {
-                        settings.transfer_time = millis(100);
-                    }
+                    allow_transfers(plan, millis(100));
                 },
             },
         ),
@@ -166,6 +162,12 @@ fn slow_support(plan: &mut Plan) {
     for settings in &mut plan.settings {
         settings.support_duration = millis(1500);
         settings.beat_interval = millis(150);
+    }
+}
+
+fn allow_transfers(plan: &mut Plan, time: Duration) {
+    for settings in &mut plan.settings {
+        settings.transfer_time = time;
     }
 }
 

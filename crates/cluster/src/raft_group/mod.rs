@@ -134,14 +134,16 @@ impl RaftGroup {
     /// candidate must have: one that does not know yet that the removal is committed may need its
     /// vote.
     pub(crate) fn without_log(&self, given_up: (Term, LogIndex)) -> Self {
-        let vote = HardVote { commit: LogIndex(0), given_up, ..self.vote() };
-        let ReplicaId { node, directory, .. } = self.me();
-        Self::new(node, directory, RecoveredLog { vote, ..RecoveredLog::default() })
+        self.emptied(HardVote { commit: LogIndex(0), given_up, ..self.vote() })
     }
 
     /// The replica that takes the place of this one in another seat: it knows nothing.
     pub(crate) fn reseated(&self, seat: Seat) -> Self {
-        let vote = HardVote { seat, ..HardVote::default() };
+        self.emptied(HardVote { seat, ..HardVote::default() })
+    }
+
+    /// A replica in the same directory that remembers this and has no log.
+    fn emptied(&self, vote: HardVote) -> Self {
         let ReplicaId { node, directory, .. } = self.me();
         Self::new(node, directory, RecoveredLog { vote, ..RecoveredLog::default() })
     }

@@ -327,10 +327,9 @@ impl Shard {
         let replicas = self.group.replicas();
         let (voters, learners) = (replicas.voters(), replicas.learners());
         // Who has no vote but a replica, or should have one, or was removed a moment ago.
-        let coming = self.goal().iter().copied().filter(|node| !voters.contains(node));
-        let going: Vec<NodeId> = self.leavers().filter(|node| !voters.contains(node)).collect();
-        let coming = coming.chain(going);
-        let mut awaited: Vec<NodeId> = learners.iter().copied().chain(coming).collect();
+        let passing = self.goal().iter().copied().chain(self.leavers());
+        let passing = passing.filter(|node| !voters.contains(node));
+        let mut awaited: Vec<NodeId> = learners.iter().copied().chain(passing).collect();
         awaited.sort_unstable();
         awaited.dedup();
         awaited.truncate(REPLICAS_MAX);
