@@ -25,7 +25,7 @@ use crate::peer_frame::Purpose;
 use crate::peer_transport::{INTAKES_MAX, LINKS_MAX, PeerTokens, PeerTransport};
 use crate::round_trips::RoundTrips;
 use crate::signals::Signals;
-use crate::{clock, events, exit, http, log_lines, process_stats};
+use crate::{allocator, clock, events, exit, http, log_lines, process_stats};
 
 const WAKER: Token = Token(0);
 const SIGNALS: Token = Token(1);
@@ -276,6 +276,7 @@ impl EventLoop {
             return;
         }
         self.next_housekeeping = now + HOUSEKEEPING_TIME;
+        allocator::give_back();
         self.clients.sweep(&mut self.core);
         self.peers.sweep(now);
         let LogFigures { log_bytes, disk_free_bytes } = self.log.figures();

@@ -4,6 +4,7 @@
 //! it: sockets, disk, clock, configuration and command line. Read `event_loop` first; it drives
 //! everything else. `cli` has one module for each subcommand.
 
+mod allocator;
 mod buffers;
 mod cli;
 mod client_connection;

@@ -1,6 +1,5 @@
 //! The command line: what it accepts, and the errors it ends with.
 
-mod allocator;
 mod bench;
 mod connection;
 mod decisions;

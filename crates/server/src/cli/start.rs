@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, getppid};
 use tracing::level_filters::LevelFilter;
 use wal::OsDisk;
 
-use super::{CommandError, allocator};
+use super::CommandError;
 use crate::config::{Config, Sources};
 use crate::event_loop::{self, Ending, EventLoop, Parts};
 use crate::log_lines::LogLines;
@@ -76,7 +76,6 @@ impl StartArguments {
 }
 
 pub(super) fn run(arguments: &StartArguments) -> Result<(), CommandError> {
-    allocator::give_back_at_once();
     if let Some(parent) = arguments.end_with_parent {
         end_with_parent(parent)?;
     }
