@@ -49,6 +49,8 @@ pub struct Keyspace {
     hasher: KeyHasher,
     slots: Vec<SlotData>,
     due: BTreeSet<(u64, u16)>,
+    /// The slots that have keys. Most may have none, and then looking at each is what walks cost.
+    occupied: BTreeSet<u16>,
     keys: u64,
     expiring: u64,
     entry_bytes: u64,
@@ -71,6 +73,7 @@ impl Keyspace {
             hasher: KeyHasher::new(hash_seed),
             slots,
             due: BTreeSet::new(),
+            occupied: BTreeSet::new(),
             keys: 0,
             expiring: 0,
             entry_bytes: 0,
@@ -90,6 +93,11 @@ impl Keyspace {
     #[must_use]
     pub fn keys(&self) -> u64 {
         self.keys
+    }
+
+    /// The slots that have keys, in order.
+    pub fn occupied_slots(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.occupied.iter().filter_map(|number| Slot::new(*number))
     }
 
     /// How many keys of the slot there are; none in a slot outside the range.
@@ -186,9 +194,9 @@ impl Keyspace {
     #[must_use]
     pub fn random_key(&self, seed: u64, now: UnixMillis) -> Option<&[u8]> {
         let slots = self.slots.len();
-        let start = usize::try_from(seed % slots as u64).ok()?;
-        let order = (start..slots).chain(0..start);
-        for slot in order.map(|index| &self.slots[index]).filter(|slot| slot.len() > 0) {
+        let start = self.range.first().number() + u16::try_from(seed % slots as u64).ok()?;
+        let order = self.occupied.range(start..).chain(self.occupied.range(..start));
+        for slot in order.filter_map(|number| Some(self.slot(Slot::new(*number)?))) {
             let live = |expiry: Option<u64>| expiry.is_none_or(|expiry| expiry > now.0);
             let chosen = slot.random(seed / slots as u64)?;
             if live(chosen.expiry()) {
@@ -320,6 +328,7 @@ impl Keyspace {
     /// Computes all sums anew, after slots have moved.
     fn sum_up(&mut self) {
         self.due.clear();
+        self.occupied.clear();
         (self.keys, self.expiring, self.entry_bytes) = (0, 0, 0);
         for (number, slot) in (self.range.first().number()..).zip(&self.slots) {
             let figures = slot.figures();
@@ -327,6 +336,7 @@ impl Keyspace {
             self.expiring += figures.expiring as u64;
             self.entry_bytes += figures.entry_bytes as u64;
             self.due.extend(figures.first_expiry.map(|expiry| (expiry, number)));
+            self.occupied.extend((figures.keys > 0).then_some(number));
         }
     }
 
@@ -358,6 +368,8 @@ impl Keyspace {
         let last = last.min(self.range.last());
         from = from.max(WalkCursor::at(self.range.first()));
         while from.slot <= last {
+            let slot = self.next_occupied(from.slot).filter(|slot| *slot <= last)?;
+            from = from.max(WalkCursor::at(slot));
             let mut go_on = true;
             let slot = self.slot(from.slot);
             let next = slot.walk(&self.hasher, from.position, &mut |entry| {
@@ -373,6 +385,11 @@ impl Keyspace {
             }
         }
         None
+    }
+
+    /// The first slot with keys, from this one on.
+    pub(crate) fn next_occupied(&self, slot: Slot) -> Option<Slot> {
+        self.occupied.range(slot.number()..).next().and_then(|number| Slot::new(*number))
     }
 
     pub(crate) fn hasher(&self) -> &KeyHasher {
@@ -413,6 +430,11 @@ impl Keyspace {
         self.expiring = self.expiring - before.expiring as u64 + after.expiring as u64;
         let bytes = self.entry_bytes - before.entry_bytes as u64;
         self.entry_bytes = bytes + after.entry_bytes as u64;
+        match (before.keys, after.keys) {
+            (0, 1..) => _ = self.occupied.insert(slot.number()),
+            (1.., 0) => _ = self.occupied.remove(&slot.number()),
+            _ => {}
+        }
         if before.first_expiry != after.first_expiry {
             if let Some(expiry) = before.first_expiry {
                 self.due.remove(&(expiry, slot.number()));

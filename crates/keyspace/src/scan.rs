@@ -242,13 +242,13 @@ impl ScanWalk {
 
     /// As [`KeysWalk::step`].
     pub fn step(&mut self, keyspace: &Keyspace, now: UnixMillis, budget: &mut u64) -> bool {
-        let range = keyspace.range();
         loop {
             if !self.found.finish_long(budget) {
                 return false;
             }
-            let cursor = self.cursor.map(|cursor| cursor.max(ScanCursor::at(range.first())));
-            self.cursor = cursor.filter(|cursor| cursor.slot <= range.last());
+            let occupied = self.cursor.and_then(|cursor| keyspace.next_occupied(cursor.slot));
+            self.cursor =
+                self.cursor.max(occupied.map(ScanCursor::at)).filter(|_| occupied.is_some());
             let (Some(cursor), true) = (self.cursor, self.left > 0) else { return true };
             if *budget == 0 {
                 return false;

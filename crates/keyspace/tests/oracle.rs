@@ -129,6 +129,8 @@ fn random_keyspace(seed: u64, steps: u64) -> (Keyspace, Oracle, u64) {
                 assert_eq!(apply(&mut keyspace, now, &[b"REAP", &key]), ":1\r\n");
             }
             assert!(keyspace.next_expiry().is_none_or(|expiry| expiry.0 > now));
+            let occupied = SlotRange::ALL.iter().filter(|slot| keyspace.keys_in_slot(*slot) > 0);
+            assert!(keyspace.occupied_slots().eq(occupied));
         }
     }
     oracle.retain(|_, (_, expiry)| expiry.is_none_or(|at| at > steps));

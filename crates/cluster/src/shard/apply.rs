@@ -347,8 +347,8 @@ impl Shard {
                 bytes_out
             }
             Operation::Flush => {
-                self.flush(index);
-                env.work.count(Kind::Entries, FLUSH_SLOT * self.range.len() as u64);
+                let slots = self.flush(index);
+                env.work.count(Kind::Entries, FLUSH_SLOT * slots as u64);
                 env.sessions.answer(waiter, put_ok)
             }
             Operation::Watch { .. }
@@ -409,16 +409,19 @@ impl Shard {
         bytes_out
     }
 
-    /// Removes all keys.
-    fn flush(&mut self, index: LogIndex) {
+    /// Removes all keys. Says in how many slots there were some.
+    fn flush(&mut self, index: LogIndex) -> usize {
         let data = &self.data;
         self.watches.touch_present(|key| data.contains(key));
-        for slot in self.range.iter() {
-            if self.reflects(slot, index) {
-                self.data.clear_slot(slot);
-                self.places.changed(slot, index);
+        // What is empty stays as its image has it.
+        let occupied: Vec<Slot> = self.data.occupied_slots().collect();
+        for slot in &occupied {
+            if self.reflects(*slot, index) {
+                self.data.clear_slot(*slot);
+                self.places.changed(*slot, index);
             }
         }
+        occupied.len()
     }
 
     /// Whether the entry must still be applied to the slot; a slot image may be ahead of it.
