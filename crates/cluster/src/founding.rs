@@ -43,6 +43,8 @@ pub(crate) struct Founding {
     peers: BTreeMap<NodeId, Peer>,
     /// Who all of them are, as processes.
     pub(crate) lives: Lives,
+    /// Whether it was said that this node founds nothing, although it could.
+    declined: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -71,7 +73,8 @@ impl Founding {
         remembered: Remembered,
         lives: Lives,
     ) -> Self {
-        let mut founding = Self { me, directory, remembered, peers: BTreeMap::new(), lives };
+        let mut founding =
+            Self { me, directory, remembered, peers: BTreeMap::new(), lives, declined: false };
         founding.meet_members();
         founding
     }
@@ -198,6 +201,16 @@ impl Founding {
         decided(Origin::Founder, seen.collect())
     }
 
+    /// Whether another node has founded the cluster already, so that this one only goes along.
+    pub(crate) fn follows_founders(&self) -> bool {
+        self.peers.values().any(|peer| peer.introduction.origin == Origin::Founder)
+    }
+
+    /// This node could found a cluster and is not to. Says whether that is news.
+    pub(crate) fn declines(&mut self) -> bool {
+        !core::mem::replace(&mut self.declined, true)
+    }
+
     /// The nodes with which this one can't found a cluster: their settings place the shards'
     /// replicas otherwise.
     pub(crate) fn disagreeing(&self) -> Vec<NodeId> {
@@ -246,7 +259,7 @@ impl Founding {
 }
 
 /// Founders go by one and the same number, so that the first configuration is the same everywhere.
-fn in_replicas(origin: Origin, directory: DirectoryId) -> Option<DirectoryId> {
+pub(crate) fn in_replicas(origin: Origin, directory: DirectoryId) -> Option<DirectoryId> {
     match origin {
         Origin::Blank => None,
         Origin::Founder => Some(DirectoryId::FOUNDING),

@@ -43,6 +43,7 @@ mod recovery;
 mod refusals;
 pub mod report_codec;
 mod room;
+pub mod salvage;
 mod session;
 mod settings;
 mod shard;

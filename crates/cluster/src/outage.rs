@@ -95,7 +95,8 @@ impl Display for Outage {
                 write!(
                     f,
                     ": the data directories that {} had are gone. If one of them is left, start \
-                     its node on it",
+                     its node on it. The last resort is `leasehold salvage`: it saves what the \
+                     other directories hold, for a new cluster",
                     Nodes(&lost)
                 )
             }

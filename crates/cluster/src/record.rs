@@ -128,6 +128,26 @@ pub(crate) struct Lease {
 }
 
 impl Record<'_> {
+    /// The shard that it is about, if it is about one.
+    pub(crate) fn shard(&self) -> Option<ShardId> {
+        match self {
+            Record::Entry { shard, .. }
+            | Record::KeptEntry { shard, .. }
+            | Record::Vote { shard, .. }
+            | Record::Image { shard, .. }
+            | Record::State { shard, .. }
+            | Record::ImagePiece { shard, .. }
+            | Record::StagedPiece { shard, .. }
+            | Record::InstallPieces { shard, .. }
+            | Record::StagedImage { shard, .. }
+            | Record::Install { shard, .. }
+            | Record::Removed { shard } => Some(*shard),
+            Record::Probe | Record::Origin { .. } | Record::Peer { .. } | Record::Anew { .. } => {
+                None
+            }
+        }
+    }
+
     pub(crate) fn encode(&self, into: &mut Vec<u8>) {
         match self {
             Record::Entry { shard, entry } => put_entry(*shard, entry, into),

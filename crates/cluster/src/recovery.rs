@@ -5,7 +5,7 @@
 //! entries up to the commit index are applied again by the shard itself, which skips for each
 //! slot what its image has already.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use keyspace::{BuiltSlot, SlotBuilder};
@@ -39,7 +39,7 @@ pub(crate) struct RecoveredShard {
     awaited: Vec<Slot>,
     pub(crate) hash_seed: Option<u64>,
     /// Whether the log holds a state of it.
-    stated: bool,
+    pub(crate) stated: bool,
     /// Whether it was removed from this node: only its vote counts.
     pub(crate) removed: bool,
     /// For each segment, the newest entry of the shard that begins in it.
@@ -95,6 +95,8 @@ pub struct Recovery {
     memories: BTreeMap<NodeId, Memory>,
     /// The directory that the node has begun anew in, and the start that it must come after.
     anew: Option<(DirectoryId, Incarnation)>,
+    /// The only shards that are wanted, if not all are.
+    only: Option<BTreeSet<ShardId>>,
 }
 
 impl Recovery {
@@ -105,6 +107,12 @@ impl Recovery {
         Self { hash_seed, ..Self::default() }
     }
 
+    /// The same for a reader who wants some shards only: the others take no memory.
+    #[must_use]
+    pub fn of_shards(hash_seed: u64, shards: impl IntoIterator<Item = ShardId>) -> Self {
+        Self { only: Some(shards.into_iter().collect()), ..Self::new(hash_seed) }
+    }
+
     /// Takes the next payload of the log.
     ///
     /// # Errors
@@ -113,7 +121,10 @@ impl Recovery {
     pub fn absorb(&mut self, segment: SegmentId, payload: &[u8]) -> Result<(), RecordError> {
         let mut records = Records::new(payload);
         while let Some(record) = records.next()? {
-            self.absorb_record(segment, record)?;
+            let wanted = |shard| self.only.as_ref().is_none_or(|only| only.contains(&shard));
+            if record.shard().is_none_or(wanted) {
+                self.absorb_record(segment, record)?;
+            }
         }
         Ok(())
     }
@@ -268,7 +279,7 @@ impl Recovery {
         for shard in self.shards.values_mut() {
             shard.trim()?;
         }
-        let Self { shards, remembered, memories, anew: _, hash_seed: _ } = self;
+        let Self { shards, remembered, memories, anew: _, hash_seed: _, only: _ } = self;
         Ok(Recovered { shards, start, remembered, memories })
     }
 }
@@ -391,11 +402,16 @@ impl RecoveredShard {
         Ok(())
     }
 
-    /// The log for the consensus engine. What images reflect is committed, as far as the log
-    /// reaches.
-    pub(crate) fn log(&mut self) -> RecoveredLog {
+    /// Up to where the log is known to be committed; it may end before that. What images reflect
+    /// is.
+    pub(crate) fn committed(&self) -> LogIndex {
         let imaged = self.images.values().map(|image| image.index).max().unwrap_or_default();
-        let vote = HardVote { commit: self.vote.commit.max(imaged), ..self.vote };
+        self.vote.commit.max(imaged).max(self.state.applied.0)
+    }
+
+    /// The log for the consensus engine.
+    pub(crate) fn log(&mut self) -> RecoveredLog {
+        let vote = HardVote { commit: self.committed(), ..self.vote };
         RecoveredLog {
             vote,
             replicas: self.state.replicas.clone(),

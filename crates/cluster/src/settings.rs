@@ -26,6 +26,8 @@ pub struct Settings {
     pub shards: u16,
     /// How many replicas a shard of a new cluster has, at most one on each node.
     pub replicas: usize,
+    /// Whether the node founds a new cluster if it and all the others know of none.
+    pub found: bool,
     /// Time between two beats to a peer.
     pub beat_interval: Duration,
     /// How long a promise of support lasts from the moment the supporter receives the beat.
@@ -106,6 +108,7 @@ impl Settings {
             members,
             shards: 16,
             replicas: 3,
+            found: true,
             beat_interval: Duration::from_millis(100),
             support_duration: Duration::from_millis(750),
             clock_drift_permille: 50,

@@ -121,6 +121,12 @@ impl Keyspace {
         Some(slot.get(place).value())
     }
 
+    /// All keys with their values and their expiries, expired or not, slot by slot.
+    pub fn entries(&self) -> impl Iterator<Item = (&[u8], &[u8], Option<UnixMillis>)> {
+        let entries = self.slots.iter().flat_map(SlotData::entries);
+        entries.map(|entry| (entry.key(), entry.value(), entry.expiry().map(UnixMillis)))
+    }
+
     /// How long the value of a key is, and by how much it can grow in its place; expired or not.
     #[must_use]
     pub fn value_room(&self, slot: Slot, key: &[u8]) -> Option<(usize, usize)> {

@@ -14,6 +14,7 @@ pub(crate) fn log(event: &Event) {
         }
         Event::Blank { .. }
         | Event::FoundersDisagree { .. }
+        | Event::FoundsNothing
         | Event::Founded
         | Event::WentBack { .. }
         | Event::LifeRefused { .. }
@@ -26,9 +27,7 @@ pub(crate) fn log(event: &Event) {
         | Event::Unheard { .. }
         | Event::Heard { .. } => log_peer(event),
         Event::DiskShort { short } => log_disk(*short),
-        Event::DiskStalled => {
-            warn!("the disk does not answer: no more heartbeats until it does");
-        }
+        Event::DiskStalled => warn!("the disk does not answer: no more heartbeats until it does"),
         Event::DiskSlow { millis } => {
             warn!(millis, "each sync of the disk takes long: leases go to nodes with faster disks");
         }
@@ -185,7 +184,13 @@ fn log_management(event: &Event) {
 
 /// What a node has found out about its directory, or about another's. Nothing of other events.
 fn log_origin(event: &Event) {
-    if let Event::Blank { awaited } = event {
+    if *event == Event::FoundsNothing {
+        warn!(
+            "no node knows of an existing cluster, and this one is not to found a new one: it \
+            waits. Were all data directories lost, or not mounted? If a new, empty cluster is \
+            wanted, start the nodes with found=true"
+        );
+    } else if let Event::Blank { awaited } = event {
         info!(
             ?awaited,
             "the data directory is empty: waiting until every other node has said whether the \
@@ -203,7 +208,10 @@ fn log_origin(event: &Event) {
             );
         }
     } else if *event == Event::Founded {
-        info!("the cluster is new: this node is one of its founders");
+        info!(
+            "no node knew of an existing cluster, so this one is a founder of a new, empty one. If \
+            there should be data, stop all nodes: their directories are not here"
+        );
     } else if let Event::WentBack { told_by, incarnation } = event {
         error!(
             %told_by,

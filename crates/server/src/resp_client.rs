@@ -59,6 +59,18 @@ impl RespClient {
         }
     }
 
+    /// Sends encoded requests, one behind the other, and waits for all answers. Error replies are
+    /// answers. The answers must be few and short: they are read when all is sent.
+    ///
+    /// # Errors
+    /// If the connection broke, or the time was over.
+    pub(crate) fn ask_all(&mut self, requests: &[Vec<u8>]) -> io::Result<Vec<Value>> {
+        for request in requests {
+            self.stream.write_all(request)?;
+        }
+        requests.iter().map(|_| self.read_reply()).collect()
+    }
+
     fn read_reply(&mut self) -> io::Result<Value> {
         let mut chunk = [0; 16 << 10];
         loop {

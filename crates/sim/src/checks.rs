@@ -124,6 +124,7 @@ impl Checker {
             | Event::Started { .. }
             | Event::Blank { .. }
             | Event::FoundersDisagree { .. }
+            | Event::FoundsNothing
             | Event::Founded
             | Event::DirectoryLost
             | Event::WentBack { .. }

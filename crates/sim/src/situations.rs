@@ -15,6 +15,7 @@ const EVENTS: &[&str] = &[
     "started",
     "blank",
     "founders disagree",
+    "founds nothing",
     "founded",
     "directory lost",
     "directory went back",
@@ -97,6 +98,8 @@ const NOT_IN_RANDOM_RUNS: &[&str] = &[
     "foreign cluster",
     // Founders' settings agree.
     "founders disagree",
+    // They may always found a cluster.
+    "founds nothing",
     // The fault model promises that there are none.
     "committed entry conflicts",
     // It is only told where a checker asks for it.
@@ -181,6 +184,7 @@ pub(crate) fn name_of(event: &Event) -> &'static str {
         Event::Started { .. } => "started",
         Event::Blank { .. } => "blank",
         Event::FoundersDisagree { .. } => "founders disagree",
+        Event::FoundsNothing => "founds nothing",
         Event::Founded => "founded",
         Event::DirectoryLost => "directory lost",
         Event::WentBack { .. } => "directory went back",

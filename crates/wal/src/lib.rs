@@ -53,5 +53,5 @@ pub use log::{Log, Options, SegmentInfo};
 pub use memory::{Fault, MemoryDisk, MemoryFile};
 pub use meta::{META_BYTES_MAX, MetaFile};
 pub use os::{OsDisk, OsFile};
-pub use recovery::{Recovery, TornTail};
+pub use recovery::{Reading, Recovery, TornTail, read};
 pub use spare::Preparation;

@@ -25,8 +25,10 @@ struct Directory {
     path: PathBuf,
     /// The directory itself, to sync it.
     handle: File,
-    /// The locked file; `None` if the directory was opened read-only.
-    lock: Option<File>,
+    /// The locked file, if there is one.
+    _lock: Option<File>,
+    /// Whether files are opened for writing, too.
+    writes: bool,
 }
 
 impl OsDisk {
@@ -39,8 +41,32 @@ impl OsDisk {
         std::fs::create_dir_all(path).map_err(OpenError::disk(Operation::List))?;
         let lock = take_lock(path)?;
         let handle = File::open(path).map_err(OpenError::disk(Operation::Open))?;
-        let directory = Directory { path: path.to_path_buf(), handle, lock: Some(lock) };
-        Ok(Self { directory: Arc::new(directory) })
+        Ok(Self::of(path, handle, Some(lock), true))
+    }
+
+    fn of(path: &Path, handle: File, lock: Option<File>, writes: bool) -> Self {
+        let directory = Directory { path: path.to_path_buf(), handle, _lock: lock, writes };
+        Self { directory: Arc::new(directory) }
+    }
+
+    /// Opens a directory that nobody is to write to meanwhile: it is locked for all but those who
+    /// read it likewise. Files are opened read-only, none is made, and nothing is changed.
+    ///
+    /// # Errors
+    /// [`OpenError::InUse`] if a process writes to it, else [`OpenError::Disk`].
+    pub fn shared(path: &Path) -> Result<Self, OpenError> {
+        let handle = File::open(path).map_err(OpenError::disk(Operation::Open))?;
+        let lock = match File::open(path.join(LOCK_NAME)) {
+            Ok(file) => Some(file),
+            // A copy without it: nobody writes there, or the file would be there.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(source) => return Err(OpenError::disk(Operation::Lock)(source)),
+        };
+        match lock.as_ref().map_or(Ok(()), File::try_lock_shared) {
+            Ok(()) => Ok(Self::of(path, handle, lock, false)),
+            Err(TryLockError::WouldBlock) => Err(in_use(path, lock)),
+            Err(TryLockError::Error(source)) => Err(OpenError::disk(Operation::Lock)(source)),
+        }
     }
 
     /// Opens a directory to look into it, with no lock. Files are opened read-only.
@@ -48,9 +74,7 @@ impl OsDisk {
     /// # Errors
     /// What the operating system says.
     pub fn read_only(path: &Path) -> io::Result<Self> {
-        let directory =
-            Directory { path: path.to_path_buf(), handle: File::open(path)?, lock: None };
-        Ok(Self { directory: Arc::new(directory) })
+        Ok(Self::of(path, File::open(path)?, None, false))
     }
 
     fn path_of(&self, name: &str) -> PathBuf {
@@ -70,13 +94,7 @@ fn take_lock(path: &Path) -> Result<File, OpenError> {
         .map_err(OpenError::disk(Operation::Lock))?;
     match file.try_lock() {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            // The id is a help for the operator; the error is the same without it.
-            let read = file.take(32).read_to_string(&mut text);
-            let pid = read.ok().and_then(|_| text.trim().parse().ok());
-            return Err(OpenError::InUse { directory: path.to_path_buf(), pid });
-        }
+        Err(TryLockError::WouldBlock) => return Err(in_use(path, Some(file))),
         Err(TryLockError::Error(source)) => {
             return Err(OpenError::Disk { operation: Operation::Lock, source });
         }
@@ -88,6 +106,15 @@ fn take_lock(path: &Path) -> Result<File, OpenError> {
         Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(file),
         Err(source) => Err(OpenError::Disk { operation: Operation::Lock, source }),
     }
+}
+
+/// What is said of a directory whose lock another process has.
+fn in_use(path: &Path, lock: Option<File>) -> OpenError {
+    let mut text = String::new();
+    // The id is a help for the operator; the error is the same without it.
+    let read = lock.map(|file| file.take(32).read_to_string(&mut text));
+    let pid = read.and_then(Result::ok).and_then(|_| text.trim().parse().ok());
+    OpenError::InUse { directory: path.to_path_buf(), pid }
 }
 
 impl Disk for OsDisk {
@@ -112,7 +139,7 @@ impl Disk for OsDisk {
 
     fn open(&self, name: &str) -> io::Result<OsFile> {
         let mut options = OpenOptions::new();
-        options.read(true).write(self.directory.lock.is_some());
+        options.read(true).write(self.directory.writes);
         Ok(OsFile { file: options.open(self.path_of(name))? })
     }
 

@@ -54,6 +54,18 @@ pub struct TornTail {
     pub bytes: u64,
 }
 
+/// What of a log can be read.
+#[derive(Debug)]
+pub struct Reading {
+    /// What was found.
+    pub report: Recovery,
+    /// The number of the last commit that was read; 0: there is none.
+    pub sequence: u64,
+    /// Why there is no more, if there should be: [`OpenError::Corrupt`]. What was read is the whole
+    /// state of an earlier moment all the same.
+    pub damage: Option<OpenError>,
+}
+
 /// One file of the log.
 pub(crate) struct SegmentFile<F> {
     pub(crate) id: SegmentId,
@@ -85,6 +97,8 @@ pub(crate) struct Recovered<F> {
     pub(crate) next_sequence: u64,
     /// The oldest segment that holds anything live.
     pub(crate) oldest: SegmentId,
+    /// The same as the last commit has it that was read.
+    named_oldest: Option<SegmentId>,
 }
 
 /// Reads the log. Shows every payload of every durable commit to `visit`, in order.
@@ -93,6 +107,38 @@ pub(crate) fn recover<D: Disk>(
     options: &Options,
     visit: &mut Visit<'_>,
 ) -> Result<Recovered<D::File>, OpenError> {
+    let (mut recovered, headers) = find(disk, options)?;
+    recovered.read(disk, &headers, visit)?;
+    Ok(recovered)
+}
+
+/// Reads a log that nobody is to go on with, and changes nothing: a torn end stays where it is.
+/// Of a damaged log it gives what stands before the damage, if that is the whole state of an
+/// earlier moment, and says so.
+///
+/// # Errors
+/// See [`OpenError`]; [`OpenError::Corrupt`] if what can be read is not a whole state: nothing
+/// could, or what it needs was written again behind the damage, and freed.
+pub fn read<D: Disk>(
+    disk: &D,
+    options: &Options,
+    visit: &mut Visit<'_>,
+) -> Result<Reading, OpenError> {
+    let (mut recovered, headers) = find(disk, options)?;
+    let damage = match recovered.read(disk, &headers, visit) {
+        Ok(()) => None,
+        Err(damage @ OpenError::Corrupt { .. }) if recovered.is_whole_so_far() => Some(damage),
+        Err(error) => return Err(error),
+    };
+    let Recovered { report, next_sequence, .. } = recovered;
+    Ok(Reading { report, sequence: next_sequence - 1, damage })
+}
+
+/// The log's files, and the headers of those that are begun.
+fn find<D: Disk>(
+    disk: &D,
+    options: &Options,
+) -> Result<(Recovered<D::File>, Vec<SegmentHeader>), OpenError> {
     let mut files = open_files(disk, &list_segments(disk)?)?;
     let headers = read_headers(&files, options)?;
     check_contiguous(&files)?;
@@ -105,20 +151,16 @@ pub(crate) fn recover<D: Disk>(
         return Err(corrupt(SegmentId(first.0 - 1), 0, Damage::Missing));
     }
     let spares = files.split_off(count);
-    let mut recovered = Recovered {
+    let recovered = Recovered {
         report: Recovery::default(),
         oldest: SegmentId(1),
+        named_oldest: None,
         begun: files,
         spares,
         tail: None,
         next_sequence: 1,
     };
-    if !begun_headers.is_empty() {
-        recovered.read_begun(&begun_headers, visit)?;
-    }
-    recovered.check_spares()?;
-    recovered.hear_witness(witness::read(disk)?)?;
-    Ok(recovered)
+    Ok((recovered, begun_headers))
 }
 
 /// The numbers of all segment files, ascending.
@@ -211,6 +253,25 @@ fn check_begun<F>(
 }
 
 impl<F: DiskFile> Recovered<F> {
+    fn read<D: Disk<File = F>>(
+        &mut self,
+        disk: &D,
+        headers: &[SegmentHeader],
+        visit: &mut Visit<'_>,
+    ) -> Result<(), OpenError> {
+        if !headers.is_empty() {
+            self.read_begun(headers, visit)?;
+        }
+        self.check_spares()?;
+        self.hear_witness(witness::read(disk)?)
+    }
+
+    /// Whether the commits that were read are all that their last one needs: it may name a segment
+    /// that has been freed since, because what is live of it stands behind the damage again.
+    fn is_whole_so_far(&self) -> bool {
+        self.named_oldest.is_some_and(|named| named >= self.oldest)
+    }
+
     fn read_begun(
         &mut self,
         headers: &[SegmentHeader],
@@ -285,6 +346,7 @@ impl<F: DiskFile> Recovered<F> {
                 break;
             }
             visit_frame(&mut reader, tail.end, &frame, &mut self.report, visit)?;
+            self.named_oldest = Some(frame.oldest);
             tail.first_only = tail.last.is_none();
             tail.last = Some(tail.end);
             tail.end += format::frame_bytes(frame.body_bytes, header.block_bytes);

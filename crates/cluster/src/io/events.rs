@@ -32,6 +32,9 @@ pub enum Event {
         /// The nodes.
         peers: Vec<NodeId>,
     },
+    /// The data directory is empty and no node knows of a cluster, but this node is not to found
+    /// one: it waits.
+    FoundsNothing,
     /// The cluster is new and this node is one of its founders.
     Founded,
     /// The cluster remembers another data directory of this node: its replicas are gone, and the

@@ -293,7 +293,14 @@ impl Node {
         let Some(remembered) = self.world.founding.decide() else {
             return self.note_disagreement();
         };
-        if remembered.origin == Origin::Founder {
+        let founds = remembered.origin == Origin::Founder;
+        if founds && !self.world.settings.found && !self.world.founding.follows_founders() {
+            if self.world.founding.declines() {
+                self.world.effects.events.push(Event::FoundsNothing);
+            }
+            return;
+        }
+        if founds {
             // With the same write: what the shards began with must not depend on what the settings
             // say at a later start.
             for (shard, state) in first_replicas(&self.world.settings) {

@@ -4,9 +4,9 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use raft::eraftpb::{ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2};
-use types::NodeId;
+use types::{DirectoryId, NodeId};
 
-use super::{RaftGroup, ReplicaId, Replicas};
+use super::{LogEntry, RaftGroup, RecoveredLog, ReplicaId, Replicas};
 use crate::bytes_codec::{CodecError, Take};
 
 /// A committed entry that changes the replicas.
@@ -94,6 +94,24 @@ impl RaftGroup {
         let state = self.engine.apply_conf_change(&change.0).ok()?;
         self.engine.mut_store().conf_state = state.clone();
         Some(state.into())
+    }
+}
+
+impl LogEntry {
+    /// The change of the replicas that it is, if it is one.
+    pub(crate) fn change(&self) -> Result<Option<ReplicaChangeEntry>, CodecError> {
+        let change = self.changes_replicas().then(|| parse(self.data()));
+        Ok(change.transpose()?.map(ReplicaChangeEntry))
+    }
+}
+
+impl Replicas {
+    /// The replicas after a change, which the engine knows how to make, for a log that nobody
+    /// applies. `None` where a replica that applies it goes on with those it had.
+    pub(crate) fn changed(&self, change: &ReplicaChangeEntry) -> Option<Self> {
+        let log = RecoveredLog { replicas: self.clone(), ..RecoveredLog::default() };
+        let whoever = self.all().next()?;
+        RaftGroup::new(whoever.node, DirectoryId::FOUNDING, log).change_replicas(change)
     }
 }
 

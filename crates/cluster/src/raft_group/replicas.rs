@@ -93,6 +93,15 @@ impl Replicas {
         nodes(self.0.voters.iter().chain(&self.0.voters_outgoing))
     }
 
+    /// The voters; while the configuration is joint, also the outgoing ones, as a second set.
+    pub(crate) fn voter_sets(&self) -> impl Iterator<Item = Vec<ReplicaId>> {
+        let sets = [&self.0.voters, &self.0.voters_outgoing].into_iter();
+        let set = |numbers: &Vec<u64>| {
+            numbers.iter().filter_map(|&number| ReplicaId::from_engine(number)).collect()
+        };
+        sets.filter(|set| !set.is_empty()).map(set)
+    }
+
     /// All learners in ascending order.
     pub(crate) fn learners(&self) -> Vec<NodeId> {
         nodes(self.0.learners.iter().chain(&self.0.learners_next))

@@ -2,16 +2,18 @@
 //!
 //! Applying is a pure function of the entry and the data, the same on every replica. On the
 //! replica that proposed the entry, somebody waits for each operation's reply, and reads that were
-//! sent behind a write run between the operations, exactly where the client put them.
+//! sent behind a write run between the operations, exactly where the client put them. What an
+//! operation does to the data stands in `execution`.
 
 use alloc::vec::Vec;
 
 use keyspace::{Changes, Context, Keyspace, Mode, Outcome};
 use resp::{CommandId, Reply};
 use smallvec::SmallVec;
-use types::limits::{COMMAND_WORK_MAX, TRANSACTION_WORK_MAX};
+use types::limits::COMMAND_WORK_MAX;
 use types::{LogIndex, Slot, Term, UnixMillis};
 
+use super::execution::{apply_command, apply_group, context_of, run};
 use super::proposals::{Local, Pending};
 use super::steps::Progress;
 use super::{Env, MALFORMED, Request, Shard};
@@ -212,12 +214,7 @@ impl Shard {
             if refused {
                 env.sessions.answer_error(waiter, "OOM nothing was done");
             } else if fenced {
-                let context = Context {
-                    now: header.stamp,
-                    seed: header.seed.wrapping_add(progress.step),
-                    mode: Mode::Apply,
-                    budget: if header.bounded { COMMAND_WORK_MAX } else { Context::UNBOUNDED },
-                };
+                let context = context_of(&header, progress.step);
                 self.apply_operation(env, (index, pending.is_some()), &operation, waiter, &context);
             } else {
                 env.sessions.answer_error(waiter, "TRYAGAIN the lease changed; nothing was done");
@@ -382,24 +379,12 @@ impl Shard {
     ) -> usize {
         let data = &mut self.data;
         let mut found = Vec::new();
-        let is_bounded = context.budget != Context::UNBOUNDED;
-        let mut left = if is_bounded { TRANSACTION_WORK_MAX } else { Context::UNBOUNDED };
         let mut work = 0;
         let bytes_out = env.sessions.answer(waiter, |reply| {
             let before = reply.len();
-            reply.array(commands.len());
-            for command in commands {
-                if left == 0 {
-                    reply.error(resp::error::TOO_MUCH_WORK);
-                    continue;
-                }
-                let context = Context { budget: context.budget.min(left), ..*context };
-                apply_command(data, slot, command, &context, changes, reply);
-                found.push((command.id, changes.take_lookups()));
-                let done = changes.take_work();
-                work += done;
-                left = if is_bounded { left.saturating_sub(done) } else { left };
-            }
+            work = apply_group(data, slot, commands, context, changes, reply, |id, changes| {
+                found.push((id, changes.take_lookups()));
+            });
             reply.len() - before
         });
         env.work.count(Kind::Entries, work);
@@ -540,31 +525,6 @@ fn put_ok(reply: &mut Reply<'_>) -> usize {
     let before = reply.len();
     reply.ok();
     reply.len() - before
-}
-
-/// Runs one command of an entry.
-fn apply_command(
-    data: &mut Keyspace,
-    slot: Slot,
-    command: &Command<'_>,
-    context: &Context,
-    changes: &mut Changes,
-    reply: &mut Reply<'_>,
-) {
-    let outcome = run(data, slot, command, context, changes, reply);
-    assert_eq!(outcome, Outcome::Done, "an entry's commands decide about expiry themselves");
-}
-
-/// Runs one command.
-pub(super) fn run(
-    data: &mut Keyspace,
-    slot: Slot,
-    command: &Command<'_>,
-    context: &Context,
-    changes: &mut Changes,
-    reply: &mut Reply<'_>,
-) -> Outcome {
-    data.execute(command.id, slot, &command.args, context, changes, reply)
 }
 
 /// The keys of a command, whose name is not among its arguments here.

@@ -12,6 +12,7 @@ mod admission;
 mod apply;
 mod catch_up;
 mod checkpoint;
+pub(crate) mod execution;
 mod flow;
 mod lease;
 pub(crate) mod load;

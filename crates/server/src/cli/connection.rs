@@ -1,6 +1,6 @@
 //! A connection to a node, for commands that ask it something: blocking and simple.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use clap::Args;
@@ -38,20 +38,27 @@ impl NodeArguments {
 pub(super) struct Connection {
     client: RespClient,
     address: String,
+    /// How long each answer may take.
+    time: Duration,
 }
 
 impl Connection {
     /// Connects and gives the password, if there is one.
     pub(super) fn open(node: &NodeArguments) -> Result<Self, CommandError> {
+        Self::open_for(node, ANSWER_TIME)
+    }
+
+    /// The same for requests that may take longer.
+    pub(super) fn open_for(node: &NodeArguments, time: Duration) -> Result<Self, CommandError> {
         let address = node.address().to_owned();
-        let client = RespClient::connect(&address, ANSWER_TIME).map_err(|error| {
+        let client = RespClient::connect(&address, time).map_err(|error| {
             CommandError::new(format!(
                 "cannot connect to the node at {address}: {error}.\n\
                  Is it running? Name another one with --url HOST:PORT; `leasehold dev` starts \
                  three on this machine."
             ))
         })?;
-        let mut connection = Self { client, address };
+        let mut connection = Self { client, address, time };
         let password = node.password.clone().or_else(|| std::env::var("LEASEHOLD_PASSWORD").ok());
         if let Some(password) = password {
             connection.ask(&["AUTH", &password])?;
@@ -70,20 +77,26 @@ impl Connection {
                 };
                 CommandError::new(format!("{} says: {text}{hint}", self.address))
             }
-            AskError::NoAnswer(error)
-                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
-            {
-                CommandError::new(format!(
-                    "the node at {} has taken the request and not answered within {} s: it may \
-                     be stopped or overloaded. Ask another one with --url HOST:PORT.",
-                    self.address,
-                    ANSWER_TIME.as_secs()
-                ))
-            }
-            AskError::NoAnswer(error) => {
-                CommandError::new(format!("no answer from the node at {}: {error}", self.address))
-            }
+            AskError::NoAnswer(error) => self.no_answer(&error),
         })
+    }
+
+    /// Sends requests that are encoded already, and waits for an answer to each. Error replies are
+    /// answers.
+    pub(super) fn ask_all(&mut self, requests: &[Vec<u8>]) -> Result<Vec<Value>, CommandError> {
+        self.client.ask_all(requests).map_err(|error| self.no_answer(&error))
+    }
+
+    fn no_answer(&self, error: &io::Error) -> CommandError {
+        let Self { address, time, .. } = self;
+        if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
+            return CommandError::new(format!(
+                "the node at {address} has taken the request and not answered within {} s: it may \
+                 be stopped or overloaded. Ask another one with --url HOST:PORT.",
+                time.as_secs()
+            ));
+        }
+        CommandError::new(format!("no answer from the node at {address}: {error}"))
     }
 
     /// Asks for a text, such as a document of the Lease Manager.

@@ -7,9 +7,11 @@ mod dev;
 mod dev_cluster;
 mod documents;
 mod inspect;
+mod load;
 mod nodes;
 mod orders;
 mod record;
+mod salvage;
 mod shards;
 mod simulate;
 mod start;
@@ -69,6 +71,10 @@ Steer it:
   move       say that a node has other addresses now
   remove     take a node out of the cluster
 
+After a loss:
+  salvage    save what data directories still hold, when too many copies are gone
+  load       put it into a new cluster
+
 Try it:
   bench      load a cluster, and judge its answers
   record     record a cluster's load, for simulate
@@ -108,6 +114,8 @@ enum Command {
     Join(nodes::JoinArguments),
     Move(nodes::MoveArguments),
     Remove(nodes::RemoveArguments),
+    Salvage(salvage::SalvageArguments),
+    Load(load::LoadArguments),
     Bench(bench::BenchArguments),
     Record(record::RecordArguments),
     Simulate(simulate::SimulateArguments),
@@ -172,6 +180,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Join(arguments) => nodes::join(&arguments),
         Command::Move(arguments) => nodes::change_address(&arguments),
         Command::Remove(arguments) => nodes::remove(&arguments),
+        Command::Salvage(arguments) => salvage::run(&arguments),
+        Command::Load(arguments) => load::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Record(arguments) => record::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),

@@ -198,6 +198,6 @@ fn log_panics() {
 }
 
 /// A number that nobody outside can guess. The standard library takes its keys from the system.
-fn random() -> u64 {
+pub(super) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }

@@ -31,6 +31,7 @@ pub(crate) struct Config {
     role: &'static str,
     shards: u64,
     replicas: u64,
+    found: bool,
     managed: bool,
     /// Where clients connect to.
     pub(crate) listen: IpAddr,
@@ -98,6 +99,7 @@ impl Default for Config {
             role: value::ROLES[0],
             shards: u64::from(core.shards),
             replicas: core.replicas as u64,
+            found: core.found,
             managed: core.managed,
             listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
             peer_listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -347,6 +349,7 @@ impl Config {
             shard_queue_bytes: count(self.shard_queue_bytes),
             session_output_bytes: count(self.session_output_bytes),
             clients: count(self.clients),
+            found: self.found,
             managed: self.managed,
             segment_bytes: self.segment_bytes,
             log_bytes: self.log_bytes,

@@ -140,6 +140,16 @@ pub(crate) const SETTINGS: &[Setting] = &[
         field: |config| Field::Count(&mut config.replicas, 1..=REPLICAS_MAX as u64),
     },
     Setting {
+        name: "found",
+        topic: Topic::Cluster,
+        doc: "Whether this node founds a new, empty cluster with the others if it has no data and \
+              no node knows of an existing one. Needed for the first start. Turned off afterwards, \
+              nodes that have all lost their directories (volumes that were not mounted) wait \
+              instead and say so; while one that knows the cluster is left, an empty directory is \
+              filled anyway.",
+        field: |config| Field::Flag(&mut config.found),
+    },
+    Setting {
         name: "managed",
         topic: Topic::Cluster,
         doc: "Whether this node may be the Lease Manager. Off on every node of a new cluster, \

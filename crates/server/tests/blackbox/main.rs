@@ -18,5 +18,6 @@ mod manager;
 mod other_clients;
 mod restarts;
 mod rolling_restart;
+mod salvage;
 mod support;
 mod transfers;
