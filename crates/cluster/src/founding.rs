@@ -28,7 +28,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use types::{ClusterId, DirectoryId, Incarnation, NodeId};
+use types::{ClusterId, DirectoryId, Incarnation, Life, NodeId};
 
 use crate::bytes_codec::{CodecError, Put, Take};
 use crate::io::{Introduction, Membership, Memory, Origin};
@@ -243,6 +243,18 @@ impl Founding {
     pub(crate) fn directory_of(&self, peer: NodeId) -> Option<DirectoryId> {
         let said = self.peers.get(&peer)?.introduction;
         in_replicas(said.origin, said.directory)
+    }
+
+    /// The same of a peer that has not said so since this node started, by what is remembered of
+    /// it. Only founders know which directories the founders had.
+    pub(crate) fn remembered_directory_of(&self, peer: NodeId) -> Option<DirectoryId> {
+        let memory = self.lives.memory_of(peer);
+        let founders = &self.remembered.directories;
+        if memory.life == Life(0) || founders.is_empty() {
+            return None;
+        }
+        let is_founders = founders.get(&peer) == Some(&memory.directory);
+        Some(if is_founders { DirectoryId::FOUNDING } else { memory.directory })
     }
 
     /// Whether a peer knows a newer list of the nodes: it will tell.

@@ -1,11 +1,11 @@
 //! Why a shard has no holder, in words: the one place where that is said. Clients' errors, what
 //! operators are shown, metrics and log lines are all made of it, so they tell the same story.
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::{self, Display};
 
-use types::NodeId;
+use types::{NodeId, ShardId};
 
 /// Why a replica can't help to decide, as far as a node knows.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -133,6 +133,73 @@ impl Display for Outage {
     }
 }
 
+/// Why a shard's data may not grow, or not on all the nodes where they should.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Shortage {
+    /// How many replicas have votes.
+    pub(crate) voters: usize,
+    /// Voters whose disks are nearly full.
+    pub(crate) full: Vec<NodeId>,
+    /// Voters that are not heard.
+    pub(crate) silent: Vec<NodeId>,
+    /// Whether too few are left to store what grows, or the holder is none of them.
+    pub(crate) refuses: bool,
+    /// A node whose memory is used up.
+    pub(crate) memory: Option<NodeId>,
+}
+
+/// The end of a sentence that begins with the shard: why writes that grow get `MISCONF`.
+pub(crate) struct OfDisks<'a>(pub(crate) &'a Shortage);
+
+impl Display for OfDisks<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shortage { voters, full, silent, refuses, .. } = self.0;
+        if *refuses && (full.len() + silent.len()) * 2 >= *voters {
+            write!(
+                f,
+                "takes no writes that grow: too few of its {voters} copies can store them, since "
+            )?;
+        } else if *refuses {
+            f.write_str(
+                "takes no writes that grow: it has no holder that could store them, since ",
+            )?;
+        } else {
+            f.write_str("is stored by fewer nodes than it should: ")?;
+        }
+        let (disks, are) = if full.len() > 1 { ("disks", "are") } else { ("disk", "is") };
+        write!(f, "the {disks} of {} {are} nearly full", Nodes(full))?;
+        if !silent.is_empty() {
+            let are = if silent.len() > 1 { "are" } else { "is" };
+            write!(f, ", and {} {are} not heard", Nodes(silent))?;
+        }
+        Ok(())
+    }
+}
+
+impl Shortage {
+    /// What clients are told whose writes too few could store.
+    pub(crate) fn disk_refusal(&self, shard: ShardId) -> String {
+        let start = if self.silent.is_empty() { "" } else { ", or start what is down" };
+        alloc::format!(
+            "MISCONF shard {shard} {}: nothing was executed. Deleting goes on; free some space \
+             there{start}",
+            OfDisks(self)
+        )
+    }
+
+    /// What is to be said of the shard, a sentence each, without its subject.
+    pub(crate) fn sentences(&self) -> Vec<String> {
+        let disks = (!self.full.is_empty()).then(|| OfDisks(self).to_string());
+        let memory = self.memory.map(|node| {
+            alloc::format!(
+                "takes hardly any writes that grow: {node} has hardly anything left of what its \
+                 setting `memory` allows"
+            )
+        });
+        disks.into_iter().chain(memory).collect()
+    }
+}
+
 fn those(missing: &[(Missing, NodeId)], kind: Missing) -> Vec<NodeId> {
     missing.iter().filter(|(it, _)| *it == kind).map(|(_, node)| *node).collect()
 }
@@ -185,7 +252,7 @@ impl Display for Nodes<'_> {
 
 /// Shards as a list with ranges: `s1, s3 to s7`. They are sorted.
 #[must_use]
-pub fn list_shards(shards: &[types::ShardId]) -> String {
+pub fn list_shards(shards: &[ShardId]) -> String {
     let mut text = String::new();
     for run in shards.chunk_by(|one, next| one.0 + 1 == next.0) {
         let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
@@ -203,10 +270,6 @@ pub fn list_shards(shards: &[types::ShardId]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use alloc::string::ToString;
-
-    use types::ShardId;
-
     use super::*;
 
     fn no_quorum(missing: &[(Missing, u32)], for_good: bool) -> String {
@@ -225,6 +288,31 @@ mod tests {
         assert!(no_quorum(&lost, true).contains("all of its 3 copies: "));
         assert!(no_quorum(&lost, true).contains("that n1, n2 and n3 had are gone"));
         assert!(no_quorum(&lost[..2], true).contains("2 of its 3 copies, too many"));
+    }
+
+    #[test]
+    fn writes_that_nobody_can_store_are_refused_with_all_that_is_in_the_way() {
+        let list = |nodes: &[u32]| nodes.iter().copied().map(NodeId).collect::<Vec<NodeId>>();
+        let short = |full: &[u32], silent: &[u32], refuses| Shortage {
+            voters: 3,
+            full: list(full),
+            silent: list(silent),
+            refuses,
+            memory: None,
+        };
+        let text = short(&[2], &[3], true).disk_refusal(ShardId(7));
+        assert!(text.starts_with("MISCONF shard s7 takes no writes that grow: too few of its 3 "));
+        assert!(text.contains("the disk of n2 is nearly full, and n3 is not heard: "), "{text}");
+        assert!(text.ends_with("free some space there, or start what is down"), "{text}");
+        let text = short(&[1, 2], &[], true).sentences().concat();
+        assert!(text.ends_with("since the disks of n1 and n2 are nearly full"), "{text}");
+        let text = short(&[1], &[], true).sentences().concat();
+        assert!(text.contains("no holder that could store them, since the disk of n1"), "{text}");
+        let text = short(&[1], &[], false).sentences().concat();
+        assert!(text.starts_with("is stored by fewer nodes than it should: the disk"), "{text}");
+        let used_up = Shortage { memory: Some(NodeId(3)), ..short(&[], &[2], false) };
+        assert!(used_up.sentences().concat().contains("n3 has hardly anything left"));
+        assert!(short(&[], &[2, 3], false).sentences().is_empty(), "no matter of disks");
     }
 
     #[test]

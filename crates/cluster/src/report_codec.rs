@@ -59,6 +59,7 @@ pub fn encode(report: &Report, into: &mut Vec<u8>) {
 fn put_held(held: &HeldShard, into: &mut Vec<u8>) {
     into.put_u32(held.shard.0);
     into.put_u64(held.epoch.0);
+    into.put_u8(u8::from(held.handed_over));
     into.put_u16(held.range.first().number());
     into.put_u16(held.range.last().number());
     into.put_u64(held.generation.0);
@@ -156,6 +157,7 @@ fn take_held(from: &mut Take<'_>) -> Result<HeldShard, CodecError> {
     Ok(HeldShard {
         shard: ShardId(from.u32()?),
         epoch: LeaseEpoch(from.u64()?),
+        handed_over: from.u8()? != 0,
         range: SlotRange::new(slot(from)?, slot(from)?).ok_or(CodecError("a range of slots"))?,
         generation: Generation(from.u64()?),
         voters: nodes(from)?,
@@ -272,6 +274,7 @@ mod tests {
             HeldShard {
                 shard: ShardId(self.next() as u32),
                 epoch: LeaseEpoch(self.next()),
+                handed_over: self.next().is_multiple_of(2),
                 range: SlotRange::new(first.min(last), first.max(last)).expect("it is in order"),
                 generation: Generation(self.next()),
                 voters: self.list(REPLICAS_MAX, Self::node),

@@ -170,6 +170,8 @@ pub(crate) struct ShardState {
     pub(crate) generation: Generation,
     /// The newest lease.
     pub(crate) epoch: LeaseEpoch,
+    /// Whether that lease was handed over; else its holder was elected.
+    pub(crate) handed_over: bool,
     pub(crate) holder: Option<Holder>,
     /// Since when nobody has held it, if nobody does.
     pub(crate) vacant_since: Monotonic,
@@ -199,6 +201,7 @@ impl ShardState {
             replicas: Vec::new(),
             generation: Generation(0),
             epoch: LeaseEpoch(0),
+            handed_over: false,
             holder: None,
             vacant_since: now,
             load: LoadAverage::default(),
@@ -222,6 +225,15 @@ impl ShardState {
     /// Where the lease is, or will be when the move under way has happened.
     pub(crate) fn seat(&self) -> Option<NodeId> {
         self.pending.map(|pending| pending.to).or(self.holder.map(|holder| holder.node))
+    }
+
+    /// Who follows the holder, best first, as the shard's log has it: the order that was decided
+    /// last began with the holder of that time.
+    pub(crate) fn heirs_now(&self) -> Vec<NodeId> {
+        let holder = self.holder.map(|holder| holder.node);
+        let is_heir = |node: &NodeId| Some(*node) != holder && self.replicas.contains(node);
+        let first = self.replicas.iter().filter(|node| !self.heirs.contains(node));
+        first.chain(&self.heirs).copied().filter(is_heir).collect()
     }
 
     /// When the shard may move again for the sake of balance.

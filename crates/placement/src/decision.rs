@@ -137,7 +137,7 @@ impl fmt::Display for Reason {
             Self::Succession => "another order of heirs spreads the load better",
             Self::Repair => "the shard has too few living replicas",
             Self::Leaving => "the node is leaving the cluster",
-            Self::Relief => "the node is overfull and no lease can leave it",
+            Self::Relief => "the node is above the mean and no lease can leave it",
             Self::Spread => "the node has many more replicas than others",
         })
     }

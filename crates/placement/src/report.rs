@@ -89,6 +89,8 @@ pub struct HeldShard {
     pub shard: ShardId,
     /// The lease.
     pub epoch: LeaseEpoch,
+    /// Whether the holder before handed the lease over; else this one was elected.
+    pub handed_over: bool,
     /// Its slots.
     pub range: SlotRange,
     /// The version of its range and replicas.
@@ -281,6 +283,7 @@ impl HeldShard {
         Self {
             shard,
             epoch,
+            handed_over: false,
             range,
             generation: Generation(0),
             voters: Vec::new(),

@@ -108,7 +108,7 @@ impl Manager {
         }
         self.cluster
             .many_nodes_lost(now, &self.policy)
-            .then_some("many nodes were lost of late: nothing moves for a while")
+            .then_some("many nodes were lost of late, and more might be by moving")
     }
 
     /// How all nodes and shards stand, and the mean utilisation of the nodes.
@@ -155,7 +155,7 @@ fn shard_status(round: &Round<'_>, shard: ShardId, state: &ShardState) -> ShardS
         epoch: state.epoch,
         generation: state.generation,
         replicas: state.replicas.clone(),
-        heirs: state.heirs.clone(),
+        heirs: state.heirs_now(),
         load: holder.map_or(0.0, |holder| round.share_at(state, holder)),
         reads: state.reads,
         writes: state.writes,

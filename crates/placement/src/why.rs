@@ -1,6 +1,8 @@
 //! Why a shard is where it is, and why it doesn't move: computed from the same bids and rules as
 //! the decisions themselves.
 
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
@@ -41,6 +43,8 @@ pub enum Verdict {
         /// For how long it still rests.
         left: Duration,
     },
+    /// Its holder doesn't report: what is known of it is old.
+    HolderSilent,
     /// The holder doesn't have too much to carry.
     HolderCalm {
         /// The holder's utilisation.
@@ -81,7 +85,10 @@ pub enum Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Vacant => f.write_str("nobody holds it; it is about to be assigned"),
+            Self::Vacant => f.write_str(
+                "nobody holds it: one of its heirs does as soon as a majority of its replicas \
+                 agrees, and the manager names one if none stands for election",
+            ),
             Self::NoCandidate => f.write_str("nobody holds it, and none of its replicas could"),
             Self::Moving { decision, to, reason } => {
                 write!(f, "it is on its way to {to} ({decision}: {reason})")
@@ -91,8 +98,14 @@ impl fmt::Display for Verdict {
             }
             Self::Pinned => f.write_str("the operator has pinned it here"),
             Self::Frozen => f.write_str("the operator has frozen the cluster"),
-            Self::ManyNodesLost => f.write_str("many nodes were lost of late; nothing moves"),
+            Self::ManyNodesLost => {
+                f.write_str("many nodes were lost of late, and more might be by moving")
+            }
             Self::Resting { left } => write!(f, "it moved of late and rests for {left:.0?}"),
+            Self::HolderSilent => f.write_str(
+                "its holder has not reported for a while; when it is dead, an heir takes the lease \
+                 without being told",
+            ),
             Self::HolderCalm { used, mean } => {
                 write!(f, "its holder is at {used:.2} of its capacity, the mean is {mean:.2}")
             }
@@ -128,16 +141,20 @@ pub struct Explanation {
     pub holder: Option<NodeId>,
     /// For how long, at least.
     pub held_for: Duration,
-    /// The decision that put it here; `None` if it was elected without one.
+    /// The decision that put it here; `None` if it came without one.
     pub because: Option<(DecisionId, Reason)>,
+    /// Whether its last holder handed it over; else this one was elected.
+    pub handed_over: bool,
+    /// Whether its holder reports.
+    pub holder_reports: bool,
     /// How its holder stands.
     pub class: Option<Class>,
     /// What the shard takes of its holder.
     pub share: f64,
     /// The bids as they are now, best first.
     pub bids: Vec<Bid>,
-    /// Who campaigns when the holder dies, best first.
-    pub heirs: Vec<NodeId>,
+    /// Who campaigns when the holder dies, best first; and whether each reports.
+    pub heirs: Vec<(NodeId, bool)>,
     /// Why it doesn't move.
     pub verdict: Verdict,
 }
@@ -147,6 +164,7 @@ impl Explanation {
         let state = round.cluster.shards.get(&shard)?;
         let holder = state.holder.map(|holder| holder.node);
         let bids = round.bids_now(shard, state);
+        let reports = |node: NodeId| round.nodes.get(&node).is_some_and(|view| view.live);
         let verdict = verdict(round, shard, &bids)?;
         Some(Self {
             shard,
@@ -154,10 +172,12 @@ impl Explanation {
             holder,
             held_for: state.holder.map_or(Duration::ZERO, |holder| round.now.since(holder.since)),
             because: state.moved.and_then(|moved| moved.by),
-            class: holder.map(|holder| round.class_of(holder)),
+            handed_over: state.handed_over,
+            holder_reports: holder.is_some_and(reports),
+            class: holder.filter(|holder| reports(*holder)).map(|holder| round.class_of(holder)),
             share: holder.map_or(0.0, |holder| round.share_at(state, holder)),
             bids,
-            heirs: state.heirs.clone(),
+            heirs: state.heirs_now().into_iter().map(|heir| (heir, reports(heir))).collect(),
             verdict,
         })
     }
@@ -176,6 +196,9 @@ fn verdict(round: &Round<'_>, shard: ShardId, bids: &[Bid]) -> Option<Verdict> {
     };
     let node = round.cluster.nodes.get(&holder)?;
     let view = round.nodes.get(&holder)?;
+    if !view.live {
+        return Some(Verdict::HolderSilent);
+    }
     let pinned = state.pin.as_ref().map(|pin| pin.allows(holder, &node.locality));
     if node.duty != Duty::Full || pinned == Some(false) {
         return Some(Verdict::Ordered);
@@ -220,31 +243,54 @@ fn verdict(round: &Round<'_>, shard: ShardId, bids: &[Bid]) -> Option<Verdict> {
     Some(if round.budget.allows(urgent) { Verdict::WillMove } else { Verdict::NoBudget })
 }
 
+impl Explanation {
+    /// What there is to say beside the bids and the verdict, a sentence each.
+    #[must_use]
+    pub fn sentences(&self) -> Vec<String> {
+        let Self { shard, epoch, .. } = self;
+        let mut all = Vec::new();
+        all.push(match self.holder {
+            Some(holder) if self.holder_reports => format!(
+                "{shard} is held by {holder} under {epoch} for {:.0?}{}.",
+                self.held_for,
+                self.origin()
+            ),
+            Some(holder) => format!(
+                "{shard} was held by {holder} under {epoch} when that node last reported, which is \
+                 a while ago."
+            ),
+            None => format!("{shard} is held by nobody; its last lease was {epoch}."),
+        });
+        if let Some(class) = self.class {
+            all.push(format!("Its holder is {class}; the shard takes {:.3} of it.", self.share));
+        }
+        if !self.heirs.is_empty() {
+            let heir = |(node, reports): &(NodeId, bool)| {
+                format!("{node}{}", if *reports { "" } else { " (not reporting)" })
+            };
+            let heirs: Vec<String> = self.heirs.iter().map(heir).collect();
+            all.push(format!("Heirs: {}.", heirs.join(", ")));
+        }
+        all
+    }
+
+    /// How the lease has come to its holder.
+    fn origin(&self) -> String {
+        match self.because {
+            Some((decision, reason)) => format!(", because {reason} ({decision})"),
+            None if self.handed_over => String::from(
+                "; the last holder handed it over, by an operator's order or for its own reasons \
+                 (it was stopping, or its disk slow or full)",
+            ),
+            None => String::from("; it was elected there"),
+        }
+    }
+}
+
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.holder {
-            Some(holder) => write!(
-                f,
-                "{} is held by {holder} under {} for {:.0?}",
-                self.shard, self.epoch, self.held_for
-            )?,
-            None => {
-                write!(f, "{} is held by nobody; its last lease was {}", self.shard, self.epoch)?;
-            }
-        }
-        match self.because {
-            Some((decision, reason)) => writeln!(f, ", because {reason} ({decision}).")?,
-            None => writeln!(f, "; it was elected there, or stood there from the start.")?,
-        }
-        if let Some(class) = self.class {
-            writeln!(f, "Its holder is {class}; the shard takes {:.3} of it.", self.share)?;
-        }
+        self.sentences().iter().try_for_each(|sentence| writeln!(f, "{sentence}"))?;
         writeln!(f, "Move: {}.", self.verdict)?;
-        for bid in &self.bids {
-            writeln!(f, "  {bid}")?;
-        }
-        f.write_str("Heirs:")?;
-        self.heirs.iter().try_for_each(|heir| write!(f, " {heir}"))?;
-        writeln!(f)
+        self.bids.iter().try_for_each(|bid| writeln!(f, "  {bid}"))
     }
 }

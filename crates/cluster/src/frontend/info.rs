@@ -313,6 +313,11 @@ impl Node {
         line(into, format_args!("shards_known:{}", self.routes.iter().count()));
         line(into, format_args!("shards_local:{}", self.shards.len()));
         line(into, format_args!("shards_held:{}", totals.shards_held));
+        let unserved = self.routes.iter().filter(|it| self.outage(now, it.shard).is_some());
+        line(into, format_args!("shards_unserved:{}", unserved.count()));
+        let [disk, memory] = self.refusing(now);
+        line(into, format_args!("shards_refusing_writes_disk:{disk}"));
+        line(into, format_args!("shards_refusing_writes_memory:{memory}"));
         line(into, format_args!("leases_valid:{}", totals.leases_valid));
         line(into, format_args!("lease_epoch_newest:{}", totals.newest_epoch.0));
         line(into, format_args!("routes_version:{}", self.routes.version));

@@ -170,6 +170,16 @@ impl Node {
         family("leasehold_shard_unapplied", "gauge", "Committed entries not applied.", &behind);
     }
 
+    /// How many shards that are held here refuse writes that grow for lack of disk, and of memory.
+    pub(super) fn refusing(&self, now: Now) -> [u64; 2] {
+        let me = self.world.settings.node;
+        let held = self.routes.iter().filter(|route| self.named_holder(now, route) == Some(me));
+        let short = held.filter_map(|route| self.shortage(now, route.shard));
+        short.fold([0, 0], |[disk, memory], short| {
+            [disk + u64::from(short.refuses), memory + u64::from(short.memory.is_some())]
+        })
+    }
+
     /// Shards that can't be served through this node, by the cause.
     fn outage_metrics(&self, now: Now, into: &mut Families) {
         let mut causes = [0_u64; CAUSES.len()];
@@ -186,6 +196,16 @@ impl Node {
         for (cause, shards) in CAUSES.iter().zip(causes) {
             into.sample("leasehold_shards_unserved", format_args!("cause=\"{cause}\""), shards);
         }
+        let [disk, memory] = self.refusing(now);
+        into.begin(
+            "leasehold_shards_refusing_writes",
+            "gauge",
+            "Shards held here that refuse writes that grow, by what is short at their nodes.",
+        );
+        for (cause, shards) in [("disk", disk), ("memory", memory)] {
+            let labels = format_args!("cause=\"{cause}\"");
+            into.sample("leasehold_shards_refusing_writes", labels, shards);
+        }
         let removed = u8::from(self.is_removed());
         into.gauge("leasehold_removed", "1 if the cluster has removed this node.", removed);
     }
@@ -193,7 +213,7 @@ impl Node {
     /// One family for a yes or no about each peer.
     fn peer_flags(&self, now: Now, into: &mut Families) {
         type Flag = (&'static str, &'static str, fn(&Health) -> bool);
-        let flags: [Flag; 4] = [
+        let flags: [Flag; 5] = [
             (
                 "leasehold_peer_unreached",
                 "1 if the peer is heard, but can't be reached at its peer port by some node.",
@@ -203,6 +223,11 @@ impl Node {
                 "leasehold_peer_refused",
                 "1 if a process with the peer's number is refused: a second one, or an old copy.",
                 |health| health.refused,
+            ),
+            (
+                "leasehold_peer_memory_full",
+                "1 if the peer has hardly anything left of its memory limit.",
+                |health| health.memory_full,
             ),
             ("leasehold_peer_disk_full", "1 if the peer's disk is nearly full.", |health| {
                 health.disk_full

@@ -354,6 +354,11 @@ impl LeaseManager {
         let members = &self.control.membership.members;
         let by_name = members.iter().find(named).map(|member| member.node);
         let node = by_name.or_else(|| labelled(text, b'n').map(NodeId));
+        if let Some(node) = node.filter(|node| self.control.removed.contains(node)) {
+            return Err(format!(
+                "there is no node {node} any more: it was removed from the cluster"
+            ));
+        }
         let node = node.filter(|node| self.control.membership.contains(*node));
         node.ok_or_else(|| {
             format!("there is no node '{}'; LEASEHOLD NODES lists all", quoted(text))

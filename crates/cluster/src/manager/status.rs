@@ -6,7 +6,9 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use placement::{Bid, Decision, DecisionId, Duty, HeldShard, NodeStatus, Pin, Policy, ShardStatus};
+use placement::{
+    Bid, Decision, DecisionId, Duty, HeldShard, Locality, NodeStatus, Pin, Policy, ShardStatus,
+};
 use types::{NodeId, Now, ShardId};
 
 use super::json::Json;
@@ -116,7 +118,9 @@ impl LeaseManager {
             json.key("peer_address").text(&address(&member.host, member.peer_port));
             json.key("role").text(member.role.name());
             json.key("duty").text(duty);
-            json.key("locality").text(&member.locality.to_string());
+            let known = member.locality != Locality::default();
+            let locality = if known { member.locality.to_string() } else { String::new() };
+            json.key("locality").text(&locality);
             json.key("state").text(state.word());
             json.key("live").raw(state.is_live());
             json.key("silent_ms").raw(millis(silence));
@@ -149,6 +153,7 @@ impl LeaseManager {
             json.key("memory").real(memory, 4);
             let fsync = report.map_or(0.0, |report| report.fsync.as_secs_f64() * 1000.0);
             json.key("disk_full").raw(health.disk_full);
+            json.key("memory_full").raw(health.memory_full);
             json.key("disk_slow").raw(health.slow_disk.is_some());
             json.key("fsync_ms").real(fsync, 3);
             json.key("leases").raw(status.map_or(0, |status| status.leases));
@@ -255,8 +260,7 @@ impl LeaseManager {
             write_trouble(json, seen.shards.get(&shard));
             json.key("epoch").raw(found.epoch.0);
             json.key("verdict").text(&found.verdict.to_string());
-            let text = found.to_string();
-            json.key("text").list(text.lines(), Json::text);
+            json.key("text").list(found.sentences(), |json, line| json.text(&line));
             json.key("bids").list(&found.bids, write_bid);
             let about = self.placement.records().rev().filter(|record| record.shard == shard);
             let newest: Vec<&Decision> = about.take(DECISIONS_EXPLAINED).collect();

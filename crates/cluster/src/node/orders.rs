@@ -1,6 +1,7 @@
 //! Orders: what operators and the Lease Manager want a shard to do. An order goes to the node that
 //! can carry it out, which judges it; the answer waits until the lease has moved.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -90,7 +91,9 @@ impl Node {
             let text = alloc::format!("ERR there is no node {target}; LEASEHOLD NODES lists them");
             return self.reply_error(id, &text);
         }
-        let Some(holder) = self.holder_of(shard) else {
+        // Without a majority nobody can carry it out, though this node may remember a holder.
+        let served = self.outage(now, shard).is_none();
+        let Some(holder) = self.holder_of(shard).filter(|_| served) else {
             let text = self.refusal_of(now, shard);
             return self.reply_error(id, &text);
         };
@@ -212,16 +215,28 @@ impl Node {
     }
 
     pub(super) fn expire_orders(&mut self, now: Now) {
+        let late = self.orders.under_way.iter().filter(|order| order.deadline <= now.monotonic);
+        let why = |shard| (shard, self.why_not(now, shard));
+        let why: BTreeMap<ShardId, String> = late.map(|order| why(order.shard)).collect();
         self.end_orders(now, |order| {
             (order.deadline <= now.monotonic).then(|| {
                 OrderEnd::Failed(alloc::format!(
-                    "the lease of shard {} did not reach node {} in time; it stays where \
-                     LEASEHOLD SHARDS shows it",
+                    "the lease of shard {} did not reach node {} in time{}",
                     order.shard,
-                    order.target.unwrap_or_default()
+                    order.target.unwrap_or_default(),
+                    why.get(&order.shard).map_or("", String::as_str)
                 ))
             })
         });
+    }
+
+    /// What keeps an order for a shard from being carried out, as far as is known here: the end of
+    /// a sentence.
+    fn why_not(&self, now: Now, shard: ShardId) -> String {
+        match self.outage(now, shard) {
+            Some(outage) => alloc::format!(": the shard {outage}"),
+            None => String::from("; it stays where LEASEHOLD SHARDS shows it"),
+        }
     }
 
     /// Ends the orders for which `end` has an end.

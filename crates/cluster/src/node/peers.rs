@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use types::{LeaseEpoch, LogIndex, NodeId, Now, ShardId, Term};
 
 use super::Node;
-use crate::io::Message;
+use crate::io::{Event, Message};
 use crate::planted::Planting;
 use crate::raft_group::Seat;
 use crate::shard::{Env, Shard};
@@ -110,6 +110,12 @@ impl Node {
         self.watch_outages(now);
         let world = &mut self.world;
         world.support.expire(now.monotonic, &mut world.effects.events);
+        // That a node is silent that has been removed is no news.
+        let members = world.founding.members();
+        world.effects.events.retain(|event| {
+            let Event::SupportWithdrawn { peer, .. } = event else { return true };
+            members.contains(*peer)
+        });
         let messages = &mut world.effects.messages;
         let begin = messages.len();
         world.support.beat(now.monotonic, now.wall, healthy, &world.founding, messages);

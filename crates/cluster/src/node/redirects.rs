@@ -125,13 +125,19 @@ impl Node {
         if !wanted || session.outstanding() > 0 && !in_flight {
             return false;
         }
-        let Some(member) = self.world.founding.members().get(holder) else {
+        // Nobody is sent to a node that is only remembered as the holder: it may be dead, or back
+        // without its data.
+        let named = self.routes.get(shard).and_then(|route| self.named_holder(now, route));
+        let named = named.filter(|named| *named == holder);
+        let Some(member) = named.and_then(|holder| self.world.founding.members().get(holder))
+        else {
             return false;
         };
+        let text = alloc::format!("MOVED {slot} {}:{}", member.host, member.port);
+        let Some(session) = self.world.sessions.get(id) else { return false };
         if !in_flight {
             session.redirects.last = Some(Redirected { at: now.monotonic, shard });
         }
-        let text = alloc::format!("MOVED {slot} {}:{}", member.host, member.port);
         session.reply(|reply| reply.error(&text));
         true
     }

@@ -13,9 +13,10 @@ use types::{DirectoryId, Monotonic, NodeId, Now, ShardId};
 use super::routes::Route;
 use super::{Node, World, slow_disk};
 use crate::io::Event;
-use crate::outage::{Missing, Nodes, Outage};
+use crate::outage::{Missing, Nodes, Outage, Shortage, list_shards};
 use crate::planted::Planting;
 use crate::raft_group::ReplicaId;
+use crate::shard::MEMORY_SCARCE;
 
 /// How often shards without a holder are looked for.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -51,6 +52,8 @@ pub(crate) struct Health {
     pub(crate) refused: bool,
     /// It takes no writes that grow.
     pub(crate) disk_full: bool,
+    /// Nothing is left of the memory that it may use for data.
+    pub(crate) memory_full: bool,
     /// How long syncs of its disk take at least, if that is so long that leases leave it.
     pub(crate) slow_disk: Option<Duration>,
 }
@@ -84,6 +87,13 @@ impl Health {
                  Free some space there (setting disk_reserve)."
             ));
         }
+        if self.memory_full {
+            all.push(format!(
+                "{node} has hardly anything left of what its setting `memory` allows: writes that \
+                 grow are refused with OOM in shards that have a copy there. Delete something, or \
+                 give it more."
+            ));
+        }
         if let Some(time) = self.slow_disk {
             all.push(format!(
                 "Each sync of the disk of {node} takes {} ms or more: leases leave it.",
@@ -105,6 +115,8 @@ impl World {
         // A founder's directory is never a new one: who names it for a replica that lies in another
         // has old news of the node.
         let current = self.founding.directory_of(node);
+        // Or else nodes that were restarted would tell another story.
+        let current = current.or_else(|| self.founding.remembered_directory_of(node));
         let current = current.filter(|current| *current != DirectoryId::FOUNDING);
         if current.is_some_and(|current| current != directory) {
             return Some(Missing::Lost);
@@ -152,12 +164,20 @@ impl World {
         self.members().nodes().filter(|node| *node != member).filter(is_cut_off).collect()
     }
 
+    /// By how many bytes a node's data and its log may grow, if it is heard.
+    fn room_of(&self, now: Monotonic, node: NodeId) -> Option<(u64, u64)> {
+        let Self { settings, support, room, .. } = self;
+        if node == settings.node {
+            return Some((room.memory(settings), room.disk(settings)));
+        }
+        support.room_of(now, node)
+    }
+
     /// How a member is.
     pub(crate) fn health(&self, now: Monotonic, node: NodeId) -> Health {
-        let Self { settings, support, room, founding, .. } = self;
+        let Self { settings, support, founding, .. } = self;
         let myself = node == settings.node;
-        let disk = if myself { Some(room.disk(settings)) } else { None };
-        let disk = disk.or_else(|| support.room_of(now, node).map(|(_, disk)| disk));
+        let room = self.room_of(now, node);
         let alive = myself || support.is_alive(now, node);
         let known = founding.lives.memory_of(node).incarnation.0 > 0;
         Health {
@@ -166,7 +186,8 @@ impl World {
             unreached_by: self.unreached_by(now, node),
             peer_port: self.members().get(node).map_or(0, |member| member.peer_port),
             refused: self.refuses(now, node),
-            disk_full: disk == Some(0),
+            disk_full: room.is_some_and(|(_, disk)| disk == 0),
+            memory_full: room.is_some_and(|(memory, _)| memory < MEMORY_SCARCE),
             slow_disk: slow_disk::slowness(now, support, settings.node, self.members(), node),
         }
     }
@@ -216,12 +237,6 @@ impl Node {
         let settings = &self.world.settings;
         let began_anew = |node: &NodeId| self.began_anew(route, *node);
         let voters = route.replicas.len();
-        // All that had a copy have begun anew, this node too, and nobody has said since that it
-        // holds the shard.
-        if voters > 0 && route.replicas.iter().all(began_anew) {
-            let missing = route.replicas.iter().map(|node| (Missing::Lost, *node)).collect();
-            return Outage::NoQuorum { missing, voters, for_good: true };
-        }
         let absent = |node: &NodeId| {
             let why = if began_anew(node) {
                 Some(Missing::Lost)
@@ -233,8 +248,10 @@ impl Node {
         let mut missing: Vec<(Missing, NodeId)> =
             route.replicas.iter().filter_map(absent).collect();
         missing.sort_unstable();
+        let lost = missing.iter().filter(|(why, _)| *why == Missing::Lost).count();
         if voters > 0 && (voters - missing.len()) * 2 <= voters {
-            return Outage::NoQuorum { missing, voters, for_good: false };
+            let for_good = (voters - lost) * 2 <= voters;
+            return Outage::NoQuorum { missing, voters, for_good };
         }
         match route.holder.filter(|holder| *holder != settings.node) {
             _ if voters > 0 => Outage::Election { missing, has_copy: false },
@@ -256,27 +273,20 @@ impl Node {
         all.extend(hearsay.or_else(|| outage.map(|outage| outage.to_string())));
         let found = self.local(shard).and_then(|at| self.shards.get(at));
         if let Some(found) = found {
-            let full: Vec<NodeId> =
-                found.voters().into_iter().filter(|node| self.has_full_disk(now, *node)).collect();
-            if full.len() * 2 >= found.voters().len() && !full.is_empty() {
-                all.push(format!("takes no writes that grow: {}", nearly_full(&full)));
-            } else if !full.is_empty() {
-                all.push(format!(
-                    "is stored by fewer nodes than it should: {}",
-                    nearly_full(&full)
-                ));
-            }
+            let short = self.shortage(now, shard);
+            all.extend(short.map(|short| short.sentences()).unwrap_or_default());
             all.extend(found.given_up(now.monotonic));
         }
         all
     }
 
-    fn has_full_disk(&self, now: Now, node: NodeId) -> bool {
-        let World { settings, support, room, .. } = &self.world;
-        if node == settings.node {
-            return room.disk(settings) == 0;
-        }
-        support.room_of(now.monotonic, node).is_some_and(|(_, disk)| disk == 0)
+    /// What a shard that has a replica here, and a holder, lacks room for. Without a holder there
+    /// is worse to say of it.
+    pub(crate) fn shortage(&self, now: Now, shard: ShardId) -> Option<Shortage> {
+        let holder = self.routes.get(shard).and_then(|route| self.named_holder(now, route))?;
+        let found = self.local(shard).and_then(|at| self.shards.get(at))?;
+        let room = |node: NodeId| self.world.room_of(now.monotonic, node);
+        Some(found.shortage(now.monotonic, holder, room))
     }
 
     /// Another node has refused a request for a shard. It may know more than this one.
@@ -301,14 +311,22 @@ impl Node {
 
     /// What another node has said lately of a shard of which nothing better is known here.
     fn hearsay(&self, now: Now, shard: ShardId, known: Option<&Outage>) -> Option<String> {
+        let has_copy = self.local(shard).is_some();
         match known {
-            Some(Outage::NoQuorum { .. } | Outage::OutOfReach { .. }) => return None,
-            Some(Outage::Election { .. } | Outage::HolderSilent { .. } | Outage::Unknown)
+            Some(Outage::NoQuorum { .. }) if has_copy => return None,
+            Some(Outage::OutOfReach { .. }) => return None,
+            Some(
+                Outage::NoQuorum { .. }
+                | Outage::Election { .. }
+                | Outage::HolderSilent { .. }
+                | Outage::Unknown,
+            )
             | None => {}
         }
         let (at, node, why) = self.reporting.troubles.reasons.get(&shard)?;
         let recent = now.monotonic.since(*at) <= REASON_TIME;
-        recent.then(|| format!("{why} (as {node} says)"))
+        let is_news = known.is_none_or(|known| known.to_string() != *why);
+        (recent && is_news).then(|| format!("{why} (as {node} says)"))
     }
 
     /// What a client is told whose request could not be served.
@@ -330,6 +348,33 @@ impl Node {
     /// For how long a shard has had no holder that can be asked, if it has none.
     pub(crate) fn unserved_for(&self, now: Now, shard: ShardId) -> Option<Duration> {
         self.reporting.troubles.since.get(&shard).map(|since| now.monotonic.since(*since))
+    }
+
+    /// Whether requests can be served through this node, as of the last second: at least those for
+    /// one shard, since its clients may have no other way. What there is to say of it, either way.
+    ///
+    /// # Errors
+    /// If nothing can be served through it; says why.
+    pub fn readiness(&self) -> Result<String, String> {
+        if self.is_removed() {
+            return Err(String::from("removed: the cluster has removed this node; stop it"));
+        }
+        if self.world.founding.own_directory().is_none() {
+            return Err(String::from("starting: this node has not met its cluster yet"));
+        }
+        let unserved = self.reporting.troubles.since.keys().copied();
+        let unserved: Vec<ShardId> = unserved.filter(|it| *it != ShardId::SYSTEM).collect();
+        let all = self.routes.iter().count();
+        if unserved.is_empty() && all > 0 {
+            return Ok(String::from("ready"));
+        }
+        let text = format!(
+            "{} of {all} shards can't be served through this node ({}); `leasehold shards` says \
+             why",
+            unserved.len(),
+            list_shards(&unserved)
+        );
+        if unserved.len() < all { Ok(format!("ready, but {text}")) } else { Err(text) }
     }
 
     /// Looks for shards without a holder, and says in the log why they have none.
@@ -374,11 +419,6 @@ impl Node {
     }
 }
 
-fn nearly_full(full: &[NodeId]) -> String {
-    let (disks, are) = if full.len() > 1 { ("disks", "are") } else { ("disk", "is") };
-    format!("the {disks} of {} {are} nearly full", Nodes(full))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -397,6 +437,11 @@ mod tests {
         assert!(cut.contains("can't be reached at its peer port 17003 by n1 and n2"), "{cut}");
         let slow = said(Health { slow_disk: Some(Duration::from_millis(600)), ..well.clone() });
         assert!(slow.contains("takes 600 ms"), "{slow}");
+        let used_up = said(Health { memory_full: true, ..well.clone() });
+        assert!(
+            used_up.contains("n3 has hardly anything left of what its setting `memory`"),
+            "{used_up}"
+        );
         let full = said(Health { disk_full: true, ..well });
         assert!(full.contains("The disk of n3 is nearly full"), "{full}");
         assert!(said(Health::default()).contains("has joined, but has never been heard"));

@@ -7,12 +7,14 @@
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use resp::CommandId;
 use types::{LogIndex, Monotonic, NodeId, Slot};
 
 use super::{Env, Request, Shard};
 use crate::entry::{self, Operation};
+use crate::outage::Shortage;
 use crate::planted::Planting;
 use crate::room::{self, Room, Values};
 use crate::settings::Settings;
@@ -54,11 +56,18 @@ struct Abandoned {
 pub(super) struct Rooms {
     /// The least that any live one's data may grow by, and which node that is.
     memory: (u64, NodeId),
-    /// Voters whose disks are nearly full.
-    full: Vec<NodeId>,
-    /// Whether a quorum has disks that can store what grows.
-    storable: bool,
+    /// Whose disks are short, and whether that is too many.
+    short: Shortage,
+    /// For lack of whose memory a write was refused, since the rooms were looked at last.
+    refused: Option<NodeId>,
+    /// The same, and when that was noticed.
+    last_refused: Option<(Monotonic, NodeId)>,
 }
+
+/// With less than this a node counts as one whose memory is used up.
+pub(crate) const MEMORY_SCARCE: u64 = 512 << 10;
+/// For so long a shard is said to refuse writes for lack of memory.
+const REFUSAL_TOLD: Duration = Duration::from_secs(10);
 
 impl Queue {
     pub(super) fn add(&mut self, bytes: usize) {
@@ -104,12 +113,13 @@ impl Queue {
 
 impl Rooms {
     pub(super) fn unknown(me: NodeId) -> Self {
-        Self { memory: (u64::MAX, me), full: Vec::new(), storable: true }
+        let short = Shortage::default();
+        Self { memory: (u64::MAX, me), short, refused: None, last_refused: None }
     }
 
     /// Whether a voter has said that its disk is nearly full.
     pub(super) fn is_full(&self, node: NodeId) -> bool {
-        self.full.contains(&node)
+        self.short.full.contains(&node)
     }
 }
 
@@ -152,22 +162,36 @@ impl Shard {
         if !self.group.is_leader() {
             return;
         }
-        let me = self.me;
-        let room = |node: NodeId| {
-            if node == me {
-                Some((own.memory(settings), own.disk(settings)))
-            } else {
-                support.room_of(now, node)
+        let (memory, short) = self.look_at_rooms(self.me, |node| {
+            if node == self.me {
+                return Some((own.memory(settings), own.disk(settings)));
             }
-        };
+            support.room_of(now, node)
+        });
+        let rooms = &mut self.admission.rooms;
+        (rooms.memory, rooms.short) = (memory, short);
+        if let Some(node) = rooms.refused.take() {
+            rooms.last_refused = Some((now, node));
+        }
+    }
+
+    /// The least memory that is left to any of those that have replicas, and whether `holder` may
+    /// take writes that grow. `room` says what is left to a node that is heard.
+    fn look_at_rooms(
+        &self,
+        holder: NodeId,
+        room: impl Fn(NodeId) -> Option<(u64, u64)>,
+    ) -> ((u64, NodeId), Shortage) {
         let replicas = self.group.replicas();
         let voters = replicas.voters();
         let all = voters.iter().copied().chain(replicas.learners());
         let least = all.filter_map(|node| Some((room(node)?.0, node))).min();
-        self.admission.rooms.memory = least.unwrap_or((u64::MAX, me));
+        let memory = least.unwrap_or((u64::MAX, self.me));
         let is_full = |node: &NodeId| room(*node).is_some_and(|(_, disk)| disk == 0);
-        self.admission.rooms.full = voters.iter().copied().filter(is_full).collect();
-        let mut storable = !is_full(&me);
+        let full: Vec<NodeId> = voters.iter().copied().filter(is_full).collect();
+        let silent: Vec<NodeId> =
+            voters.iter().copied().filter(|node| room(*node).is_none()).collect();
+        let mut storable = !is_full(&holder);
         self.group.for_each_voter_set(|set| {
             let stores = |number: &&u64| {
                 let replica = crate::raft_group::ReplicaId::from_engine(**number);
@@ -177,7 +201,24 @@ impl Shard {
             storable &= set.iter().filter(stores).count() > set.len() / 2;
         });
         // Too few that are alive is no matter of disks: the lease will say so.
-        self.admission.rooms.storable = storable || self.admission.rooms.full.is_empty();
+        let refuses = !storable && !full.is_empty();
+        let used_up = (memory.0 < MEMORY_SCARCE).then_some(memory.1);
+        (memory, Shortage { voters: voters.len(), full, silent, refuses, memory: used_up })
+    }
+
+    /// What a shard with a replica here lacks room for, as this node sees it under a holder.
+    pub(crate) fn shortage(
+        &self,
+        now: Monotonic,
+        holder: NodeId,
+        room: impl Fn(NodeId) -> Option<(u64, u64)>,
+    ) -> Shortage {
+        let (_, mut short) = self.look_at_rooms(holder, room);
+        let rooms = &self.admission.rooms;
+        let last = rooms.last_refused.filter(|(at, _)| now.since(*at) <= REFUSAL_TOLD);
+        let refused = rooms.refused.or(last.map(|(_, node)| node));
+        short.memory = short.memory.or(refused.filter(|_| holder == self.me));
+        short
     }
 
     /// Whether the disks of this node, and of no other, keep the shard from taking writes: then
@@ -230,13 +271,16 @@ impl Shard {
         if growth == 0 {
             return Ok(());
         }
-        let Rooms { memory: (memory, node), full, storable } = &self.admission.rooms;
-        if !storable && !settings.breaks(Planting::FullDisksUnheeded) {
-            return Err(disks_full(full));
+        let Rooms { memory: (memory, node), short, .. } = &self.admission.rooms;
+        if short.refuses && !settings.breaks(Planting::FullDisksUnheeded) {
+            return Err(short.disk_refusal(self.id));
         }
         let memory = &room.ample().unwrap_or(*memory);
         let fits = room.reserved().saturating_add(growth) <= *memory;
         if !fits && !settings.breaks(Planting::MemoryJudgedAtApply) {
+            let node = *node;
+            // Where all have plenty, this is about what was let in a moment ago.
+            self.admission.rooms.refused = Some(node).filter(|_| room.ample().is_none());
             return Err(alloc::format!(
                 "OOM command not allowed when used memory > 'maxmemory': node {node} has less left \
                  of what its setting `memory` allows than the {growth} bytes that this may take; \
@@ -301,18 +345,4 @@ impl Shard {
             }
         }
     }
-}
-
-fn disks_full(full: &[NodeId]) -> String {
-    let mut nodes = String::new();
-    for node in full {
-        if !nodes.is_empty() {
-            nodes.push_str(", ");
-        }
-        nodes += &alloc::format!("{node}");
-    }
-    alloc::format!(
-        "MISCONF too many disks are nearly full to store this on a majority (nodes {nodes}): \
-         nothing was executed. Deleting goes on; free some space there, or move the shard"
-    )
 }

@@ -122,6 +122,7 @@ impl Shard {
         self.lease.epoch = self.lease.epoch.next();
         self.lease.holder = Some(record.holder);
         self.lease.term = term;
+        self.load.handed_over = record.reason == entry::LeaseReason::Transfer;
         self.recheck_lease();
         env.effects.rerouted.push(self.id);
         env.effects.events.push(Event::LeaseChanged {

@@ -79,6 +79,8 @@ pub(crate) struct Load {
     hot: Option<Box<Hot>>,
     /// Where the log ended at the last reports.
     marks: VecDeque<(LogIndex, Monotonic)>,
+    /// Whether the newest lease was handed over by the holder before.
+    pub(super) handed_over: bool,
 }
 
 /// What was done since the last report.
@@ -143,6 +145,7 @@ impl Default for Load {
             scatter: 1,
             hot: None,
             marks: VecDeque::new(),
+            handed_over: false,
         }
     }
 }
@@ -346,6 +349,7 @@ impl Shard {
         let held = HeldShard {
             shard: self.id,
             epoch: self.lease.epoch,
+            handed_over: self.load.handed_over,
             range: self.range,
             generation: Generation(self.generation()),
             reads: rate(window.reads),

@@ -53,6 +53,7 @@ use crate::session::{Sessions, Waiter};
 use crate::settings::Settings;
 use crate::support::Support;
 use crate::work::TurnWork;
+pub(crate) use admission::MEMORY_SCARCE;
 pub(crate) use lease::Standing;
 use load::Load;
 use parking::Park;

@@ -163,6 +163,7 @@ impl Manager {
             state.queue = held.queue.p99;
         }
         state.stored = held.stored;
+        state.handed_over = held.handed_over;
         state.followers = held.followers;
         state.origins = held.origins;
         let requests = state.requests();

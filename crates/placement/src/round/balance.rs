@@ -38,7 +38,8 @@ impl fmt::Display for Class {
         f.write_str(match self {
             Self::Calm => "calm",
             Self::Hungry => "hungry",
-            Self::Overfull => "overfull",
+            // It may be far from full.
+            Self::Overfull => "above the mean",
             Self::Urgent => "urgent",
         })
     }

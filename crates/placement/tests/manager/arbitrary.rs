@@ -90,6 +90,7 @@ impl Random {
         HeldShard {
             shard: self.shard(),
             epoch: self.epoch(),
+            handed_over: self.below(2) == 0,
             range: SlotRange::ALL,
             generation: Generation(self.below(3)),
             voters: (0..self.below(3)).map(|_| self.node()).collect(),

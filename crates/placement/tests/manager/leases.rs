@@ -312,9 +312,43 @@ fn an_explanation_is_readable() {
     assert!(text.contains("s0 is held by n"), "{text}");
     assert!(text.contains("Move: "), "{text}");
     assert!(text.contains("Heirs: n"), "{text}");
+    assert!(why.sentences().iter().all(|line| !line.contains("Move: ")), "{text}");
     let moved = cluster.manager.records().find(|record| record.reason.is_for_gain());
     let text = moved.expect("something moved").to_string();
     assert!(text.contains(": the holder is near its limits; applied at e2"), "{text}");
+}
+
+#[test]
+fn an_explanation_of_what_no_decision_has_moved_is_true() {
+    let mut cluster = Cluster::placed(3, &[0.1, 0.1, 0.1], |at| at as u32 + 1);
+    cluster.obeys = false;
+    let explain = |cluster: &mut Cluster| {
+        // Longer than `silent_after`.
+        cluster.seconds(6);
+        cluster.manager.why(cluster.now(), ShardId(0)).expect("a known shard").to_string()
+    };
+    let text = explain(&mut cluster);
+    assert!(text.contains("; it was elected there."), "{text}");
+    // The operator's order, or a node that stops.
+    cluster.handed_over = true;
+    let text = explain(&mut cluster);
+    assert!(text.contains("the last holder handed it over"), "{text}");
+    // An heir that has died is no heir at the moment.
+    cluster.silent.push(NodeId(2));
+    let text = explain(&mut cluster);
+    assert!(text.contains("n2 (not reporting)") && !text.contains("n3 (not"), "{text}");
+    // Others hear the holder and the manager doesn't: what it knows is old.
+    cluster.silent.clear();
+    cluster.unheard.push(NodeId(1));
+    let text = explain(&mut cluster);
+    assert!(text.contains("s0 was held by n1 under e1 when that node last reported"), "{text}");
+    assert!(text.contains("Move: its holder has not reported for a while"), "{text}");
+    assert!(!text.contains("Its holder is "), "{text}");
+    // The holder is dead, and no heir has the lease yet.
+    cluster.unheard.clear();
+    cluster.silent = vec![NodeId(1)];
+    let text = explain(&mut cluster);
+    assert!(text.contains("s0 is held by nobody; its last lease was e1."), "{text}");
 }
 
 #[test]

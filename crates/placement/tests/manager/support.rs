@@ -39,6 +39,8 @@ pub(crate) struct Cluster {
     pub(crate) queue: Duration,
     /// Whether leases are moved as decided.
     pub(crate) obeys: bool,
+    /// Whether every lease was handed over.
+    pub(crate) handed_over: bool,
 }
 
 impl Cluster {
@@ -58,6 +60,7 @@ impl Cluster {
             late: 0.0,
             queue: Duration::ZERO,
             obeys: true,
+            handed_over: false,
         };
         for node in &replicas {
             cluster.join(*node, Locality::default());
@@ -133,6 +136,7 @@ impl Cluster {
                 reads: 100.0,
                 writes: 10.0,
                 load,
+                handed_over: self.handed_over,
                 queue: Percentiles { p50: Duration::ZERO, p99: self.queue },
                 stored: 1e6,
                 origins: shard.origins.clone(),

@@ -5,6 +5,9 @@
 //! - `events n1`: what it has observed since that was last asked; `count n1 CatchUpBegun`: how
 //!   often it has ever observed that; `some n1 CatchUpBegun`: only whether.
 //! - `story n1`: what it tells an operator to be wrong with shards and nodes.
+//! - `ready n1`: whether clients should be sent to it, and what it says of that.
+//! - `why n1 s1`: what the manager says of a shard's lease, asked at that node.
+//! - `info n1 field ...`: these fields of INFO.
 //! - `refused n1`: why a process can't start.
 //! - `stored n1`: what it still keeps of replicas that were removed.
 //! - `traffic 1s` lets time pass and counts the messages between nodes.
@@ -23,6 +26,16 @@ impl Stage {
             ("converge", [shard]) => self.converge(number(shard, 's')?)?,
             ("events", [name]) => self.events(node(name)?)?,
             ("story", [name]) => self.story(node(name)?)?,
+            ("ready", [name]) => self.ready(node(name)?)?,
+            ("why", [name, shard]) => self.why(node(name)?, number(shard, 's')?)?,
+            ("info", [name, fields @ ..]) => {
+                let said = self.ask(node(name)?, &["INFO", "leasehold"])?;
+                let lines = said.split("\\r\\n");
+                let named = lines.filter(|line| {
+                    line.split_once(':').is_some_and(|(field, _)| fields.contains(&field))
+                });
+                named.map(|line| format!("{line}\n")).collect()
+            }
             ("count" | "some", [name, event]) => {
                 let begin = format!("n{} {event}", node(name)? + 1);
                 let lines = self.world()?.trace.lines();
@@ -117,6 +130,28 @@ impl Stage {
             }
         }
         Ok(if text.is_empty() { String::from("nothing is wrong\n") } else { text })
+    }
+
+    fn ready(&mut self, at: usize) -> Result<String> {
+        let process = self.world()?.machines[at].process.as_ref();
+        Ok(match process.map(|process| process.node.readiness()) {
+            Some(Ok(text)) => format!("yes: {text}\n"),
+            Some(Err(text)) => format!("no: {text}\n"),
+            None => String::from("nobody there\n"),
+        })
+    }
+
+    /// The sentences of an explanation and its verdict; an error as it is.
+    fn why(&mut self, at: usize, shard: u32) -> Result<String> {
+        let said = self.ask(at, &["LEASEHOLD", "WHY", &shard.to_string()])?;
+        let said = said.replace("\\\"", "\"");
+        let Some((_, sentences)) = said.split_once("\"text\":[") else { return Ok(said) };
+        let verdict = said.split_once("\"verdict\":\"").map_or("", |(_, rest)| rest);
+        let verdict = verdict.split('"').next().unwrap_or_default();
+        let sentences = sentences.split(']').next().unwrap_or_default();
+        let sentences = sentences.split('"').skip(1).step_by(2).map(|text| format!("{text}\n"));
+        let sentences = sentences.map(|line| line.replace("\\'", "'"));
+        Ok(sentences.collect::<String>() + &format!("not moved: {verdict}\n"))
     }
 
     fn replicas(&mut self, shard: u32) -> Result<String> {
