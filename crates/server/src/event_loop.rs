@@ -279,6 +279,14 @@ impl EventLoop {
         allocator::give_back();
         self.clients.sweep(&mut self.core);
         self.peers.sweep(now);
+        http::note_readiness(match self.stage {
+            Stage::Running => self.core.node.readiness(),
+            Stage::Stopping { .. }
+            | Stage::Leaving { .. }
+            | Stage::Parting { .. }
+            | Stage::Ended
+            | Stage::Void => Err(String::from("stopping: its leases go to other nodes")),
+        });
         let LogFigures { log_bytes, disk_free_bytes } = self.log.figures();
         self.clients.measure_round_trips(&mut self.round_trips, &mut self.core);
         let (input_bytes, output_bytes) = self.clients.traffic();
@@ -316,6 +324,7 @@ impl EventLoop {
                 Output::Observe(event) => {
                     if event == Event::Removed {
                         http::note_removed();
+                        self.peers.hush();
                     }
                     events::log(&event);
                 }

@@ -159,7 +159,10 @@ fn log_conflict(event: &Event) {
 /// Who belongs to the cluster, and what its Lease Manager does. Nothing of other events.
 fn log_management(event: &Event) {
     if let Event::MembersChanged { version, members } = event {
-        info!(version, ?members, "the cluster has other nodes");
+        info!(version, ?members, "the cluster has these nodes");
+        if members.len() == 2 {
+            warn!("a cluster of 2 nodes stops when either is lost: use 3");
+        }
     } else if *event == Event::Removed {
         warn!(
             "this node has been removed from the cluster: it can be stopped and its data deleted"
@@ -230,7 +233,9 @@ fn log_origin(event: &Event) {
             latter case it begins anew by itself"
         );
     } else if *event == Event::DirectoryLost {
-        warn!(
+        // Of a node that has just joined it is what was to be expected; of one whose data are lost
+        // the others warn.
+        info!(
             "the cluster is there already, and this data directory is new to it: this node begins \
             without data, and is given its replicas by the other nodes"
         );

@@ -69,11 +69,64 @@ pub(crate) struct Greeting {
     pub(crate) cluster: String,
 }
 
+/// What somebody speaks who is no node, by the first bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Tongue {
+    /// The protocol of Redis: a client, or a port for clients.
+    Redis,
+    /// HTTP: a browser, or the port of the HTTP API.
+    Http,
+    /// Nothing that is known here.
+    Unknown,
+}
+
+impl Tongue {
+    fn of(bytes: &[u8]) -> Self {
+        let http =
+            [b"HTTP/".as_slice(), b"GET ", b"HEAD ", b"POST ", b"PUT ", b"PATCH ", b"DELETE "];
+        match bytes.first() {
+            Some(b'*' | b'+' | b'-') => Self::Redis,
+            _ if http.iter().any(|word| bytes.starts_with(word)) => Self::Http,
+            Some(_) | None => Self::Unknown,
+        }
+    }
+
+    /// What somebody is told who speaks so at the port for nodes, in that tongue; nothing if there
+    /// is no way to say it.
+    pub(crate) fn direct_to(self, client_port: u16) -> Option<String> {
+        let text = format!(
+            "this is the port for the other nodes; clients are served at this node's port \
+             {client_port}"
+        );
+        match self {
+            Self::Redis => Some(format!("-ERR {text}\r\n")),
+            Self::Http => Some(format!(
+                "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\
+                 Connection: close\r\n\r\n{text}\n",
+                text.len() + 1
+            )),
+            Self::Unknown => None,
+        }
+    }
+}
+
+impl fmt::Display for Tongue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Redis => {
+                "it speaks the protocol of Redis: a client, or a node's port for clients"
+            }
+            Self::Http => "it speaks HTTP: a browser, or the port of a node's HTTP API",
+            Self::Unknown => "wrong port?",
+        })
+    }
+}
+
 /// Why bytes from a peer can't be used. The connection is closed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum FrameError {
     /// Something else than a node is speaking.
-    Magic,
+    Magic(Tongue),
     /// The other side speaks another version.
     Version(u16),
     /// A greeting or an answer has a wrong form.
@@ -91,7 +144,9 @@ pub(crate) enum FrameError {
 impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Magic => write!(f, "the other side is not a Leasehold node (wrong port?)"),
+            Self::Magic(tongue) => {
+                write!(f, "the other side does not speak as a Leasehold node does ({tongue})")
+            }
             Self::Version(found) => write!(
                 f,
                 "the other side speaks version {found} between nodes, this program speaks \
@@ -178,7 +233,7 @@ fn write_preamble(length: usize, into: &mut Vec<u8>) {
 fn read_preamble(bytes: &[u8], most: usize) -> Result<Option<&[u8]>, FrameError> {
     let known = bytes.len().min(MAGIC.len());
     if bytes[..known] != MAGIC[..known] {
-        return Err(FrameError::Magic);
+        return Err(FrameError::Magic(Tongue::of(bytes)));
     }
     let Some((preamble, rest)) = bytes.split_at_checked(PREAMBLE_BYTES) else { return Ok(None) };
     let version = u16::from_le_bytes([preamble[4], preamble[5]]);
@@ -303,8 +358,17 @@ mod tests {
 
     #[test]
     fn strangers_and_other_versions_are_told_apart() {
-        assert_eq!(read_greeting(b"PING\r\n"), Err(FrameError::Magic));
-        assert_eq!(read_greeting(b"*"), Err(FrameError::Magic));
+        let tongue = |bytes: &[u8]| match read_greeting(bytes) {
+            Err(FrameError::Magic(tongue)) => Some(tongue),
+            Ok(_) | Err(_) => None,
+        };
+        assert_eq!(tongue(b"PING\r\n"), Some(Tongue::Unknown));
+        assert_eq!(tongue(b"*"), Some(Tongue::Redis));
+        assert_eq!(tongue(b"-DENIED"), Some(Tongue::Redis));
+        assert_eq!(tongue(b"GET / HTTP/1.1\r\n"), Some(Tongue::Http));
+        assert_eq!(tongue(b"HTTP/1.1 400 Bad Request\r\n"), Some(Tongue::Http));
+        assert_eq!(tongue(b"LHP"), None);
+        assert!(Tongue::Redis.direct_to(7001).is_some_and(|text| text.ends_with("port 7001\r\n")));
         let mut bytes = Vec::new();
         write_greeting(&greeting(), &mut bytes);
         bytes[4] = 9;

@@ -8,7 +8,7 @@ use types::{Monotonic, NodeId};
 
 use crate::core::Core;
 use crate::output_buffer::OutputBuffer;
-use crate::peer_frame::{self, FrameError, Greeting, Purpose};
+use crate::peer_frame::{self, FrameError, Greeting, Purpose, Tongue};
 use crate::peer_roster::Process;
 use crate::socket;
 use crate::{buffers, clock};
@@ -28,6 +28,8 @@ pub(crate) enum Received {
     Messages,
     /// A greeting to answer. No frame after it has been looked at.
     Greeting(Greeting),
+    /// Somebody speaks who is no node.
+    Stranger(Tongue),
     /// The connection is over; why, unless the other side just closed it.
     Over(Option<String>),
 }
@@ -95,6 +97,7 @@ impl PeerIntake {
             match self.take(&buffer[..count], core) {
                 Ok(None) => {}
                 Ok(Some(greeting)) => return Received::Greeting(greeting),
+                Err(FrameError::Magic(tongue)) => return Received::Stranger(tongue),
                 Err(error) => return Received::Over(Some(error.to_string())),
             }
             if count < buffer.len() && !self.read_closed {

@@ -25,6 +25,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 const ANSWER_TIME: Duration = Duration::from_secs(2);
 /// A failure that goes on is told again after this time.
 const REMINDER_TIME: Duration = Duration::from_secs(60);
+/// A node that can't be reached may be about to start: it is told when that goes on for so long.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// A connection that stalls so soon after it came up, and after another had stalled, is dialled
 /// anew with small segments: it may be that large packets vanish on the way and small ones pass.
 const STALL_TIME: Duration = Duration::from_secs(30);
@@ -96,6 +98,10 @@ pub(crate) struct PeerLink {
     small: bool,
     /// The failure that was last logged, and when: one that goes on is not told at every try.
     reported: Option<(String, Monotonic)>,
+    /// Since when it is not up although it was tried.
+    failing: Option<Monotonic>,
+    /// What fails is no news: this node has been removed from the cluster.
+    quiet: bool,
 }
 
 impl PeerLink {
@@ -116,7 +122,14 @@ impl PeerLink {
             stalled: None,
             small: false,
             reported: None,
+            failing: None,
+            quiet: false,
         }
+    }
+
+    /// Nothing that fails from here on is worth a warning.
+    pub(crate) fn hush(&mut self) {
+        self.quiet = true;
     }
 
     /// When the link has something to do by itself.
@@ -265,7 +278,13 @@ impl PeerLink {
         self.pause = PAUSE_MIN;
         self.up_since = now;
         self.reported = None;
-        tracing::info!(peer = %self.peer.node, purpose = %self.purpose, "connected to a node");
+        self.failing = None;
+        match self.purpose {
+            Purpose::Data => tracing::info!(peer = %self.peer.node, "connected to a node"),
+            Purpose::Priority => {
+                tracing::debug!(peer = %self.peer.node, "connected to a node for what is urgent");
+            }
+        }
         Change::Up
     }
 
@@ -345,8 +364,10 @@ impl PeerLink {
         let told = self.reported.as_ref().is_some_and(|(before, at)| {
             (before == reason || self.peer.hint.is_some()) && now.since(*at) < REMINDER_TIME
         });
+        let since = *self.failing.get_or_insert(now);
+        let lasts = was_up || now.since(since) >= PATIENCE;
         // Whatever keeps one of the two links to a node from coming up is told by the other.
-        if !told && (was_up || self.purpose == Purpose::Data) {
+        if !told && !self.quiet && lasts && (was_up || self.purpose == Purpose::Data) {
             let PeerAddress { node, host, port, hint: _ } = &self.peer;
             let doing = if was_up { "lost the connection to" } else { "cannot connect to" };
             tracing::warn!(peer = %node, host, port, purpose = %self.purpose, reason,

@@ -3,7 +3,7 @@
 //! The list in the settings is in force until the core has another one. It alone decides whom
 //! this node dials and whom it lets in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -16,6 +16,10 @@ use crate::peer_link::PeerAddress;
 
 /// A refusal that is repeated is logged again after this time.
 const REMINDER_TIME: Duration = Duration::from_secs(60);
+
+/// A node that is not known as a member may be about to join, or this one to hear that it has: a
+/// refusal is worth a line when it goes on for so long.
+const STRANGER_TIME: Duration = Duration::from_secs(2);
 
 /// One process of a node, as far as others can tell it from a second one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,6 +49,10 @@ pub(crate) struct Roster {
     hints: BTreeMap<NodeId, (String, u16)>,
     /// What was last logged about refused nodes, so that one that goes on asking fills no log.
     refused: BTreeMap<NodeId, (String, Monotonic)>,
+    /// Since when nodes are refused that are no members.
+    strangers: BTreeMap<NodeId, Monotonic>,
+    /// Nodes that were members once: that they ask is no news.
+    gone: BTreeSet<NodeId>,
 }
 
 impl Roster {
@@ -53,7 +61,15 @@ impl Roster {
     pub(crate) fn new(node: NodeId, cluster: String, settings: &[Member]) -> Self {
         let hint = |member: &Member| (member.node, (member.host.clone(), member.peer_port));
         let hints = settings.iter().map(hint).collect();
-        Self { node, cluster, peers: BTreeMap::new(), hints, refused: BTreeMap::new() }
+        Self {
+            node,
+            cluster,
+            peers: BTreeMap::new(),
+            hints,
+            refused: BTreeMap::new(),
+            strangers: BTreeMap::new(),
+            gone: BTreeSet::new(),
+        }
     }
 
     /// Takes a new list of members.
@@ -70,6 +86,11 @@ impl Roster {
             }
             stays
         });
+        // Numbers of nodes are never used again, but there is no end of them.
+        if self.gone.len() >= NODES_MAX {
+            self.gone.clear();
+        }
+        self.gone.extend(&changes.gone);
         for (node, member) in listed {
             let listed = (member.host.clone(), member.peer_port);
             let hint = self.hints.get(&node).filter(|hint| **hint != listed).cloned();
@@ -138,10 +159,21 @@ impl Roster {
     /// A node was let in.
     pub(crate) fn admit(&mut self, node: NodeId) {
         self.refused.remove(&node);
+        self.strangers.remove(&node);
     }
 
     /// Whether a refusal is worth a line in the log: the same one is so only now and then.
     pub(crate) fn is_news(&mut self, node: NodeId, reason: &str, now: Monotonic) -> bool {
+        if !self.peers.contains_key(&node) {
+            // Numbers can be made up without end.
+            if self.strangers.len() >= NODES_MAX {
+                self.strangers.clear();
+            }
+            let since = *self.strangers.entry(node).or_insert(now);
+            if now.since(since) < STRANGER_TIME || self.gone.contains(&node) {
+                return false;
+            }
+        }
         let told = self
             .refused
             .get(&node)
@@ -265,15 +297,20 @@ mod tests {
     fn a_node_that_goes_on_asking_is_logged_once_in_a_while() {
         let mut roster = roster();
         let at = |seconds| Monotonic::default() + Duration::from_secs(seconds);
-        assert!(roster.is_news(NodeId(4), "no", at(1)));
-        assert!(!roster.is_news(NodeId(4), "no", at(2)));
-        assert!(roster.is_news(NodeId(4), "never", at(3)));
-        assert!(roster.is_news(NodeId(5), "never", at(3)));
-        assert!(!roster.is_news(NodeId(4), "never", at(62)));
-        assert!(roster.is_news(NodeId(4), "never", at(63)));
+        assert!(roster.is_news(NodeId(2), "no", at(1)));
+        assert!(!roster.is_news(NodeId(2), "no", at(2)));
+        assert!(roster.is_news(NodeId(2), "never", at(3)));
+        assert!(roster.is_news(NodeId(3), "never", at(3)));
+        assert!(!roster.is_news(NodeId(2), "never", at(62)));
+        assert!(roster.is_news(NodeId(2), "never", at(63)));
+        assert!(!roster.is_news(NodeId(4), "no", at(63)), "it may be about to join");
+        assert!(roster.is_news(NodeId(4), "no", at(65)));
+        roster.change(&members("1=a:1:2 3=c:1:2"));
+        assert!(!roster.is_news(NodeId(2), "no", at(65)));
+        assert!(!roster.is_news(NodeId(2), "no", at(99)), "it was removed, and goes on asking");
         for node in 100..10_000 {
             roster.is_news(NodeId(node), "no", at(70));
-            assert!(roster.refused.len() <= NODES_MAX);
+            assert!(roster.refused.len() <= NODES_MAX && roster.strangers.len() <= NODES_MAX);
         }
     }
 }

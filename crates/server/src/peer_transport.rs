@@ -22,7 +22,7 @@ use types::{Incarnation, Life, Monotonic, NodeId};
 use crate::clock;
 use crate::config::Config;
 use crate::core::Core;
-use crate::peer_frame::{self, Greeting, Purpose};
+use crate::peer_frame::{self, FrameError, Greeting, Purpose, Tongue};
 use crate::peer_intake::{PeerIntake, Received};
 use crate::peer_link::{Change, LinkRules, PeerAddress, PeerLink};
 use crate::peer_roster::{Changes, Process, Roster};
@@ -60,6 +60,8 @@ pub(crate) struct PeerTransport {
     /// After so long without a word a connected node may be replaced by another process.
     silence: Duration,
     roster: Roster,
+    /// Where this node serves clients.
+    client_port: u16,
     /// A data and a priority link to each other node.
     links: Slab<PeerLink>,
     intakes: Slab<PeerIntake>,
@@ -82,6 +84,7 @@ impl PeerTransport {
         tokens: PeerTokens,
     ) -> io::Result<Self> {
         let settings = config.settings();
+        let own = settings.members.iter().find(|member| member.node == settings.node);
         let mut transport = Self {
             node: settings.node,
             incarnation,
@@ -96,6 +99,7 @@ impl PeerTransport {
                 unacknowledged_time: (settings.support_duration * 2).max(Duration::from_secs(1)),
             },
             silence: settings.support_duration,
+            client_port: own.map_or(0, |own| own.port),
             links: Slab::new(),
             intakes: Slab::new(),
             input_bytes: 0,
@@ -142,6 +146,11 @@ impl PeerTransport {
             self.drop_links(*node, core);
             self.add_links(address);
         }
+    }
+
+    /// This node has been removed: the others refuse it, which is no news.
+    pub(crate) fn hush(&mut self) {
+        self.links.iter_mut().for_each(|(_, link)| link.hush());
     }
 
     fn add_links(&mut self, peer: &PeerAddress) {
@@ -235,6 +244,7 @@ impl PeerTransport {
             match received {
                 Received::Messages => {}
                 Received::Greeting(greeting) => self.greet(index, &greeting),
+                Received::Stranger(tongue) => self.turn_away(index, tongue),
                 Received::Over(reason) => self.drop_intake(index, reason.as_deref()),
             }
         }
@@ -256,7 +266,8 @@ impl PeerTransport {
             && self.roster.is_news(peer, reason, now)
         {
             let cluster = &greeting.cluster;
-            tracing::warn!(%peer, cluster, ?host, reason, "refused a node");
+            let host = host.map_or_else(|| String::from("unknown"), |host| host.to_string());
+            tracing::warn!(%peer, cluster, host, reason, "refused a node");
         }
         if answer.is_err() || written.is_err() {
             self.drop_intake(index, None);
@@ -287,12 +298,32 @@ impl PeerTransport {
         found.and_then(|(_, intake)| intake.process)
     }
 
+    /// Somebody has come to the wrong port: says so in the stranger's own tongue.
+    fn turn_away(&mut self, index: usize, tongue: Tongue) {
+        if let Some(intake) = self.intakes.get_mut(index)
+            && let Some(text) = tongue.direct_to(self.client_port)
+        {
+            intake.output.tail().extend_from_slice(text.as_bytes());
+            // Whoever does not take it has no answer.
+            let _ = intake.output.write_to(&mut intake.stream);
+        }
+        self.drop_intake(index, Some(&FrameError::Magic(tongue).to_string()));
+    }
+
     fn drop_intake(&mut self, index: usize, reason: Option<&str>) {
         let mut intake = self.intakes.remove(index);
         if let Some(reason) = reason {
             let address = intake.stream.peer_addr().ok();
+            let address = address.map_or_else(|| String::from("unknown"), |it| it.to_string());
             let peer = intake.from.map(|(peer, _)| peer);
-            tracing::warn!(?peer, ?address, reason, "closed a connection from a node");
+            match peer {
+                Some(peer) => {
+                    tracing::warn!(%peer, address, reason, "closed a connection from a node");
+                }
+                None => {
+                    tracing::warn!(address, reason, "closed a connection at the port for nodes");
+                }
+            }
         }
         // Closing the socket would do; this only keeps the poller's books.
         let _ = self.registry.deregister(&mut intake.stream);

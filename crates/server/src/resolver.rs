@@ -70,7 +70,35 @@ impl Resolver {
     }
 }
 
+/// Whether a host has an address, as seen from here; whoever asks waits for the answer.
+///
+/// # Errors
+/// What is wrong with the name, and what to do.
+pub(crate) fn check(host: &str, port: u16) -> Result<(), String> {
+    resolve(host, port).map(|_| ()).map_err(|error| {
+        format!(
+            "the host `{host}` has no address here ({error}), so the other nodes would look for \
+             the node in vain: nothing was changed. Correct the name, or give an address. A name \
+             that comes only with the node's process: start that first, it waits to be let in"
+        )
+    })
+}
+
 fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
     let found = (host, port).to_socket_addrs()?.next();
     found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_without_an_address_is_named() {
+        assert_eq!(check("127.0.0.1", 7001), Ok(()));
+        assert_eq!(check("::1", 7001), Ok(()));
+        // Names under `.invalid` have no address, by RFC 6761.
+        let refusal = check("nosuch.invalid", 7001).map_err(|text| text.contains("nosuch.invalid"));
+        assert_eq!(refusal, Err(true));
+    }
 }

@@ -74,6 +74,14 @@ impl RespClient {
     fn read_reply(&mut self) -> io::Result<Value> {
         let mut chunk = [0; 16 << 10];
         loop {
+            // No reply of a node begins so.
+            if self.received.starts_with(b"HTTP/") {
+                return Err(io::Error::other(
+                    "it answers in HTTP, so this seems to be the port of an HTTP API (setting \
+                     `http_listen`; 8001 in `leasehold dev`); what is wanted is a node's port for \
+                     clients, the first one of a member (7001 in `leasehold dev`)",
+                ));
+            }
             let decoded = self.decoder.next(&self.received).map_err(io::Error::other)?;
             self.received.drain(..decoded.consumed);
             if let Some(value) = decoded.value {

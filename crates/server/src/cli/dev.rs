@@ -23,6 +23,8 @@ const MANAGERS: RangeInclusive<i64> = 0..=5;
 const PORTS: RangeInclusive<i64> = 1..=55_000;
 /// How often children and signals are looked at.
 const STEP: Duration = Duration::from_millis(100);
+/// How often the cluster is asked which nodes it has.
+const MEMBERS_TIME: Duration = Duration::from_secs(2);
 /// After how long without all holders the user is told that something may be wrong.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -75,6 +77,13 @@ pub(super) struct DevArguments {
 pub(super) fn run(arguments: &DevArguments) -> Result<(), CommandError> {
     let stop = flag_of(&[SIGINT, SIGTERM, SIGHUP])?;
     let mut cluster = DevCluster::prepare(arguments)?;
+    for number in &cluster.removed {
+        print(format_args!(
+            "Node {number} has been removed from this cluster: it is not started, and {} may be \
+             deleted.\n",
+            arguments.dir.join(format!("node-{number}")).display()
+        ))?;
+    }
     cluster.start_all()?;
     let result = watch(arguments, &mut cluster, &stop);
     print(format_args!("Stopping {} nodes.\n", cluster.running()))?;
@@ -95,6 +104,7 @@ fn watch(
     let began = clock::monotonic();
     let mut ready = false;
     let mut complained = false;
+    let mut members_due = began;
     while !stop.load(Ordering::Relaxed) {
         for end in cluster.take_ended()? {
             print(end.describe(arguments.restart))?;
@@ -108,11 +118,16 @@ fn watch(
                 arguments.dir.display()
             )));
         }
-        let waited = clock::monotonic().since(began);
+        let now = clock::monotonic();
+        let waited = now.since(began);
+        if ready && members_due <= now {
+            cluster.note_members()?;
+            members_due = clock::monotonic() + MEMBERS_TIME;
+        }
         if !ready {
-            ready = is_ready(&cluster.nodes[0]);
+            ready = cluster.nodes.first().is_some_and(is_ready);
             if ready {
-                print(welcome(arguments, &cluster.nodes, waited))?;
+                print(welcome(arguments, cluster, waited))?;
             } else if !complained && waited > PATIENCE {
                 complained = true;
                 print(format_args!(
@@ -135,8 +150,9 @@ fn is_ready(node: &DevNode) -> bool {
 }
 
 /// What to do with a cluster that is up.
-fn welcome(arguments: &DevArguments, nodes: &[DevNode], waited: Duration) -> String {
+fn welcome(arguments: &DevArguments, cluster: &DevCluster, waited: Duration) -> String {
     let mut text = String::new();
+    let nodes = &cluster.nodes;
     let (count, seconds) = (nodes.len(), waited.as_secs_f64());
     // Writing to a string can't fail.
     let _ = write!(text, "\n{count} nodes are up, every shard has a holder ({seconds:.1} s).\n\n");
@@ -145,10 +161,15 @@ fn welcome(arguments: &DevArguments, nodes: &[DevNode], waited: Duration) -> Str
         let (number, address, log) = (node.number, node.address(), node.log_path());
         let _ = writeln!(text, "  node {number}  {address}  {pid:<12} {}", log.display());
     }
-    let port = arguments.port;
+    for (member, dir) in cluster.joined() {
+        let (number, start) = (member.node.0, cluster.start_command(member, &dir));
+        let _ =
+            writeln!(text, "  node {number}  has joined by hand; if it doesn't run:\n    {start}");
+    }
+    let port = arguments.port + nodes.first().map_or(0, |first| (first.number - 1) as u16);
     let http = port + HTTP_PORT_STEP;
     let victim = nodes.last().and_then(DevNode::pid).unwrap_or_default();
-    let (shard, target) = (1, nodes.len().min(2));
+    let (shard, target) = (1, nodes.get(1).or(nodes.first()).map_or(1, |node| node.number));
     let _ = write!(
         text,
         "

@@ -4,19 +4,21 @@
 //! Nodes end when this process does, however it ends: the system sends them SIGTERM.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use cluster::{Member, Role};
 use rustix::process::{Pid, Signal, kill_process};
-use types::Monotonic;
+use types::{Monotonic, NodeId};
+use wal::OsDisk;
 
-use super::CommandError;
 use super::dev::DevArguments;
+use super::{CommandError, dev_members};
 use crate::clock;
 use crate::config::{Config, Sources};
 
@@ -53,8 +55,16 @@ pub(super) struct Ended {
 
 /// All nodes.
 pub(super) struct DevCluster {
-    /// In the order of their numbers.
+    /// Those that are started here, in the order of their numbers.
     pub(super) nodes: Vec<DevNode>,
+    /// All that belong to the cluster, as it said last.
+    members: Vec<Member>,
+    /// The numbers of those that were begun here, and have been removed from the cluster since.
+    pub(super) removed: Vec<u32>,
+    arguments: DevArguments,
+    dir: PathBuf,
+    /// Keeps a second `leasehold dev` out of the directory.
+    _lock: File,
 }
 
 impl DevCluster {
@@ -65,9 +75,12 @@ impl DevCluster {
     pub(super) fn prepare(arguments: &DevArguments) -> Result<Self, CommandError> {
         fs::create_dir_all(&arguments.dir)?;
         let dir = arguments.dir.canonicalize()?;
+        let lock = lock(&dir)?;
         let found = existing_nodes(&dir)?;
         if arguments.fresh {
             remove_nodes(&dir, &found)?;
+            remove_joined(&dir)?;
+            dev_members::forget(&dir)?;
         } else if !found.is_empty() && found.len() != arguments.all_nodes() as usize {
             return Err(CommandError::new(format!(
                 "{} holds a cluster of {} nodes, not of {}.\n\
@@ -88,13 +101,72 @@ impl DevCluster {
             child: None,
             started: Monotonic::default(),
         };
-        let nodes: Vec<DevNode> = (1..=arguments.all_nodes()).map(node).collect();
-        for node in &nodes {
-            fs::write(node.config_path(), settings_file(arguments, &nodes, node)?)?;
+        let first = arguments.first_members();
+        let members = dev_members::read(&dir)?.map_or_else(
+            || first.clone(),
+            // The ports of those that are started here are what the arguments say now.
+            |known| {
+                let ours = |it: &Member| first.iter().find(|first| first.node == it.node).cloned();
+                known.iter().map(|it| ours(it).unwrap_or_else(|| it.clone())).collect()
+            },
+        );
+        let is_member = |number: &u32| members.iter().any(|it| it.node.0 == *number);
+        let (there, removed): (Vec<u32>, Vec<u32>) =
+            (1..=arguments.all_nodes()).partition(is_member);
+        let nodes: Vec<DevNode> = there.into_iter().map(node).collect();
+        let arguments = arguments.clone();
+        let cluster = Self { nodes, members, removed, arguments, dir, _lock: lock };
+        cluster.write_settings()?;
+        Ok(cluster)
+    }
+
+    /// Writes the settings of all nodes that are started here.
+    fn write_settings(&self) -> Result<(), CommandError> {
+        for node in &self.nodes {
+            fs::write(node.config_path(), settings_file(&self.arguments, &self.members, node)?)?;
             let sources = Sources { file: Some(&node.config_path()), ..Sources::default() };
             Config::load(&sources).map_err(|error| CommandError::configuration(&error))?;
         }
-        Ok(Self { nodes })
+        Ok(())
+    }
+
+    /// Asks a node who belongs to the cluster, and writes it down if that has changed: nodes come
+    /// and go while it runs.
+    ///
+    /// # Errors
+    /// If the files can't be written.
+    pub(super) fn note_members(&mut self) -> Result<(), CommandError> {
+        let running = self.nodes.iter().find(|node| node.child.is_some());
+        let said = running.and_then(|node| dev_members::ask(&node.address()));
+        let Some(members) = said.filter(|said| *said != self.members) else { return Ok(()) };
+        dev_members::write(&self.dir, &members)?;
+        self.members = members;
+        for node in &self.nodes {
+            // What was removed keeps its file as it is: without itself it would be none.
+            if self.members.iter().any(|it| it.node.0 == node.number) {
+                let text = settings_file(&self.arguments, &self.members, node)?;
+                fs::write(node.config_path(), text)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The members that were started by hand, and where `leasehold dev` would say to put them.
+    pub(super) fn joined(&self) -> impl Iterator<Item = (&Member, PathBuf)> {
+        let by_hand = |it: &&Member| it.node.0 > self.arguments.all_nodes();
+        let dir = |it: &Member| self.dir.join(format!("joined-{}", it.node.0));
+        self.members.iter().filter(by_hand).map(move |it| (it, dir(it)))
+    }
+
+    /// How to start a member by hand.
+    pub(super) fn start_command(&self, member: &Member, dir: &Path) -> String {
+        let seeds: Vec<String> = self.members.iter().take(2).map(ToString::to_string).collect();
+        format!(
+            "leasehold start --node {} --dir {} --set cluster=leasehold-dev --members {member},{}",
+            member.node.0,
+            dir.display(),
+            seeds.join(",")
+        )
     }
 
     /// Starts every node.
@@ -211,6 +283,46 @@ impl DevArguments {
     fn all_nodes(&self) -> u32 {
         self.nodes + self.managers
     }
+
+    /// The nodes that a new cluster has.
+    fn first_members(&self) -> Vec<Member> {
+        let member = |number: u32| {
+            // The number of nodes is bounded far below the ports above the first.
+            let port = self.port + (number - 1) as u16;
+            let peer_port = port + cluster::PEER_PORT_STEP;
+            let member = Member::new(NodeId(number), "127.0.0.1", port, peer_port);
+            if number <= self.nodes {
+                return member;
+            }
+            Member { name: format!("m{number}"), role: Role::Manager, ..member }
+        };
+        (1..=self.all_nodes()).map(member).collect()
+    }
+}
+
+/// Takes the directory for this process. The system lets go of it when the process ends.
+fn lock(dir: &Path) -> Result<File, CommandError> {
+    let path = dir.join("dev.lock");
+    let mut file =
+        File::options().read(true).write(true).create(true).truncate(false).open(&path)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut process = String::new();
+            file.read_to_string(&mut process)?;
+            return Err(CommandError::new(format!(
+                "another `leasehold dev` runs in {} (process {}).\n\
+                 To look at its cluster: leasehold nodes. To have a second one: --dir OTHER and \
+                 --port OTHER. Or end the first one with Ctrl-C, and try again.",
+                dir.display(),
+                process.trim()
+            )));
+        }
+        Err(TryLockError::Error(error)) => return Err(error.into()),
+    }
+    file.set_len(0)?;
+    writeln!(file, "{}", std::process::id())?;
+    Ok(file)
 }
 
 impl Ended {
@@ -241,12 +353,12 @@ fn existing_nodes(dir: &Path) -> io::Result<BTreeSet<u32>> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let number = entry.file_name().to_str().and_then(|name| {
+            // A node that lost its directory, or was removed, still has its settings.
             let digits = name.strip_prefix("node-")?;
+            let digits = digits.strip_suffix(".toml").unwrap_or(digits);
             digits.parse::<u32>().ok().filter(|number| number.to_string() == digits)
         });
-        if entry.file_type()?.is_dir() {
-            found.extend(number);
-        }
+        found.extend(number);
     }
     Ok(found)
 }
@@ -254,7 +366,10 @@ fn existing_nodes(dir: &Path) -> io::Result<BTreeSet<u32>> {
 /// Removes what earlier runs have left, and nothing else.
 fn remove_nodes(dir: &Path, found: &BTreeSet<u32>) -> io::Result<()> {
     for number in found {
-        fs::remove_dir_all(dir.join(format!("node-{number}")))?;
+        let data = dir.join(format!("node-{number}"));
+        if data.exists() {
+            fs::remove_dir_all(data)?;
+        }
         for ending in ["toml", "log"] {
             let path = dir.join(format!("node-{number}.{ending}"));
             if path.exists() {
@@ -265,10 +380,28 @@ fn remove_nodes(dir: &Path, found: &BTreeSet<u32>) -> io::Result<()> {
     Ok(())
 }
 
+/// Removes the directories of nodes that have joined by hand, as `leasehold dev --help` says it.
+fn remove_joined(dir: &Path) -> Result<(), CommandError> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix("joined-"));
+        if number.and_then(|number| number.parse::<u32>().ok()).is_none() {
+            continue;
+        }
+        // A process that still runs there would go on in what is no directory any more.
+        let disk =
+            OsDisk::open(&entry.path()).map_err(|error| CommandError::new(error.to_string()));
+        drop(disk?);
+        fs::remove_dir_all(entry.path())?;
+    }
+    Ok(())
+}
+
 /// A node's settings as `leasehold start --config` reads them.
 fn settings_file(
     arguments: &DevArguments,
-    nodes: &[DevNode],
+    members: &[Member],
     node: &DevNode,
 ) -> Result<String, CommandError> {
     let dir = node.data_path();
@@ -285,12 +418,7 @@ fn settings_file(
         format!("shards = {}", arguments.shards),
         String::from("members = ["),
     ];
-    for DevNode { number, port, .. } in nodes {
-        let peer_port = port + cluster::PEER_PORT_STEP;
-        let manager = *number > arguments.nodes;
-        let role = if manager { format!(";name=m{number};role=manager") } else { String::new() };
-        lines.push(format!("    '{number}=127.0.0.1:{port}:{peer_port}{role}',"));
-    }
+    lines.extend(members.iter().map(|member| format!("    '{member}',")));
     lines.push(String::from("]"));
     if !arguments.set.iter().any(|setting| setting.starts_with("http_listen=")) {
         lines.push(format!("http_listen = '127.0.0.1:{}'", node.port + HTTP_PORT_STEP));
@@ -347,7 +475,8 @@ mod tests {
             .expect("the arguments are valid");
         let nodes = nodes(&arguments);
         for node in &nodes {
-            let text = settings_file(&arguments, &nodes, node).expect("the path is plain");
+            let text = settings_file(&arguments, &arguments.first_members(), node)
+                .expect("the path is plain");
             let table: toml::Table = text.parse().expect("the file is TOML");
             assert_eq!(table["node"].as_integer(), Some(i64::from(node.number)));
             assert_eq!(table["members"].as_array().map(Vec::len), Some(5));
@@ -362,7 +491,8 @@ mod tests {
     fn managers_come_behind_the_nodes_with_data() {
         let arguments = arguments(&["--managers", "2"]).expect("the arguments are valid");
         let nodes = nodes(&arguments);
-        let text = settings_file(&arguments, &nodes, &nodes[4]).expect("the path is plain");
+        let text = settings_file(&arguments, &arguments.first_members(), &nodes[4])
+            .expect("the path is plain");
         let table: toml::Table = text.parse().expect("the file is TOML");
         let members = table["members"].as_array().expect("it is a list");
         let roles: Vec<bool> =
@@ -389,6 +519,6 @@ mod tests {
     fn a_value_with_quotes_cannot_smuggle_in_another_setting() {
         let arguments = arguments(&["--set", "cluster=a'\nnode='2"]).expect("the words are valid");
         let nodes = nodes(&arguments);
-        assert!(settings_file(&arguments, &nodes, &nodes[0]).is_err());
+        assert!(settings_file(&arguments, &arguments.first_members(), &nodes[0]).is_err());
     }
 }

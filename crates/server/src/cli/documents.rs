@@ -57,6 +57,7 @@ pub(super) struct NodeStatus {
     pub(super) cpu: f64,
     pub(super) memory: f64,
     pub(super) disk_full: bool,
+    pub(super) memory_full: bool,
     pub(super) disk_slow: bool,
     pub(super) fsync_ms: f64,
     pub(super) leases: u64,
@@ -128,6 +129,7 @@ impl NodeStatus {
             cpu: number(&it["cpu"]),
             memory: number(&it["memory"]),
             disk_full: it["disk_full"].as_bool().unwrap_or(false),
+            memory_full: it["memory_full"].as_bool().unwrap_or(false),
             disk_slow: it["disk_slow"].as_bool().unwrap_or(false),
             fsync_ms: number(&it["fsync_ms"]),
             leases: count(&it["leases"]),
@@ -145,6 +147,9 @@ impl NodeStatus {
         };
         if !matches!(self.duty.as_str(), "" | "full") {
             state = format!("{state}, {}", self.duty);
+        }
+        if self.memory_full {
+            state.push_str(", memory full");
         }
         if self.disk_full {
             state.push_str(", disk full");

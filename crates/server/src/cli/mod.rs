@@ -5,6 +5,7 @@ mod connection;
 mod decisions;
 mod dev;
 mod dev_cluster;
+mod dev_members;
 mod documents;
 mod inspect;
 mod load;

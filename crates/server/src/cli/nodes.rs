@@ -11,6 +11,7 @@ use super::connection::{Connection, NodeArguments, pairs, text};
 use super::documents::{NodeStatus, Status, object};
 use super::table::{Table, age, bar, percent, plain};
 use super::{CommandError, node_number, print};
+use crate::resolver;
 
 /// How often progress is asked for.
 const STEP: Duration = Duration::from_secs(1);
@@ -27,7 +28,9 @@ const BAR: usize = 10;
   leasehold nodes
   leasehold nodes --url 10.0.0.1:7001 --json
 
-`used` is the fullest of a node's resources: CPU, network, log. `down` is a node that is not heard;
+`used` is the fullest of a node's resources: CPU, network, log. A node that serves is `calm`,
+`hungry` (clearly below the nodes' mean), `above the mean` (clearly so, however full it is) or
+`urgent` (near its limits, or requests wait). `down` is a node that is not heard;
 `unheard`: by the manager only; `unreached`: it is heard, but others can't reach its peer port.
 Sentences below the table say what is wrong. Without a Lease Manager, what the asked node sees.")]
 pub(super) struct NodesArguments {
@@ -46,7 +49,8 @@ pub(super) struct NodesArguments {
   leasehold join '5=10.0.0.5:7001;role=manager'      holds the Lease Manager, and no data
 
 A member is NODE=HOST:PORT or NODE=HOST:PORT:PEERPORT, perhaps with ;name=, ;role=data or manager,
-;locality=REGION/ZONE/RACK. Numbers of nodes are never used again.")]
+;locality=REGION/ZONE/RACK. Numbers of nodes are never used again. A host whose name
+has no address where this command runs is refused.")]
 pub(super) struct JoinArguments {
     /// The node: `NODE=HOST:PORT[:PEERPORT][;name=...][;role=...][;locality=...]`.
     member: String,
@@ -78,7 +82,7 @@ pub(super) struct MoveArguments {
 pub(super) struct DrainArguments {
     /// The node's number.
     target: String,
-    /// Let the node take leases again.
+    /// Let the node take leases again. It also ends a removal that is under way: the node stays.
     #[arg(long, conflicts_with = "wait")]
     off: bool,
     /// Wait until no lease is left, and show how many there are.
@@ -130,6 +134,7 @@ pub(super) fn join(arguments: &JoinArguments) -> Result<(), CommandError> {
     let member: Member = arguments.member.parse().map_err(|error| {
         CommandError::new(format!("`{}` is no member; it must be {error}", arguments.member))
     })?;
+    resolver::check(&member.host, member.port).map_err(CommandError::new)?;
     let mut connection = Connection::open(&arguments.node)?;
     connection.ask(&["LEASEHOLD", "JOIN", &member.to_string()])?;
     // The node has joined, whatever comes of this question.

@@ -104,9 +104,6 @@ fn serve(config: &Config) -> Result<(), CommandError> {
         "Leasehold is starting"
     );
     limit_clients(&mut settings);
-    if settings.members.len() == 2 {
-        tracing::warn!("a cluster of 2 nodes stops when either is lost: use 3");
-    }
     // First the directory: a second process on it is told so, and not that its ports are in use.
     let mut disk = claim(config)?;
     http::start(config).map_err(|error| CommandError::configuration(&error))?;

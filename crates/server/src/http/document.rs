@@ -17,7 +17,7 @@ const STATUSES: [(u16, &str); 10] = [
     (409, "the Lease Manager refused the order; the text says why"),
     (413, "the body is longer than 64 KiB"),
     (415, "the body is not sent as `application/json`"),
-    (503, "no Lease Manager can be reached now, or the node does not answer"),
+    (503, "no Lease Manager can be reached now, and this needs one; or the node does not answer"),
     (504, "no answer in time; an order may have been taken"),
 ];
 
@@ -166,7 +166,9 @@ const FIELDS: &str = "
 ## Documents
 
 Times are in the units that their names end with, rates are per second, and loads are shares of a
-node: 1 is full. What is not known is null. New fields may come; skip what you don't know.
+node: 1 is full. What is not known is null. New fields may come; skip what you don't know. While no
+Lease Manager answers, statuses, nodes, shards and whys are what the asked node knows by itself:
+`manager` is null, and so is what only a manager knows.
 
 **Status**: `cluster`, `manager` (`node`, `epoch`, `since_ms`; null if there is none), `frozen`,
 `held_still` (why nothing moves, or null), `mean` (use of the nodes), `removed` (numbers of nodes
@@ -175,14 +177,17 @@ that were removed), `nodes`, `shards`.
 **A node**: `node`, `name`, `address`, `peer_address`, `role` (`data` or `manager`), `duty` (`full`,
 `drained` or `leaving`), `locality`, `state` (`live`, `starting`, `not reporting`, `unreached`: it
 is heard, but others can't reach it, `refused`: what it says does not count, `not started`,
-`unheard`: by the manager's node only, or `down`),
+`unheard`: by the manager's node only, or `down`; without a manager `heard` or `not heard`, by the
+asked node),
 `troubles` (what is to be said of it, a sentence each),
 `unreached_by` (the nodes of which nothing reaches it), `refused`, `live`, `silent_ms`, `heard_by`
 (the nodes that report and hear it), `clock_ahead_ms` (of the cluster clock; negative: behind),
 `clock_off` (that is more than `clock_skew`), `incarnation`, `used` (its fullest
-resource), `class`, `cpu`, `network`, `log`, `late` (what it uses beside these to pass requests on
-whose clients have yet to hear of a move; it ends by itself), `memory`, `disk_full` (nearly:
-it takes no writes that grow), `disk_slow` (so much slower than another that leases leave it),
+resource), `class` (`calm`, `hungry`: clearly below the nodes' mean, `above the mean`: clearly so,
+however full it is, or `urgent`: near its limits, or requests wait), `cpu`, `network`, `log`, `late`
+(what it uses beside these to pass requests on whose clients have yet to hear of a move; it ends by
+itself), `memory`, `disk_full` (nearly: it takes no writes that grow), `memory_full` (hardly
+anything is left of its limit), `disk_slow` (so much slower than another that leases leave it),
 `fsync_ms`, `leases`, `replicas`, `inbound` (leases on their way to
 it).
 

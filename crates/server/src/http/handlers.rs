@@ -6,8 +6,9 @@ use cluster::Member;
 use placement::Policy;
 use serde_json::{Map, Value};
 
-use super::document;
 use super::exchange::{Problem, Response};
+use super::{document, own_view};
+use crate::resolver;
 use crate::resp_client::{AskError, RespClient};
 
 /// A request that may be served, checked against the route's table.
@@ -50,9 +51,25 @@ impl Call<'_> {
         Ok(Response::json("{\"ok\":true}\n").with_status(status))
     }
 
+    /// The manager's status; if none answers, what the node knows itself.
+    fn status(&mut self) -> Result<String, Problem> {
+        match self.ask(&["LEASEHOLD", "STATUS"]) {
+            Err(problem) if problem.status == 503 => self.own_status().map(|it| it.to_string()),
+            answer => answer,
+        }
+    }
+
+    fn own_status(&mut self) -> Result<Value, Problem> {
+        let nodes = self.send(&["LEASEHOLD", "NODES"], false)?;
+        let shards = self.send(&["LEASEHOLD", "SHARDS"], false)?;
+        let info = self.ask(&["LEASEHOLD", "INFO"])?;
+        let cluster = info.lines().find_map(|line| line.strip_prefix("cluster_name:"));
+        Ok(own_view::status(cluster.unwrap_or_default().trim(), &nodes, &shards))
+    }
+
     /// One field of the status.
     fn status_field(&mut self, name: &str) -> Result<Value, Problem> {
-        let text = self.ask(&["LEASEHOLD", "STATUS"])?;
+        let text = self.status()?;
         let mut status: Value = serde_json::from_str(&text)
             .map_err(|error| Problem::new(500, format!("the status is no JSON: {error}")))?;
         Ok(status[name].take())
@@ -82,7 +99,7 @@ fn refusal(error: AskError, is_order: bool) -> Problem {
 }
 
 pub(super) fn status(mut call: Call<'_>) -> Answer {
-    call.ask(&["LEASEHOLD", "STATUS"]).map(Response::json)
+    call.status().map(Response::json)
 }
 
 pub(super) fn nodes(mut call: Call<'_>) -> Answer {
@@ -104,7 +121,13 @@ pub(super) fn shard(mut call: Call<'_>) -> Answer {
 
 pub(super) fn why(mut call: Call<'_>) -> Answer {
     let id = call.id();
-    call.ask(&["LEASEHOLD", "WHY", &id]).map(Response::json)
+    match call.ask(&["LEASEHOLD", "WHY", &id]) {
+        Err(problem) if problem.status == 503 => {
+            let known = call.send(&["LEASEHOLD", "SHARDS", &id], false)?;
+            Ok(Response::json(own_view::why(&known).to_string()))
+        }
+        answer => answer.map(Response::json),
+    }
 }
 
 pub(super) fn decisions(mut call: Call<'_>) -> Answer {
@@ -196,6 +219,7 @@ pub(super) fn join(mut call: Call<'_>) -> Answer {
     let text = call.body["member"].as_str().unwrap_or_default().to_owned();
     let member: Member =
         text.parse().map_err(|error| Problem::new(400, format!("`member` must be {error}")))?;
+    resolver::check(&member.host, member.port).map_err(|text| Problem::new(400, text))?;
     call.order(&["LEASEHOLD", "JOIN", &member.to_string()], 201)
 }
 
@@ -216,6 +240,15 @@ pub(super) fn health(_call: Call<'_>) -> Answer {
         return Ok(Response::new("text/plain; charset=utf-8", text).with_status(503));
     }
     Ok(Response::new("text/plain; charset=utf-8", "ok\n"))
+}
+
+/// That it is called at all says that the node has answered.
+pub(super) fn readiness(_call: Call<'_>) -> Answer {
+    let (text, status) = match super::readiness() {
+        Ok(text) => (text, 200),
+        Err(text) => (text, 503),
+    };
+    Ok(Response::new("text/plain; charset=utf-8", format!("{text}\n")).with_status(status))
 }
 
 pub(super) fn openapi(_call: Call<'_>) -> Answer {

@@ -6,12 +6,14 @@
 //!
 //! In reading order: `routes` is the one table that dispatch, OpenAPI and the documentation derive
 //! from; `exchange` reads requests and writes responses; `admission` decides who may ask;
-//! `handlers` ask the node. A thread accepts; each connection has a thread for its one request.
+//! `handlers` ask the node; `own_view` gives the same form to what it knows without a manager.
+//! A thread accepts; each connection has a thread for its one request.
 
 mod admission;
 mod document;
 mod exchange;
 mod handlers;
+mod own_view;
 mod routes;
 
 use std::io;
@@ -74,6 +76,19 @@ static REMOVED: AtomicBool = AtomicBool::new(false);
 /// The cluster has removed this node: from now on `/healthz` says so.
 pub(crate) fn note_removed() {
     REMOVED.store(true, Ordering::Relaxed);
+}
+
+/// What the node has said last of whether it is ready, for `/readyz`, which needs no password.
+static READINESS: Mutex<Option<Result<String, String>>> = Mutex::new(None);
+
+/// Notes whether the node is ready, and what there is to say of it.
+pub(crate) fn note_readiness(readiness: Result<String, String>) {
+    *READINESS.lock().unwrap_or_else(PoisonError::into_inner) = Some(readiness);
+}
+
+fn readiness() -> Result<String, String> {
+    let known = READINESS.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    known.unwrap_or_else(|| Err(String::from("starting: the node has not begun to serve")))
 }
 
 /// An address that reaches this machine when it listens at all of its addresses.

@@ -151,7 +151,12 @@ pub(super) const ROUTES: &[Route] = &[
             handlers::drain,
         )
     },
-    order("DELETE", "/v1/nodes/{id}/drain", "Lets a node take leases again.", handlers::undrain),
+    order(
+        "DELETE",
+        "/v1/nodes/{id}/drain",
+        "Lets a node take leases again. It also ends a removal that is under way: the node stays.",
+        handlers::undrain,
+    ),
     ask("/v1/shards", "All shards with their holder, lease and load.", handlers::shards),
     ask("/v1/shards/{id}", "One shard.", handlers::shard),
     ask(
@@ -242,7 +247,24 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         access: Access::Health,
         success: (200, "text/plain; charset=utf-8"),
-        ..ask("/healthz", "Whether this node answers; needs no password.", handlers::health)
+        ..ask(
+            "/healthz",
+            "Whether this process answers, whatever it can serve; 503 also if the cluster has \
+             removed it. For a liveness probe: it needs no password.",
+            handlers::health,
+        )
+    },
+    Route {
+        access: Access::Health,
+        success: (200, "text/plain; charset=utf-8"),
+        ..ask(
+            "/readyz",
+            "Whether to send clients here: it is a member that isn't stopping, and at least one \
+             shard has a holder that is this node or that it reaches. (Clients of that shard may \
+             have no other way.) Else 503; either answer says in words what can't be served. For a \
+             readiness probe: it needs no password.",
+            handlers::readiness,
+        )
     },
     page("/openapi.json", JSON, "This API as an OpenAPI document.", handlers::openapi),
     page("/", "text/html; charset=utf-8", "A page for people.", handlers::page),

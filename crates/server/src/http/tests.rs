@@ -105,6 +105,7 @@ struct Api {
 
 impl Api {
     fn start(password: Option<&'static str>) -> Self {
+        note_readiness(Ok(String::from("ready")));
         let node = FakeNode::start(password);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
@@ -182,7 +183,7 @@ fn every_route_answers_as_its_table_says() {
         let body = match route.body {
             Body::None => "",
             Body::Numbers => "{\"band\":0.1}",
-            Body::OneOf(_) if path == "/v1/nodes" => "{\"member\":\"4=h:7001\"}",
+            Body::OneOf(_) if path == "/v1/nodes" => "{\"member\":\"4=127.0.0.2:7001\"}",
             Body::OneOf(_) => "{\"node\":2}",
         };
         let (line, kind) = (format!("{} {path}", route.method), "Content-Type: application/json");
@@ -217,7 +218,11 @@ fn orders_reach_the_node_in_its_words() {
         ("PUT /v1/nodes/3/drain", "", "LEASEHOLD DRAIN 3 ON"),
         ("DELETE /v1/nodes/3/drain", "", "LEASEHOLD DRAIN 3 OFF"),
         ("DELETE /v1/nodes/3", "", "LEASEHOLD REMOVE 3"),
-        ("POST /v1/nodes", "{\"member\":\"4=h:7001\"}", "LEASEHOLD JOIN 4=h:7001:17001"),
+        (
+            "POST /v1/nodes",
+            "{\"member\":\"4=127.0.0.2:7001\"}",
+            "LEASEHOLD JOIN 4=127.0.0.2:7001:17001",
+        ),
         ("PATCH /v1/policy", "{\"cool_down\":60}", "LEASEHOLD POLICY SET cool_down 60"),
         (
             "PATCH /v1/policy",
@@ -306,6 +311,16 @@ fn wrong_requests_get_the_right_status_and_do_nothing() {
     assert_eq!(api.send("POST /v1/shards/1/transfer", text, "{\"node\":2}").0, 415);
     let asked: Vec<String> = api.node.asked();
     assert!(asked.iter().all(|it| it == "LEASEHOLD STATUS"), "{asked:?}");
+}
+
+#[test]
+fn a_node_whose_name_has_no_address_is_not_let_in() {
+    let api = Api::start(None);
+    let kind = "Content-Type: application/json\r\n";
+    let (status, answer) =
+        api.send("POST /v1/nodes", kind, "{\"member\":\"4=nosuch.invalid:7001\"}");
+    assert!(status == 400 && answer.contains("nosuch.invalid"), "{status} {answer}");
+    assert!(api.node.asked().iter().all(|it| !it.contains("JOIN")), "{:?}", api.node.asked());
 }
 
 #[test]

@@ -42,11 +42,11 @@ fn managed(nodes: u32, shards: &str) -> Cluster {
 fn known_to_manager(plan: Plan, nodes: u32) -> Cluster {
     let cluster = plan.start();
     wait_until("the manager knows all nodes", || {
-        let (status, text) = http(cluster[1].http, "GET /v1/nodes", "", "");
-        let nodes_known: Json = serde_json::from_str(&text).unwrap_or_default();
+        let (_, text) = http(cluster[1].http, "GET /v1/status", "", "");
+        let known: Json = serde_json::from_str(&text).unwrap_or_default();
         let live = |node: &&Json| node["live"] == true;
-        let count = nodes_known.as_array().map(|list| list.iter().filter(live).count());
-        status == 200 && count == Some(nodes as usize)
+        let count = known["nodes"].as_array().map(|list| list.iter().filter(live).count());
+        known["manager"].is_object() && count == Some(nodes as usize)
     });
     cluster
 }
@@ -193,16 +193,27 @@ fn a_recorded_load_is_played() {
 }
 
 #[test]
-fn without_a_manager_everything_but_its_answers_goes_on() {
+fn without_a_manager_a_node_tells_what_it_knows_itself() {
     // What is asked of a manager that isn't there waits for so long.
     let plan = Plan::of(3).steady().with("shards", "2").with("park_time", "2s");
     let mut cluster = known_to_manager(plan, 3);
     cluster[2].kill();
     cluster[3].kill();
     wait_until("the system shard has no quorum", || {
-        http(cluster[1].http, "GET /v1/status", "", "").0 == 503
+        get(&cluster, 1, "/v1/status")["manager"].is_null()
+    });
+    wait_until("nothing can be served through it", || {
+        http(cluster[1].http, "GET /readyz", "", "").0 == 503
     });
     assert_eq!(http(cluster[1].http, "GET /healthz", "", "").0, 200);
+    let shard = get(&cluster, 1, "/v1/shards/2");
+    let trouble = shard["troubles"][0].as_str().unwrap_or_default();
+    assert!(trouble.contains("n2 and n3 are not heard") && shard["holder"].is_null(), "{shard}");
+    assert_eq!(get(&cluster, 1, "/v1/shards/2/why")["troubles"][0], trouble);
+    assert_eq!(get(&cluster, 1, "/v1/nodes")[1]["state"], "not heard");
+    assert_eq!(http(cluster[1].http, "GET /v1/shards/9", "", "").0, 404);
+    assert_eq!(http(cluster[1].http, "GET /v1/plan", "", "").0, 503);
+    assert!(refused(&cluster, 1, "transfer 2 3").contains("n2 and n3 are not heard"));
     assert!(refused(&cluster, 1, "nodes").contains("CLUSTERDOWN"));
     assert!(refused(&cluster, 1, "record").contains("CLUSTERDOWN"));
     assert!(!run(&cluster, 1, "shards").contains("reads/s"));

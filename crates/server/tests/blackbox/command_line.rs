@@ -31,18 +31,40 @@ fn dev_starts_a_cluster_says_how_to_use_it_and_stops_it() {
         command
     };
     let first: SocketAddr = format!("127.0.0.1:{port}").parse().expect("it is an address");
-    for start in 0..2 {
-        let program = Program::start(&mut dev(), "");
+    for start in 0..4 {
+        let members = directory.join("members");
+        if start == 2 {
+            // As if node 3 had been removed, and node 4 had joined.
+            let text = [1, 2, 4].map(|it| format!("{it}=127.0.0.1:{}:1\n", it + 50)).concat();
+            fs::write(&members, text).expect("it can be written");
+            fs::create_dir(directory.join("joined-4")).expect("it can be made");
+        }
+        let fresh: &[&str] = if start == 3 { &["--fresh"] } else { &[] };
+        let program = Program::start(dev().args(fresh), "");
         wait_until("the first node serves", || {
             Client::try_connect(first).and_then(|mut it| it.try_ask("PING")).is_ok()
         });
         let mut client = Client::connect(first);
-        if start == 1 {
+        if start == 1 || start == 2 {
             assert_eq!(client.ask("GET greeting"), bulk("hello"), "the data stay");
         }
         assert_eq!(client.ask("SET greeting hello"), ok());
         // It looks for holders ten times a second.
         let_pass(Duration::from_millis(1500));
+        if start == 0 {
+            let second = Program::run(&mut dev());
+            assert_eq!(second.status.code(), Some(1), "{second:#?}");
+            let expected =
+                format!("another `leasehold dev` runs in {}", directory.path().display());
+            assert!(second.errors.contains(&expected), "{second:#?}");
+            assert!(second.errors.contains(&format!("(process {})", program.pid())), "{second:#?}");
+        }
+        if start == 2 {
+            // What the cluster itself says counts.
+            wait_until("the list of members is right", || {
+                fs::read_to_string(&members).is_ok_and(|text| text.contains("\n3=127.0.0.1:"))
+            });
+        }
         let pid = Pid::from_raw(i32::try_from(program.pid()).expect("it is small"));
         kill_process(pid.expect("it is a number"), Signal::INT).expect("our own child");
         let finished = program.wait();
@@ -51,6 +73,12 @@ fn dev_starts_a_cluster_says_how_to_use_it_and_stops_it() {
             assert!(finished.output.contains(words), "no {words:?} in {}", finished.output);
         }
         assert!(Client::try_connect(first).is_err(), "a node outlived its parent");
+        let known = start == 2;
+        for words in ["Node 3 has been removed from this cluster", "node 4  has joined by hand"] {
+            assert_eq!(finished.output.contains(words), known, "{words:?} in {}", finished.output);
+        }
+        assert_eq!(finished.output.contains("joined-4 --set cluster=leasehold-dev"), known);
+        assert_eq!(directory.join("joined-4").exists(), start == 2);
     }
     for node in 1..=3 {
         let log = fs::read_to_string(directory.join(&format!("node-{node}.log")));
@@ -103,6 +131,35 @@ fn a_node_that_cannot_be_reached_is_named() {
     let finished = Program::run(leasehold().args(["shards", "--url", "127.0.0.1:1"]));
     assert_eq!(finished.status.code(), Some(1));
     assert!(finished.errors.contains("127.0.0.1:1") && finished.errors.contains("--url"));
+}
+
+#[test]
+fn a_command_at_the_wrong_port_is_told_which_one_it_is() {
+    let cluster = Plan::of(1).patient().start();
+    let ask = |address: SocketAddr| {
+        let finished = Program::run(leasehold().args(["shards", "--url", &address.to_string()]));
+        assert_eq!(finished.status.code(), Some(1), "{finished:#?}");
+        finished.errors
+    };
+    let errors = ask(cluster[1].http);
+    assert!(errors.contains("answers in HTTP") && errors.contains("port for clients"), "{errors}");
+    let (host, peer_port) = (cluster[1].address.ip(), cluster[1].setting("members"));
+    let peer_port = peer_port.rsplit(':').next().and_then(|port| port.parse().ok());
+    let errors = ask(SocketAddr::new(host, peer_port.expect("a member ends with its peer port")));
+    let wanted = format!("clients are served at this node's port {}", cluster[1].address.port());
+    assert!(errors.contains("this is the port for the other nodes"), "{errors}");
+    assert!(errors.contains(&wanted), "{errors}");
+    wait_until("the node has said so, too", || cluster[1].log().contains("speaks the protocol of"));
+}
+
+#[test]
+fn a_node_is_not_let_in_under_a_name_that_has_no_address() {
+    let cluster = Plan::of(1).patient().start();
+    let mut command = leasehold();
+    command.args(["join", "4=nosuch.invalid:7001", "--url", &cluster[1].address.to_string()]);
+    let finished = Program::run(&mut command);
+    assert_eq!(finished.status.code(), Some(1), "{finished:#?}");
+    assert!(finished.errors.contains("`nosuch.invalid` has no address"), "{finished:#?}");
 }
 
 #[test]

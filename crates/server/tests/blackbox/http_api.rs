@@ -28,6 +28,10 @@ fn every_node_serves_the_page_and_says_that_it_lives() {
         let (status, page) = http(node.http, "GET /", "", "");
         assert!(status == 200 && page.contains("<title>Leasehold</title>"), "{page}");
         assert_eq!(http(node.http, "GET /healthz", "", ""), (200, "ok\n".into()));
+        // It is looked at once a second.
+        crate::support::wait_until("the node is ready", || {
+            http(node.http, "GET /readyz", "", "") == (200, "ready\n".into())
+        });
         assert_eq!(http(node.http, "GET /nothing", "", "").0, 404);
     }
     // A node without a quorum still answers, and a stopped one serves nothing.

@@ -239,7 +239,7 @@ fn node_row(node: &NodeStatus) -> Row<'static> {
     let state = match (node.live, node.class.as_str()) {
         (false, _) => Style::new().fg(Color::Red),
         (true, "urgent") => Style::new().fg(Color::Red),
-        (true, "overfull") => Style::new().fg(Color::Yellow),
+        (true, "above the mean") => Style::new().fg(Color::Yellow),
         (true, _) => Style::new().fg(Color::Green),
     };
     Row::new(vec![

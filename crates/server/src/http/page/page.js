@@ -19,7 +19,7 @@ const REASONS = {
   "succession": "another order of heirs spreads the load better",
   "repair": "the shard has too few living replicas",
   "leaving": "the node is leaving the cluster",
-  "relief": "the node is overfull and no lease can leave it",
+  "relief": "the node is above the mean and no lease can leave it",
   "spread": "the node has many more replicas than others",
 };
 
@@ -37,7 +37,8 @@ function make(tag, classes, ...inside) {
   return element;
 }
 
-const percent = (share) => `${Math.round((share || 0) * 100)}%`;
+const unknown = (value) => value === null || value === undefined;
+const percent = (share) => (unknown(share) ? "\u2013" : `${Math.round(share * 100)}%`);
 const node = (number) => (number === null || number === undefined ? "nobody" : `n${number}`);
 const signed = (number) => (number >= 0 ? "+" : "") + number.toFixed(3);
 
@@ -102,7 +103,8 @@ function fact(name, value) {
 
 function drawFacts(status) {
   at("cluster").textContent = status.cluster || "";
-  const sum = (name) => amount(status.shards.reduce((all, it) => all + (it[name] || 0), 0));
+  const sum = (name) => (status.manager
+    ? amount(status.shards.reduce((all, it) => all + (it[name] || 0), 0)) : "\u2013");
   const manager = status.manager
     ? `n${status.manager.node}, epoch ${status.manager.epoch}, for ${age(status.manager.since_ms)}`
     : "none";
@@ -113,24 +115,32 @@ function drawFacts(status) {
     fact("writes/s", sum("writes")),
   );
   if (status.frozen) notice("Frozen by an operator: nothing moves for balance.");
-  else if (status.held_still) notice(`Nothing moves: ${status.held_still}`);
+  else if (status.held_still) notice(`Nothing moves: ${status.held_still}.`);
+  else if (!status.manager) notice("No Lease Manager answers: this is what this node sees by itself.", true);
   else notice("");
 }
 
 function drawNode(it, mean) {
-  const level = it.class === "urgent" ? "bad" : it.class === "overfull" ? "warn" : "";
+  const level = it.disk_full || it.memory_full || it.class === "urgent" ? "bad"
+    : it.class === "above the mean" ? "warn" : "";
+  // What a node that is not heard said last is no news.
+  const fresh = (value, shown) => (it.live && !unknown(value) ? shown : "\u2013");
   const word = it.state || (it.live ? "live" : "down");
+  const alive = it.class ? (word === "live" ? it.class : `${it.class}, ${word}`) : word;
   const lasts = ["down", "unheard", "not reporting"].includes(word);
-  let state = it.live ? (word === "live" ? it.class : `${it.class}, ${word}`)
+  let state = it.live ? alive
     : lasts ? `${word} for ${age(it.silent_ms || 0)}` : word;
+  if (it.disk_full) state += ", disk full";
+  if (it.memory_full) state += ", memory full";
   if (it.disk_slow) state += ", disk slow";
   if (it.clock_off) state += ", clock off";
   if (it.duty && it.duty !== "full") state += `, ${it.duty}`;
   const fill = make("i", level);
-  fill.style.width = percent(Math.min(1, it.used || 0));
+  fill.style.width = percent(it.live ? Math.min(1, it.used || 0) : 0);
   const meanMark = make("b");
   meanMark.style.left = percent(Math.min(1, mean || 0));
   meanMark.title = `mean ${percent(mean)}`;
+  meanMark.hidden = unknown(mean);
   const figure = (name, value) => make("span", "", `${name} ${value}`);
   const card = make("article", it.live ? "node" : "node down",
     make("div", "top", make("span", "", `n${it.node} ${it.name === `n${it.node}` ? "" : it.name}`),
@@ -138,9 +148,10 @@ function drawNode(it, mean) {
     make("div", "place", [it.address, it.locality, it.role === "manager" ? "manager" : ""]
       .filter(Boolean).join("  \u00b7  ")),
     make("div", "bar", fill, meanMark),
-    make("div", "figures", figure("used", percent(it.used)), figure("cpu", percent(it.cpu)),
-      ...(it.disk_full ? [figure("disk", "full")] : []),
-      figure("memory", percent(it.memory)), figure("fsync", `${(it.fsync_ms || 0).toFixed(1)} ms`),
+    make("div", "figures", figure("used", fresh(it.used, percent(it.used))),
+      figure("cpu", fresh(it.cpu, percent(it.cpu))),
+      figure("memory", fresh(it.memory, percent(it.memory))),
+      figure("fsync", fresh(it.fsync_ms, `${(it.fsync_ms || 0).toFixed(1)} ms`)),
       figure("leases", it.leases), figure("replicas", it.replicas)),
     ...(it.troubles || []).map((text) => make("p", "trouble", text)));
   card.style.setProperty("--holder", nodeColour(it.node));
@@ -166,15 +177,24 @@ function drawTroubles(shards) {
   for (const it of shards) {
     for (const text of it.troubles || []) {
       const known = found.get(text) || { shards: [], unserved: 0 };
-      known.shards.push(`s${it.shard}`);
+      known.shards.push(it.shard);
       known.unserved = Math.max(known.unserved, it.unserved_ms || 0);
       found.set(text, known);
     }
   }
-  const some = (names) => (names.length > 8
-    ? `${names.slice(0, 8).join(", ")} and ${names.length - 8} more` : names.join(", "));
+  // s1, s3 to s7
+  const list = (numbers) => {
+    const runs = [];
+    for (const number of [...numbers].sort((one, other) => one - other)) {
+      const run = runs[runs.length - 1];
+      if (run && run[1] + 1 === number) run[1] = number;
+      else runs.push([number, number]);
+    }
+    return runs.map(([first, last]) => (first === last ? `s${first}`
+      : `s${first}${last > first + 1 ? " to " : ", "}s${last}`)).join(", ");
+  };
   at("troubles").replaceChildren(...[...found].map(([text, known]) => make("p", "trouble",
-    `${some(known.shards)}${known.unserved ? ` (for ${age(known.unserved)})` : ""}: ${text}`)));
+    `${list(known.shards)}${known.unserved ? ` (for ${age(known.unserved)})` : ""}: ${text}`)));
 }
 
 /** Buttons stay the same elements, so that focus and clicks survive a redrawing. */
@@ -275,10 +295,10 @@ async function explain() {
       why.verdict ? make("p", "verdict", why.verdict) : null,
       (why.bids || []).length ? make("h3", "", "Bids now") : null,
       (why.bids || []).length ? drawBids(why.bids) : null,
-      make("h3", "", "Last decisions"),
-      ...((why.decisions || []).length
-        ? why.decisions.map(drawDecision)
-        : [make("p", "quiet", "None that is remembered.")]),
+      why.verdict ? make("h3", "", "Last decisions") : null,
+      ...(why.decisions || []).map(drawDecision),
+      why.verdict && !(why.decisions || []).length
+        ? make("p", "quiet", "None that is remembered.") : null,
     ];
   } catch (error) {
     parts = [make("p", "quiet", error.message)];
@@ -295,10 +315,11 @@ async function refresh() {
     at("nodes").replaceChildren(...(status.nodes || []).map((it) => drawNode(it, status.mean)));
     drawMap(status.shards);
     drawTroubles(status.shards);
-    const decisions = await ask(`v1/decisions?count=${DECISIONS}`);
+    const decisions = status.manager ? await ask(`v1/decisions?count=${DECISIONS}`) : [];
     at("decisions").replaceChildren(...(decisions.length
       ? decisions.reverse().map(drawDecision)
-      : [make("p", "quiet", "Nothing has been decided yet.")]));
+      : [make("p", "quiet", status.manager ? "Nothing has been decided yet."
+        : "Only a Lease Manager knows them.")]));
   } catch (error) {
     notice(`No answer: ${error.message}`, true);
   }
