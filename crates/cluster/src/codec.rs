@@ -159,12 +159,13 @@ fn encode_but(message: &Message, last: Last, into: &mut Vec<u8>) {
 }
 
 fn put_stands_back(stands_back: Option<StandsBack>, into: &mut Vec<u8>) {
-    let Some(StandsBack { micros, reason }) = stands_back else { return into.put_u8(0) };
+    let Some(StandsBack { micros, row, reason }) = stands_back else { return into.put_u8(0) };
     into.put_u8(match reason {
         StandDownReason::Stuck => 1,
         StandDownReason::NoLease => 2,
     });
     into.put_u64(micros);
+    into.put_u8(row);
 }
 
 fn take_stands_back(from: &mut Take<'_>) -> Result<Option<StandsBack>, CodecError> {
@@ -174,7 +175,7 @@ fn take_stands_back(from: &mut Take<'_>) -> Result<Option<StandsBack>, CodecErro
         2 => StandDownReason::NoLease,
         3..=u8::MAX => return Err(CodecError("a known reason to step down")),
     };
-    Ok(Some(StandsBack { micros: from.u64()?, reason }))
+    Ok(Some(StandsBack { micros: from.u64()?, row: from.u8()?, reason }))
 }
 
 fn put_order_outcome(outcome: &OrderOutcome, into: &mut Vec<u8>) {

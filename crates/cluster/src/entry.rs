@@ -102,6 +102,12 @@ impl<'a> Command<'a> {
     }
 }
 
+/// The keys of a command, whose name is not among its arguments here.
+pub(crate) fn keys_of<'a>(id: CommandId, args: &[&'a [u8]]) -> Vec<&'a [u8]> {
+    let Ok(positions) = resp::command::keys(id.command(), args) else { return Vec::new() };
+    positions.filter_map(|position| args.get(position.index)).copied().collect()
+}
+
 /// What a client asks of one shard.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Operation<'a> {

@@ -153,6 +153,15 @@ impl Founding {
             && self.directory_of(replica.node) == Some(replica.directory)
     }
 
+    /// Whether most nodes of the cluster, this one counted, accept this node's life.
+    pub(crate) fn most_have_told(&self) -> bool {
+        let tells = |node: &NodeId| *node == self.me || self.lives.accepts_us(*node);
+        let nodes = self.members().nodes();
+        let (told, all) =
+            nodes.fold((0, 0), |(told, all), node| (told + usize::from(tells(&node)), all + 1));
+        told > all / 2
+    }
+
     /// A peer has introduced itself.
     pub(crate) fn hear(&mut self, from: NodeId, incarnation: Incarnation, said: Introduction) {
         if let Some(peer) = self.peers.get_mut(&from)

@@ -161,6 +161,15 @@ pub enum Planting {
     ParkUnorderedLast,
     /// A request that was refused is sent again before those behind it have come back.
     SendAgainAtOnce,
+    /// A replica counts as one that could take a lease by the number of entries that it lacks.
+    LagByEntries,
+    /// A holder gives its lease up for one that does not have all of the log yet.
+    GiveUpEarly,
+    /// Leaders that get somewhere stay as patient as those that don't, and for long.
+    PatienceForAll,
+    /// All requests wait behind transactions with watched keys, and each of those for the one
+    /// before.
+    HoldEverything,
 }
 
 impl Planting {
@@ -238,6 +247,10 @@ impl Planting {
         ("dismissed-lead-on", Self::DismissedLeadOn),
         ("park-unordered-last", Self::ParkUnorderedLast),
         ("send-again-at-once", Self::SendAgainAtOnce),
+        ("lag-by-entries", Self::LagByEntries),
+        ("give-up-early", Self::GiveUpEarly),
+        ("patience-for-all", Self::PatienceForAll),
+        ("hold-everything", Self::HoldEverything),
     ];
 
     /// The rule of this name.

@@ -185,7 +185,7 @@ policy! {
     /// A move for nearness alone must save so much of the mean round trip.
     proximity_saving_min: Duration = Duration::from_millis(5), "s", 0.0 to 10.0;
 
-    /// Most entries that a candidate may be behind.
+    /// Most entries that a candidate may be behind, beside those that are on their way to it.
     lag_entries_max: u32 = 64, "entries", 0.0 to 1000000.0;
     /// Most time that a candidate may be behind; either limit is enough to be fit.
     lag_time_max: Duration = Duration::from_millis(50), "s", 0.0 to 60.0;

@@ -141,9 +141,9 @@ pub struct Percentiles {
 pub struct Follower {
     /// Where it is.
     pub node: NodeId,
-    /// Entries that it has not confirmed.
+    /// Entries that it should have confirmed by now: those that are on their way don't count.
     pub lag_entries: u64,
-    /// Age of the oldest of them.
+    /// By how much the oldest of them is late.
     pub lag_time: Duration,
 }
 

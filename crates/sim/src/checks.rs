@@ -15,6 +15,23 @@ use crate::world::node_id;
 /// Bytes beyond the limit that a node itself may ask a shard for: keys that have expired.
 const QUEUE_SLACK: usize = 32 << 10;
 
+/// What a node writes in one commit to free a segment, at most.
+const FREED_AT_ONCE: u64 = 256 << 10;
+/// Commits that it may take to free a segment, beside those that write its slots again.
+const COMMITS_TO_FREE: u64 = 8;
+
+/// A node's log as it is, and what it may be.
+#[derive(Clone, Copy)]
+pub(crate) struct LogView {
+    pub(crate) bytes: u64,
+    /// The most for what there is to be kept now.
+    pub(crate) most: u64,
+    /// How long a segment is.
+    pub(crate) segment: u64,
+    /// How many commits there were, ever.
+    pub(crate) commits: u64,
+}
+
 /// A rule that was broken.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Violation {
@@ -52,6 +69,8 @@ pub(crate) struct Checker {
     holders: BTreeMap<ShardId, usize>,
     /// Digests of a shard's data at an index.
     digests: BTreeMap<(ShardId, LogIndex), (usize, u64)>,
+    /// The most that each node's log may be, and as of which of its commits.
+    allowed: BTreeMap<usize, (u64, u64)>,
     /// How often each situation was reached.
     pub(crate) reached: Reached,
     /// Whether the rules of leases are looked at; else only clients can notice a broken one.
@@ -67,6 +86,7 @@ impl Checker {
             seen: BTreeMap::new(),
             holders: BTreeMap::new(),
             digests: BTreeMap::new(),
+            allowed: BTreeMap::new(),
             reached: Reached::default(),
             watches_leases: true,
         }
@@ -78,8 +98,9 @@ impl Checker {
 
     /// All nodes have gone back in time: what was seen is no measure for what comes.
     pub(crate) fn forget(&mut self) {
-        let Self { violation, reached, watches_leases, .. } = core::mem::replace(self, Self::new());
-        (self.violation, self.reached) = (violation, reached);
+        let former = core::mem::replace(self, Self::new());
+        let Self { violation, allowed, reached, watches_leases, .. } = former;
+        (self.violation, self.allowed, self.reached) = (violation, allowed, reached);
         self.watches_leases = watches_leases;
     }
 
@@ -234,16 +255,25 @@ impl Checker {
         }
     }
 
+    /// The most that a node's log may be. What it had to keep may be gone all at once, a large
+    /// replica that was removed or a catch-up that was given up; the log follows segment by
+    /// segment, each within so many commits.
+    fn most_of_log(&mut self, node: usize, log: LogView) -> u64 {
+        let (most, since) = self.allowed.get(&node).copied().unwrap_or((0, log.commits));
+        let each = 2 * log.segment.div_ceil(FREED_AT_ONCE) + COMMITS_TO_FREE;
+        let freed = log.commits.saturating_sub(since) / each;
+        let left = most.saturating_sub(freed * log.segment);
+        let now =
+            if left <= log.most { (log.most, log.commits) } else { (left, since + freed * each) };
+        self.allowed.insert(node, now);
+        now.0
+    }
+
     /// Looks at what a node keeps: its log, and what is left of removed replicas.
-    pub(crate) fn look_at_storage(
-        &mut self,
-        at: u64,
-        node: usize,
-        (log, bound): (u64, u64),
-        removed: u64,
-    ) {
-        if log > bound {
-            let text = format!("{}: {log} bytes, at most {bound}", node_id(node));
+    pub(crate) fn look_at_storage(&mut self, at: u64, node: usize, log: LogView, removed: u64) {
+        let most = self.most_of_log(node, log);
+        if log.bytes > most {
+            let text = format!("{}: {} bytes, at most {most}", node_id(node), log.bytes);
             self.report(at, "the log is bounded", text);
         }
         if removed > 0 {

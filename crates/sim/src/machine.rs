@@ -110,7 +110,7 @@ pub(crate) struct Machine {
     /// A copy of it, from an earlier moment.
     pub(crate) copy: Option<DiskCopy>,
     /// Commits of all its processes.
-    commits: u64,
+    pub(crate) commits: u64,
     /// It runs on an old copy, and its process has not said so yet.
     pub(crate) went_back: bool,
     /// Its disk is not what it was, and it may refuse to start.

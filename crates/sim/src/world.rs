@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use cluster::{Event as CoreEvent, Output, ReplicaView, Settings};
 use types::{LeaseEpoch, LogIndex, NodeId, Now, ShardId, Slot};
 
-use crate::checks::{Checker, Violation};
+use crate::checks::{Checker, LogView, Violation};
 use crate::clock::Clock;
 use crate::losses::Losses;
 use crate::machine::{Arrival, Commit, DiskProfile, Machine};
@@ -493,8 +493,12 @@ impl World {
             let settings = &machine.settings;
             let stored = process.node.stored();
             let budget = settings.log_bytes.max(stored.live * 2) + 2 * settings.segment_bytes;
-            // Segments are whole: the one that begins may not have fitted.
-            let log = (process.log.bytes(), LOG_FACTOR * budget + settings.segment_bytes);
+            let log = LogView {
+                bytes: process.log.bytes(),
+                most: LOG_FACTOR * budget,
+                segment: settings.segment_bytes,
+                commits: machine.commits,
+            };
             let removed = if settled { stored.removed } else { 0 };
             self.checker.look_at_storage(self.now, node, log, removed);
         }

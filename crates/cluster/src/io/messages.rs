@@ -209,6 +209,8 @@ impl StandDownReason {
 pub struct StandsBack {
     /// For how long, in microseconds.
     pub micros: u64,
+    /// How many leaders of the shard in a row have stepped down without getting anywhere, with it.
+    pub row: u8,
     /// Why.
     pub reason: StandDownReason,
 }

@@ -43,6 +43,9 @@ impl Shard {
     ) -> bool {
         let (index, term) = (committed.index, committed.term);
         let pending = self.pending_at(env, index, term);
+        if *progress == Progress::default() {
+            self.note_pace(env, pending.as_ref().map(|pending| pending.proposed));
+        }
         if let Some(change) = &committed.change {
             self.apply_change(env, change, (term, index));
             self.note_state(index);
@@ -131,6 +134,7 @@ impl Shard {
             holder: record.holder,
         });
         if record.holder == self.me && self.group.is_leader() && self.group.term() == term {
+            self.note_pace(env, Some(self.led_since));
             // Everybody should know at once that the record is committed: where to forward to,
             // and that an ordered transfer is done.
             self.greet(env);
@@ -486,7 +490,7 @@ impl Shard {
 
     /// Lets the log remove the expired ones of a command's keys, and reads behind that.
     pub(super) fn read_after_reaping(&mut self, args: &[&[u8]], id: CommandId, request: Request) {
-        let keys = keys_of(id, args);
+        let keys = entry::keys_of(id, args);
         self.propose_reaping(&keys);
         self.read_behind(request);
     }
@@ -526,12 +530,6 @@ fn put_ok(reply: &mut Reply<'_>) -> usize {
     let before = reply.len();
     reply.ok();
     reply.len() - before
-}
-
-/// The keys of a command, whose name is not among its arguments here.
-fn keys_of<'a>(id: CommandId, args: &[&'a [u8]]) -> Vec<&'a [u8]> {
-    let Ok(positions) = resp::command::keys(id.command(), args) else { return Vec::new() };
-    positions.filter_map(|position| args.get(position.index)).copied().collect()
 }
 
 fn answer_survey(

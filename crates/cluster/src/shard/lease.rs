@@ -324,18 +324,22 @@ impl Shard {
 
     /// Whether a majority of the voters, this replica counted, has told what it remembers of this
     /// node. Before that it may have forgotten entries that it has acknowledged and votes that it
-    /// has given, without knowing: its directory may be an old copy (see [`crate::lives`]).
+    /// has given, without knowing: its directory may be an old copy (see [`crate::lives`]). One
+    /// that knows no voters, since it was removed or has not begun, asks that of the cluster's
+    /// nodes.
     fn has_been_told(&self, env: &Env<'_>) -> bool {
         let me = self.group.me();
         let tells = |voter: u64| {
             let voter = ReplicaId::from_engine(voter);
             voter.is_some_and(|voter| voter == me || env.founding.has_told(voter))
         };
-        let mut told = true;
+        let (mut told, mut knows_voters) = (true, false);
         self.group.for_each_voter_set(|voters| {
             let count = voters.iter().filter(|voter| tells(**voter)).count();
+            knows_voters |= !voters.is_empty();
             told &= voters.is_empty() || count > voters.len() / 2;
         });
+        told &= knows_voters || env.founding.most_have_told();
         told || env.settings.breaks(Planting::VoteUntold)
     }
 

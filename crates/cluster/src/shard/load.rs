@@ -10,7 +10,6 @@
 //! proposed to being applied; of a read, nothing that this clock could measure.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
 use core::mem;
@@ -22,9 +21,10 @@ use placement::{
     Resources,
 };
 use types::limits::REPLICAS_MAX;
-use types::{LogIndex, Monotonic, NodeId, Now, Slot};
+use types::{Monotonic, NodeId, Now, Slot};
 
-use super::{Shard, transfer};
+use super::Shard;
+use super::lag::Lag;
 use crate::frequent::Frequent;
 use crate::histogram::Histogram;
 use crate::support::Support;
@@ -54,8 +54,6 @@ const TOGETHER_NANOS: u64 = 16_000;
 const HOT_SHARE_MIN: f64 = 0.01;
 /// What a cut key ends with.
 const CUT: &[u8] = b"...";
-/// Moments of the log that are remembered, one for each report, to tell how old an entry is.
-const MARKS: usize = 16;
 
 /// Counters of what a shard has done since the process began, on this replica.
 #[derive(Clone, Copy, Default, Debug)]
@@ -77,8 +75,6 @@ pub(crate) struct Load {
     scatter: u32,
     /// Allocated when the first request is looked at.
     hot: Option<Box<Hot>>,
-    /// Where the log ended at the last reports.
-    marks: VecDeque<(LogIndex, Monotonic)>,
     /// Whether the newest lease was handed over by the holder before.
     pub(super) handed_over: bool,
 }
@@ -144,7 +140,6 @@ impl Default for Load {
             until_sample: 1,
             scatter: 1,
             hot: None,
-            marks: VecDeque::new(),
             handed_over: false,
         }
     }
@@ -281,21 +276,6 @@ impl Load {
         hot.keys.age();
         Hottest { slots, keys }
     }
-
-    /// The log ends here now.
-    fn mark(&mut self, last: LogIndex, now: Monotonic) {
-        if self.marks.len() == MARKS {
-            self.marks.pop_front();
-        }
-        self.marks.push_back((last, now));
-    }
-
-    /// How old the entry after `index` is at least, as far as the marks tell; `None` if it is
-    /// younger than all of them.
-    fn age_after(&self, index: LogIndex, now: Monotonic) -> Option<Duration> {
-        let (_, at) = self.marks.iter().find(|(last, _)| *last > index)?;
-        Some(now.since(*at))
-    }
 }
 
 impl Window {
@@ -342,8 +322,7 @@ impl Shard {
             return (load, None);
         }
         let others = voters.iter().chain(&learners).filter(|node| **node != self.me);
-        let followers = others.map(|node| self.follower(*node, now.monotonic)).collect();
-        self.load.mark(self.group.last_index(), now.monotonic);
+        let followers = others.map(|node| self.follower(*node, now.monotonic, support)).collect();
         let rate = |count: u64| count as f64 / seconds;
         let origins = window.origins().iter().map(|(origin, count)| (*origin, rate(*count)));
         let held = HeldShard {
@@ -371,14 +350,9 @@ impl Shard {
         (load, Some(held))
     }
 
-    fn follower(&self, node: NodeId, now: Monotonic) -> Follower {
-        let matched = self.group.progress(node).map_or(LogIndex(0), |(matched, _)| matched);
-        let lag_entries = transfer::lag(&self.group, node);
-        let first = self.pending.iter().find(|pending| pending.index > matched);
-        let proposed = first.map_or(Duration::ZERO, |pending| now.since(pending.proposed));
-        let age = self.load.age_after(matched, now).unwrap_or(proposed);
-        let lag_time = if lag_entries == 0 { Duration::ZERO } else { age };
-        Follower { node, lag_entries, lag_time: lag_time.max(proposed) }
+    fn follower(&self, node: NodeId, now: Monotonic, support: &Support) -> Follower {
+        let Lag { entries, time } = self.lag(node, now, support);
+        Follower { node, lag_entries: entries, lag_time: time }
     }
 }
 
@@ -518,20 +492,5 @@ mod tests {
         }
         let found = slots.iter().take(2).map(|(slot, _)| slot.number()).collect::<Vec<_>>();
         assert!(found.contains(&7) && found.contains(&8), "{slots:?}");
-    }
-
-    #[test]
-    fn the_age_of_an_entry_is_that_of_the_first_mark_behind_it() {
-        let mut load = Load::default();
-        assert_eq!(load.age_after(LogIndex(0), at(0)), None);
-        for second in 0..20u64 {
-            load.mark(LogIndex(second * 10), at(second * 1_000_000));
-        }
-        let now = at(20_000_000);
-        assert_eq!(load.age_after(LogIndex(190), now), None);
-        assert_eq!(load.age_after(LogIndex(189), now), Some(Duration::from_secs(1)));
-        assert_eq!(load.age_after(LogIndex(100), now), Some(Duration::from_secs(9)));
-        let oldest = Duration::from_secs(MARKS as u64);
-        assert_eq!(load.age_after(LogIndex(3), now), Some(oldest), "at least");
     }
 }

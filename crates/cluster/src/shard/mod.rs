@@ -4,6 +4,7 @@
 //! Reading order: `lease` (who may serve, vote and campaign), `proposals` (from a request to a log
 //! entry), `apply` (from a committed entry to data and replies), `parking` (requests that wait for
 //! a holder), `reads` (when there is no lease to read under), `transfer` (handing the lease over),
+//! `lag` (who could take it),
 //! `stand_down` (leaders that get nowhere), `catch_up` (replicas that the log can't help), `flow`
 //! (how fast they get what they lack), `checkpoint` (making old log segments free), `turn` (what
 //! happens once a turn).
@@ -14,6 +15,7 @@ mod catch_up;
 mod checkpoint;
 pub(crate) mod execution;
 mod flow;
+mod lag;
 mod lease;
 pub(crate) mod load;
 mod parking;
@@ -193,6 +195,7 @@ pub(crate) struct Shard {
     /// To whom hand-overs failed lately, and when.
     failed_heirs: Vec<(NodeId, Monotonic)>,
     progress: stand_down::Progress,
+    line: lag::Line,
     stepped_down: Option<stand_down::SteppedDown>,
     /// Other replicas that have stepped down.
     last: Vec<stand_down::Last>,
@@ -281,8 +284,9 @@ impl Shard {
         let mut places = checkpoint::Places::new(&recovered);
         let log = recovered.log();
         let hash_seed = recovered.hash_seed.unwrap_or(seed);
-        let mut data = Keyspace::new(state.range, hash_seed);
+        let mut data = removal::first_data(recovered.removed, state.range, hash_seed);
         let mut floors = BTreeMap::new();
+        let whole = settings.breaks(Planting::WholeImages);
         for (slot, image) in core::mem::take(&mut recovered.images) {
             if !state.range.contains(slot) {
                 continue;
@@ -316,6 +320,7 @@ impl Shard {
             transfer: None,
             failed_heirs: Vec::new(),
             progress: stand_down::Progress::default(),
+            line: lag::Line::default(),
             stepped_down: None,
             last: Vec::new(),
             promised: None,
@@ -342,11 +347,7 @@ impl Shard {
             imaging: None,
             places,
             writes: VecDeque::new(),
-            piece_bytes: if settings.breaks(Planting::WholeImages) {
-                usize::MAX
-            } else {
-                settings.piece_bytes
-            },
+            piece_bytes: if whole { usize::MAX } else { settings.piece_bytes },
             removal: removal::State::new(recovered.removed),
             planted: settings.planted,
             conflicts: 0,
@@ -425,15 +426,6 @@ impl Shard {
         for voter in self.voters().into_iter().filter(|voter| *voter != self.me) {
             env.effects.messages.push((voter, Message::Release { shard, term, stands_back: None }));
         }
-    }
-
-    /// Whether a replica has the log up to its end, or nearly so.
-    pub(crate) fn is_caught_up(&self, node: NodeId) -> bool {
-        // One that has never answered has nothing, however short the log is.
-        let matched = self.group.progress(node).map_or(LogIndex(0), |(matched, _)| matched);
-        matched > LogIndex(0)
-            && self.group.is_fed_from_log(node)
-            && transfer::lag(&self.group, node) <= transfer::LAG_MAX
     }
 
     /// Proposes a change of the replicas.

@@ -4,6 +4,7 @@
 //! the holder keeps, in the same order, who waits for which of them; reads that must come after
 //! a write of the same client stand between them and run when the entry is applied.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use types::limits::RETRIED_BYTES_MAX;
 use types::{LogIndex, Monotonic, Slot, Term, UnixMillis};
 
 use super::{Env, MALFORMED, Request, Shard, Watcher};
-use crate::entry::{self, BatchHeader, OperationKind};
+use crate::entry::{self, BatchHeader, Operation, OperationKind};
 use crate::planted::Planting;
 use crate::refusals::OVERTAKEN;
 use crate::session::Waiter;
@@ -63,6 +64,40 @@ pub(super) enum Local {
     Read(Request),
     /// The same, but it came when the entry had been proposed already.
     Late(Request),
+}
+
+/// Keys that the requests of a batch may change.
+#[derive(Default)]
+struct Touched {
+    keys: BTreeSet<Vec<u8>>,
+    everything: bool,
+}
+
+impl Touched {
+    fn add(&mut self, operation: &[u8]) {
+        let commands = match entry::only_operation(operation) {
+            Ok(Operation::Single { command, .. }) => alloc::vec![command],
+            Ok(Operation::Group { commands, .. }) => commands,
+            Ok(Operation::Flush) | Err(_) => {
+                self.everything = true;
+                return;
+            }
+            Ok(
+                Operation::Watch { .. }
+                | Operation::Unwatch
+                | Operation::Survey(_)
+                | Operation::Manage(_),
+            ) => return,
+        };
+        for command in &commands {
+            let keys = entry::keys_of(command.id, &command.args);
+            self.keys.extend(keys.into_iter().map(<[u8]>::to_vec));
+        }
+    }
+
+    fn any(&self, keys: &[Box<[u8]>]) -> bool {
+        self.everything || keys.iter().any(|key| self.keys.contains(&**key))
+    }
 }
 
 /// A proposed entry.
@@ -177,7 +212,7 @@ impl Shard {
         {
             return self.refuse(env, &request, &text);
         }
-        if !self.held.is_empty() {
+        if self.holds_up(&request) {
             self.hold(request);
         } else if self.steps.has_due() || !env.work.may(Kind::Reads) {
             self.defer(request);
@@ -187,7 +222,7 @@ impl Shard {
     }
 
     pub(super) fn admit_now(&mut self, env: &mut Env<'_>, request: Request) {
-        if !self.held.is_empty() {
+        if self.holds_up(&request) {
             self.hold(request);
             return;
         }
@@ -223,6 +258,14 @@ impl Shard {
         self.load.sample(|| request.slot_and_key());
     }
 
+    /// Whether a request has to wait behind those that are held. A read of a client that has asked
+    /// for nothing else does not: on a slow disk others' transactions take their time.
+    fn holds_up(&self, request: &Request) -> bool {
+        let kind = || entry::only_operation(&request.operation).map(|op| op.kind());
+        let waits = request.ordered || self.planted.contains(Planting::HoldEverything);
+        !self.held.is_empty() && (waits || kind() != Ok(OperationKind::Read))
+    }
+
     /// Keeps a request until everything before it is applied.
     fn hold(&mut self, request: Request) {
         self.admission.queue.add(request.operation.len());
@@ -238,8 +281,8 @@ impl Shard {
         !self.held.is_empty() && self.batch.is_empty() && all_applied
     }
 
-    /// Lets held requests go on: a transaction with watched keys runs when nothing is under way,
-    /// so that its check and its place in the log agree.
+    /// Lets held requests go on: a transaction with watched keys runs when nothing is under way
+    /// that could touch them, so that its check and its place in the log agree.
     pub(super) fn release_held(&mut self, env: &mut Env<'_>) {
         if !self.held.is_empty() && !self.is_serving(env) {
             // All of them, or a client's write would be proposed here while the read before it
@@ -252,19 +295,24 @@ impl Shard {
         if !self.releases_held() {
             return;
         }
-        let mut checked = false;
+        let mut touched = Touched::default();
         let held = core::mem::take(&mut self.held);
         let mut held = held.into_iter();
         for request in held.by_ref() {
             let kind = entry::only_operation(&request.operation).map(|op| op.kind());
             let watched = kind == Ok(OperationKind::WatchedGroup);
-            if watched && checked {
+            let watches = self.watches.keys(request.watcher);
+            // What is deferred comes before it, and is not known.
+            if watched && (touched.any(watches) || self.steps.has_due()) {
                 self.held.push_back(request);
                 break;
             }
+            touched.add(&request.operation);
+            if self.planted.contains(Planting::HoldEverything) {
+                touched.everything = true;
+            }
             self.admission.queue.remove(request.operation.len());
             if watched {
-                checked = true;
                 if self.watches.take(request.watcher, request.watch) {
                     self.propose(env, &request);
                 } else {

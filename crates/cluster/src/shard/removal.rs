@@ -13,7 +13,7 @@
 use alloc::vec::Vec;
 
 use keyspace::Keyspace;
-use types::{LogIndex, Monotonic, NodeId, Term};
+use types::{LogIndex, Monotonic, NodeId, SlotRange, Term};
 
 use super::{Effects, Shard};
 use crate::io::Event;
@@ -37,6 +37,12 @@ impl State {
     pub(super) fn new(buried: bool) -> Self {
         Self { buried, superseded: false, left_even: None, leavers: Vec::new() }
     }
+}
+
+/// The data that a replica begins with: those of a buried one have a single slot, as a node may
+/// have thousands of them.
+pub(super) fn first_data(buried: bool, range: SlotRange, hash_seed: u64) -> Keyspace {
+    Keyspace::new(if buried { SlotRange::FIRST } else { range }, hash_seed)
 }
 
 impl Shard {
@@ -118,8 +124,14 @@ impl Shard {
     /// It goes on with what it has: at least its vote.
     pub(crate) fn come_back(&mut self) {
         if core::mem::take(&mut self.removal.buried) {
-            self.places.begin();
+            self.begin_data();
         }
+    }
+
+    /// A buried replica begins to be fed again.
+    fn begin_data(&mut self) {
+        self.data.replace(first_data(false, self.range, self.hash_seed));
+        self.places.begin();
     }
 
     /// A leader has written to a replica here that was added after this one was removed.
@@ -132,7 +144,7 @@ impl Shard {
         debug_assert!(self.removal.buried, "a replica that has a log takes another one's seat");
         self.group = self.group.reseated(seat);
         self.removal = State::new(false);
-        self.places.begin();
+        self.begin_data();
         self.write_tombstone(payload);
     }
 
@@ -153,7 +165,7 @@ impl Shard {
             return;
         }
         self.group = self.group.without_log(self.kept_in_mind());
-        self.data.replace(Keyspace::new(self.range, self.hash_seed));
+        self.data.replace(first_data(true, self.range, self.hash_seed));
         self.imaging = None;
         self.displace_walks(effects);
         self.forget_committed();

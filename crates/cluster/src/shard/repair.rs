@@ -135,10 +135,20 @@ impl Shard {
             if goal[..at].contains(node) {
                 return Err(format!("node {node} is named twice"));
             }
-            if !self.has_replica_on(*node) && !can_be_given(env, *node) {
+            if self.has_replica_on(*node) {
+                continue;
+            }
+            if !can_be_given(env, *node) {
                 return Err(format!(
                     "node {node} can't be given a replica of shard {id}: it does not take part in \
                      the cluster, or does not answer"
+                ));
+            }
+            if let Some(veteran) = self.veteran() {
+                return Err(format!(
+                    "shard {id} can't be given another replica as long as that of node {veteran} \
+                     stays where it is: 32767 were added since, and a number would mean two of \
+                     them; take that one away first, then it can come back"
                 ));
             }
         }
@@ -203,11 +213,21 @@ impl Shard {
         new.map(|new| Step::Change(ReplicaChange::AddLearner(new)))
     }
 
+    /// A replica that has stayed for so many additions that the next one would count as earlier.
+    fn veteran(&self) -> Option<NodeId> {
+        let next = self.goal.seats.next();
+        let replicas = self.group.replicas();
+        let found = replicas.all().find(|replica| !next.is_after(replica.seat));
+        found.map(|replica| replica.node)
+    }
+
     /// The replica that would be added on a node, in the directory that the node has now.
     fn newcomer(&self, env: &Env<'_>, node: NodeId) -> Option<ReplicaId> {
         let directory = env.founding.directory_of(node)?;
         let seat = if self.planted.contains(Planting::SeatUsedAgain) {
             self.goal.seats
+        } else if self.veteran().is_some() {
+            return None;
         } else {
             self.goal.seats.next()
         };
@@ -225,7 +245,9 @@ impl Shard {
 
     /// Whether a replica can help to decide: its node is alive, and it lacks little.
     fn is_ready(&self, env: &Env<'_>, node: NodeId) -> bool {
-        node == self.me || env.support.is_alive(env.now.monotonic, node) && self.is_caught_up(node)
+        let now = env.now.monotonic;
+        node == self.me
+            || env.support.is_alive(now, node) && self.is_caught_up(node, now, env.support)
     }
 
     /// The voter that is one too many, the dead first; it leaves only if those that stay can

@@ -13,8 +13,11 @@
 //! that catches up, something is acknowledged all the time, if only a part of one message. Nor does
 //! what the leader's own disk takes.
 //!
-//! Whoever leads next waits twice as long: where the whole network is so slow, nobody fares better,
-//! and a lease that goes round would never be of use.
+//! Whoever leads next waits twice as long, and again twice if it gets nowhere either: where all
+//! data are so slow, nobody fares better, and a lease that goes round would never be of use. Such a
+//! row of leaders ends with the first that has an entry committed within D, or when nobody has
+//! stepped down for twice as long as the last one can have waited: what happens then is another
+//! fault. A leader that gets somewhere, but slowly, waits for twice as long as its entries take.
 //!
 //! The order is: the lease is given up for the rest of the term, its cached end dropped; then the
 //! replica follows, and its followers are free. What it had proposed is uncertain, and not tried
@@ -41,9 +44,11 @@ const LAST_TIME: Duration = Duration::from_secs(10);
 const LAST_TIME_MAX: Duration = Duration::from_secs(300);
 /// Who has led for so long since is as good as any.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
-/// Each time that a leader of the shard has stepped down, the next one waits twice as long, up to
-/// so many times: where all are slow the lease must not go round.
+/// With each leader of a row that has stepped down the next one waits twice as long, up to so many
+/// times: where all are slow the lease must not go round.
 const PATIENCE_DOUBLINGS_MAX: u32 = 3;
+/// So many times the longest patience without a further one end a row.
+const ROW_GAP: u32 = 2;
 
 /// What a leader knows of its progress.
 #[derive(Default)]
@@ -68,12 +73,46 @@ impl Progress {
     }
 }
 
+/// How long this leader's entries have taken to be committed.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// The newest of them.
+    newest: Duration,
+    /// The longest since one was quick.
+    slowest: Duration,
+    /// When one was quick last, in any term.
+    quick_at: Option<Monotonic>,
+}
+
+impl Pace {
+    /// A leader begins.
+    pub(super) fn begin(&mut self) {
+        (self.newest, self.slowest) = (Duration::ZERO, Duration::ZERO);
+    }
+
+    pub(super) fn newest(&self) -> Duration {
+        self.newest
+    }
+
+    /// An entry was committed, so long after it was proposed.
+    fn note(&mut self, now: Monotonic, time: Duration, quick: Duration) {
+        self.newest = time;
+        if time <= quick {
+            (self.slowest, self.quick_at) = (Duration::ZERO, Some(now));
+        } else {
+            self.slowest = self.slowest.max(time);
+        }
+    }
+}
+
 /// A replica that has stepped down.
 pub(super) struct SteppedDown {
     term: Term,
     at: Monotonic,
     /// How often it has, lately.
     times: u32,
+    /// How many leaders in a row have, with this one.
+    row: u8,
     /// Until when it stands last.
     until: Monotonic,
     /// Since when it knows of no leader.
@@ -89,6 +128,8 @@ pub(super) struct Last {
     pub(super) node: NodeId,
     /// When it said so.
     pub(super) at: Monotonic,
+    /// How many leaders in a row have stepped down, with that one.
+    pub(super) row: u8,
     /// Until when it stands last.
     pub(super) until: Monotonic,
     pub(super) reason: StandDownReason,
@@ -117,9 +158,7 @@ impl Shard {
             (progress.arriving, progress.advanced) = (arriving, now);
         }
         progress.leaseless = if valid || absent { None } else { progress.leaseless.or(Some(now)) };
-        let doublings = self.times_anyone_stepped_down(now).min(PATIENCE_DOUBLINGS_MAX);
-        let patience = promise * STUCK_PROMISES * (1 << doublings);
-        let stuck = waits && now.since(self.progress.advanced) >= patience;
+        let stuck = waits && now.since(self.progress.advanced) >= self.patience(now, promise);
         let leaseless = self
             .progress
             .leaseless
@@ -133,6 +172,38 @@ impl Shard {
         if self.transfer.is_none() && self.another_could_lead(env) && !kept {
             self.step_down(env, reason);
         }
+    }
+
+    /// For how long nothing may advance.
+    fn patience(&self, now: Monotonic, promise: Duration) -> Duration {
+        let least = promise * STUCK_PROMISES;
+        let doublings = u32::from(self.row(now, promise)).min(PATIENCE_DOUBLINGS_MAX);
+        let most = least * (1 << PATIENCE_DOUBLINGS_MAX);
+        (least * (1 << doublings)).max(self.line.pace.slowest * 2).min(most)
+    }
+
+    /// How many leaders of this shard in a row have stepped down without getting anywhere, as far
+    /// as is known here.
+    fn row(&self, now: Monotonic, promise: Duration) -> u8 {
+        let gap = promise * STUCK_PROMISES * (1 << PATIENCE_DOUBLINGS_MAX) * ROW_GAP;
+        let own = self.stepped_down.iter().map(|it| (it.at, it.row));
+        let alone = self.planted.contains(Planting::PatienceOfOnesOwn);
+        let others = self.last.iter().filter(|_| !alone).map(|last| (last.at, last.row));
+        let (gap, quick_at) = if self.planted.contains(Planting::PatienceForAll) {
+            (FORGET_AFTER, None)
+        } else {
+            (gap, self.line.pace.quick_at)
+        };
+        let counts = |at: Monotonic| now.since(at) < gap && quick_at.is_none_or(|quick| quick < at);
+        let newest = own.chain(others).filter(|(at, _)| counts(*at)).max_by_key(|(at, _)| *at);
+        newest.map_or(0, |(_, row)| row)
+    }
+
+    /// An entry is committed and applied; if this leader has proposed it, then at this moment.
+    pub(super) fn note_pace(&mut self, env: &Env<'_>, proposed: Option<Monotonic>) {
+        let Some(proposed) = proposed else { return };
+        let now = env.now.monotonic;
+        self.line.pace.note(now, now.since(proposed), env.settings.support_duration);
     }
 
     /// What the other voters have acknowledged together, in entries. The own disk says nothing: it
@@ -191,6 +262,7 @@ impl Shard {
         self.given_up = term;
         self.recheck_lease();
         let times = self.times_stepped_down(now);
+        let row = self.row(now, env.settings.support_duration).saturating_add(1);
         let last = (LAST_TIME * (1 << times.min(5))).min(LAST_TIME_MAX);
         let millis = u64::try_from(last.as_millis()).unwrap_or(u64::MAX);
         let event = Event::SteppedDown { shard: self.id, term, reason, last_millis: millis };
@@ -206,6 +278,7 @@ impl Shard {
             term,
             at: now,
             times: times + 1,
+            row,
             until: now + last,
             alone_since: Some(now),
             next_release: now,
@@ -230,6 +303,7 @@ impl Shard {
         let micros = stepped_down.until.since(now).as_micros();
         let stands_back = StandsBack {
             micros: u64::try_from(micros).unwrap_or(u64::MAX),
+            row: stepped_down.row,
             reason: stepped_down.reason,
         };
         let term = stepped_down.term;
@@ -250,14 +324,6 @@ impl Shard {
     fn times_stepped_down(&self, now: Monotonic) -> u32 {
         let stepped_down = self.stepped_down.as_ref();
         stepped_down.filter(|it| now.since(it.at) < FORGET_AFTER).map_or(0, |it| it.times)
-    }
-
-    /// How often leaders of this shard have stepped down lately, as far as is known here.
-    fn times_anyone_stepped_down(&self, now: Monotonic) -> u32 {
-        let others = self.last.iter().filter(|last| now.since(last.at) < FORGET_AFTER);
-        let alone = self.planted.contains(Planting::PatienceOfOnesOwn);
-        let others = if alone { 0 } else { u32::try_from(others.count()).unwrap_or(u32::MAX) };
-        self.times_stepped_down(now).saturating_add(others)
     }
 
     /// A leader is known: who stands last may go on doing so.
@@ -295,9 +361,13 @@ impl Shard {
 
     /// Another replica says that it stands last.
     pub(super) fn note_last(&mut self, now: Monotonic, node: NodeId, stands_back: StandsBack) {
+        let known = self.last.iter().find(|last| last.node == node && now < last.until).cloned();
         self.last.retain(|last| last.node != node && now.since(last.at) < FORGET_AFTER);
         let until = now + Duration::from_micros(stands_back.micros).min(LAST_TIME_MAX);
-        self.last.push(Last { node, at: now, until, reason: stands_back.reason });
+        let StandsBack { row, reason, .. } = stands_back;
+        // It says so again and again; what counts is when it did.
+        let at = known.filter(|known| known.row == row).map_or(now, |known| known.at);
+        self.last.push(Last { node, at, row, until, reason });
     }
 
     /// Why a replica should not be given the lease, as long as another can have it: it stands last.
@@ -339,6 +409,7 @@ impl Shard {
         let own = self.stepped_down.as_ref().filter(|it| now < it.until).map(|it| Last {
             node: self.me,
             at: it.at,
+            row: it.row,
             until: it.until,
             reason: it.reason,
         });

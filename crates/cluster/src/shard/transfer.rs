@@ -1,8 +1,10 @@
 //! Handing a lease over: the client notices a few milliseconds.
 //!
 //! 1. The holder checks the target, stops admitting, and parks what arrives.
-//! 2. When everything admitted is applied, it gives the lease up for the rest of the term, for
-//!    good (rules R19 and R21): whatever becomes of the transfer, it must win a new term.
+//! 2. When everything admitted is applied and the target has all of the log, it gives the lease up
+//!    for the rest of the term, for good (rules R19 and R21): whatever becomes of the transfer, it
+//!    must win a new term. If that takes too long it goes on as if nothing had been. So the target
+//!    may lack what is on its way to it when the transfer begins (see `lag`), however much that is.
 //! 3. Only then does it tell the target to campaign. The target's requests for votes carry a mark
 //!    by which fortified followers let that one election pass.
 //! 4. When the new holder is known, parked requests go there.
@@ -22,10 +24,6 @@ use crate::entry;
 use crate::io::{Event, Order, OrderOutcome};
 use crate::node::is_slower_there;
 use crate::planted::Planting;
-use crate::raft_group::RaftGroup;
-
-/// Entries by which a target may lag when a transfer begins.
-pub(super) const LAG_MAX: u64 = 256;
 
 /// For so long after a hand-over to a replica has failed, others are preferred.
 const HEIR_BACK_OFF: Duration = Duration::from_secs(60);
@@ -48,12 +46,6 @@ impl Transfer {
 
 fn not_the_holder(me: NodeId, id: ShardId) -> String {
     alloc::format!("node {me} does not hold the lease of shard {id} at the moment; try again")
-}
-
-/// By how many entries a replica is behind.
-pub(super) fn lag(group: &RaftGroup, node: NodeId) -> u64 {
-    let matched = group.progress(node).map_or(LogIndex(0), |(matched, _)| matched);
-    group.last_index().0.saturating_sub(matched.0)
 }
 
 impl Shard {
@@ -158,8 +150,10 @@ impl Shard {
         if target == self.me {
             return Ok(());
         }
-        // What is in flight here waits for the own disk, at worst behind another sync.
-        let patience = env.settings.transfer_time + env.support.own_sync() * 3;
+        // What is in flight here waits for the own disk, at worst behind another sync; the target
+        // must get the end of the log, and then ask for votes.
+        let line = env.support.round_trip(target).unwrap_or_default();
+        let patience = env.settings.transfer_time + env.support.own_sync() * 3 + line * 2;
         let deadline = env.now.monotonic + patience;
         self.transfer = Some(Transfer { target, deadline, given_up: false });
         // New requests must be parked from here on, though the lease itself still stands until
@@ -229,8 +223,8 @@ impl Shard {
                  former life are over; try again in a second"
             ));
         }
-        if !self.is_caught_up(target) {
-            let behind = lag(&self.group, target);
+        if !self.is_caught_up(target, env.now.monotonic, env.support) {
+            let behind = self.lag(target, env.now.monotonic, env.support).entries;
             return Err(alloc::format!(
                 "node {target} has not caught up with shard {id} (it is {behind} entries \
                  behind); try again later"
@@ -245,6 +239,8 @@ impl Shard {
             && self.pending.is_empty()
             && self.held.is_empty()
             && !self.steps.has_admitted();
+        let Some(target) = self.transfer.as_ref().map(|transfer| transfer.target) else { return };
+        let ready = self.has_everything(target) || self.planted.contains(Planting::GiveUpEarly);
         let Some(transfer) = &mut self.transfer else { return };
         if !self.group.is_leader() {
             self.transfer = None;
@@ -253,11 +249,10 @@ impl Shard {
         if transfer.deadline <= env.now.monotonic {
             return self.fail_transfer(env);
         }
-        if transfer.given_up || !idle {
+        if transfer.given_up || !idle || !ready {
             return;
         }
         transfer.given_up = true;
-        let target = transfer.target;
         let term = self.group.term();
         self.given_up = term;
         self.recheck_lease();

@@ -27,6 +27,9 @@ impl Shard {
     /// Does everything there is to do now.
     pub(crate) fn advance(&mut self, env: &mut Env<'_>) {
         self.group.allow_sending(env.work.left_for_each(Kind::Appends));
+        if self.group.is_leader() {
+            self.line.note_end(self.group.last_index(), env.now.monotonic);
+        }
         self.expire_pending(env);
         self.expire_reads(env);
         self.maybe_campaign(env);
@@ -153,6 +156,7 @@ impl Shard {
             self.campaigns = 0;
             self.fortified.clear();
             self.begin_progress(env.now.monotonic);
+            self.line.begin(self.group.last_index(), env.now.monotonic);
             let elected_alone = self.promised.is_none_or(|promised| {
                 !env.support.supports(
                     env.now.monotonic,

@@ -42,6 +42,11 @@ impl Watches {
         }
     }
 
+    /// The keys that somebody watches.
+    pub(super) fn keys(&self, watcher: Watcher) -> &[Box<[u8]>] {
+        self.by_watcher.get(&watcher).map_or(&[], |watch| &watch.keys)
+    }
+
     /// Keys have changed.
     pub(super) fn touch(&mut self, keys: &[Box<[u8]>]) {
         for key in keys {
