@@ -72,7 +72,8 @@ pub enum Planting {
     NoDriftMargin,
     /// While a configuration is joint, the quorum of the incoming one is enough for a lease (R23).
     LeaseOfOneConfiguration,
-    /// That a change of the replicas is committed need not be durable with the next one.
+    /// That a change of the replicas is committed need not be durable with the next one, nor when
+    /// it is applied.
     ChangeNotDurable,
     /// A forwarded request that arrives twice is executed twice.
     ForwardTwice,

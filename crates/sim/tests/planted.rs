@@ -35,6 +35,8 @@ const TABLE: &[(&str, &str)] = &[
     ("data_late_everywhere", "patience-of-ones-own"),
     ("followers_lack_entries", "refusals-say-nothing"),
     ("change_remembered", "forget-changes"),
+    ("change_durable_with_the_next", "change-not-durable"),
+    ("lease_of_both_configurations", "lease-of-one-configuration"),
     ("leaders_word", "leaders-word-unheeded"),
     ("removed_while_it_led", "dismissed-lead-on"),
     ("told_copies_lost", "hide-causes"),

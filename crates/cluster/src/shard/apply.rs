@@ -172,11 +172,11 @@ impl Shard {
         });
     }
 
-    /// Writes down that a change of the replicas is committed. A replica that starts again without
-    /// that knowledge goes by the old voters, and asks more of them what they remember of it than
-    /// the new ones need for a quorum.
+    /// Writes down that a change of the replicas is committed. Without that a replica that starts
+    /// again goes by the old voters, and asks more of them what they remember than it needs.
     fn keep_change(&mut self, env: &mut Env<'_>) {
-        if !self.planted.contains(Planting::ForgetChanges) {
+        let rules = [Planting::ForgetChanges, Planting::ChangeNotDurable];
+        if !rules.into_iter().any(|rule| self.planted.contains(rule)) {
             put_vote(self.id, self.group.vote(), &mut env.effects.payload);
             self.places.vote_written();
         }
