@@ -36,6 +36,7 @@ pub fn encode(report: &Report, into: &mut Vec<u8>) {
     put_time(report.fsync, into);
     into.put_u64(report.clock_ahead.cast_unsigned());
     into.put_u8(u8::from(report.clock_off));
+    into.put_u8(u8::from(report.disk_full));
     into.put_len(report.hears.len());
     for node in &report.hears {
         into.put_u32(node.0);
@@ -141,6 +142,7 @@ fn take_report(from: &mut Take<'_>) -> Result<Report, CodecError> {
         fsync: time(from)?,
         clock_ahead: from.u64()?.cast_signed(),
         clock_off: from.u8()? != 0,
+        disk_full: from.u8()? != 0,
         hears: list(from, NODES_MAX, |from| Ok(NodeId(from.u32()?)))?,
         round_trips: list(from, ORIGINS_MAX, |from| {
             Ok(RoundTrip { origin: Origin(from.u32()?), time: time(from)? })
@@ -314,6 +316,7 @@ mod tests {
                 fsync: self.time(),
                 clock_ahead: self.next().cast_signed(),
                 clock_off: self.next().is_multiple_of(2),
+                disk_full: self.next().is_multiple_of(2),
                 hears: self.list(NODES_MAX, Self::node),
                 round_trips: self.list(ORIGINS_MAX, |it| RoundTrip {
                     origin: Origin(it.next() as u32),

@@ -391,6 +391,7 @@ impl World {
                 fsync: Duration::from_millis(2),
                 clock_ahead: 0,
                 clock_off: false,
+                disk_full: false,
                 hears: Vec::new(),
                 round_trips: round_trips_from(node.zone, source),
                 origins: Vec::new(),

@@ -133,6 +133,8 @@ pub enum Unfit {
     Unheard,
     /// Its disk is too slow.
     SlowDisk,
+    /// Its disk is nearly full, and the holder's is not: the holder would refuse.
+    FullDisk,
     /// A lease has moved there, or away, since its last report.
     Unsettled,
     /// As many leases are on their way to it as may be.
@@ -159,6 +161,7 @@ impl fmt::Display for Unfit {
             Self::Behind => "is too far behind",
             Self::Unheard => "has not been heard by the holder",
             Self::SlowDisk => "has a slow disk",
+            Self::FullDisk => "has a disk that is nearly full",
             Self::Unsettled => "has not reported since a lease moved to or from it",
             Self::Inbound => "has enough leases on their way to it",
             Self::CameFromThere => "is where the shard came from a moment ago",

@@ -71,6 +71,7 @@ pub(crate) struct NodeState {
     pub(crate) memory_used: f64,
     pub(crate) fsync: Duration,
     pub(crate) clock_off: bool,
+    pub(crate) disk_full: bool,
     /// The other nodes that it hears.
     pub(crate) hears: Vec<NodeId>,
     pub(crate) round_trips: BTreeMap<Origin, Duration>,
@@ -99,6 +100,7 @@ impl NodeState {
             memory_used: 0.0,
             fsync: Duration::ZERO,
             clock_off: false,
+            disk_full: false,
             hears: Vec::new(),
             round_trips: BTreeMap::new(),
             silence_noted: false,

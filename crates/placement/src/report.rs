@@ -63,6 +63,8 @@ pub struct Report {
     pub clock_ahead: i64,
     /// Whether that is more than it may be.
     pub clock_off: bool,
+    /// Whether its disk is nearly full: it takes no leases, unless from one that is full, too.
+    pub disk_full: bool,
     /// The other nodes whose beats reach it.
     pub hears: Vec<NodeId>,
     /// Round trips from this node to its clients, by origin.

@@ -172,6 +172,7 @@ impl Node {
             fsync: self.storage.take_fsync_p99().min(MEASURED_MAX),
             clock_ahead: self.world.clock.error_millis(),
             clock_off: self.world.clock.is_off(),
+            disk_full: self.world.room.disk_is_short(),
             hears: self.hears(now),
             round_trips: self.world.sessions.origins.round_trips(now.monotonic),
             origins: self.world.sessions.origins.texts(),

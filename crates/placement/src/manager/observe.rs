@@ -111,6 +111,7 @@ impl Manager {
         node.memory_used = report.memory_used;
         node.fsync = report.fsync;
         node.clock_off = report.clock_off;
+        node.disk_full = report.disk_full;
         node.hears.clone_from(&report.hears);
         node.round_trips = report.round_trips.iter().map(|trip| (trip.origin, trip.time)).collect();
         if restarted {

@@ -124,6 +124,10 @@ impl Round<'_> {
         if !view.accepts {
             return Err(Unfit::SlowDisk);
         }
+        let holder = state.holder.and_then(|holder| self.cluster.nodes.get(&holder.node));
+        if known.disk_full && holder.is_some_and(|holder| !holder.disk_full) {
+            return Err(Unfit::FullDisk);
+        }
         if state.pin.as_ref().is_some_and(|pin| !pin.allows(node, &known.locality)) {
             return Err(Unfit::PinnedElsewhere);
         }

@@ -352,6 +352,17 @@ fn an_explanation_of_what_no_decision_has_moved_is_true() {
 }
 
 #[test]
+fn nothing_goes_to_a_full_disk_but_from_another() {
+    let mut cluster = Cluster::placed(2, &BIG, |_| 1);
+    cluster.disks_full = vec![NodeId(2)];
+    assert_eq!(moves(&cluster.seconds(60)), []);
+    let why = cluster.manager.why(cluster.now(), ShardId(0)).expect("a known shard").to_string();
+    assert!(why.contains("n2 has a disk that is nearly full"), "{why}");
+    cluster.disks_full = vec![NodeId(1), NodeId(2)];
+    assert!(!moves(&cluster.seconds(60)).is_empty());
+}
+
+#[test]
 fn what_a_move_has_gained_is_measured() {
     let mut cluster = Cluster::placed(3, &BIG, |_| 1);
     cluster.seconds(60);

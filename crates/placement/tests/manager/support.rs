@@ -29,6 +29,8 @@ pub(crate) struct Cluster {
     /// Nodes that only the manager does not hear.
     pub(crate) unheard: Vec<NodeId>,
     pub(crate) clocks_off: Vec<NodeId>,
+    /// Nodes whose disks are nearly full.
+    pub(crate) disks_full: Vec<NodeId>,
     pub(crate) nodes: Vec<NodeId>,
     pub(crate) shards: BTreeMap<ShardId, Shard>,
     pub(crate) round_trips: BTreeMap<(NodeId, Origin), Duration>,
@@ -53,6 +55,7 @@ impl Cluster {
             silent: Vec::new(),
             unheard: Vec::new(),
             clocks_off: Vec::new(),
+            disks_full: Vec::new(),
             nodes: Vec::new(),
             shards: BTreeMap::new(),
             round_trips: BTreeMap::new(),
@@ -167,6 +170,7 @@ impl Cluster {
             fsync: Duration::from_millis(1),
             clock_ahead: 0,
             clock_off: self.clocks_off.contains(&node),
+            disk_full: self.disks_full.contains(&node),
             hears: self.hears(node),
             round_trips: trips
                 .map(|((_, origin), time)| RoundTrip { origin: *origin, time: *time })
