@@ -26,8 +26,7 @@ pub(crate) fn log(event: &Event) {
         | Event::SupportWithdrawn { .. }
         | Event::Unheard { .. }
         | Event::Heard { .. } => log_peer(event),
-        Event::DiskShort { short } => log_disk(*short),
-        Event::DiskStalled => warn!("the disk does not answer: no more heartbeats until it does"),
+        Event::DiskShort { .. } | Event::DiskStalled => log_disk(event),
         Event::DiskSlow { millis } => {
             warn!(millis, "each sync of the disk takes long: leases go to nodes with faster disks");
         }
@@ -94,6 +93,7 @@ pub(crate) fn log(event: &Event) {
         | Event::ManagerBegun { .. }
         | Event::ManagerEnded
         | Event::Decided(_)
+        | Event::Arranged(_)
         | Event::ReportRefused { .. } => log_management(event),
         Event::ReplicaFreed { shard } => {
             info!(%shard, "the replica was removed from this node: its data are freed");
@@ -129,13 +129,16 @@ fn log_outage(event: &Event) {
     }
 }
 
-fn log_disk(short: bool) {
-    if short {
+/// What the disk can't do, and can again. Nothing of other events.
+fn log_disk(event: &Event) {
+    if *event == Event::DiskStalled {
+        warn!("the disk does not answer: no more heartbeats until it does");
+    } else if *event == (Event::DiskShort { short: true }) {
         warn!(
             "the disk is nearly full (setting disk_reserve): writes that grow are left to nodes \
              with room, and refused where too few have any; free some space"
         );
-    } else {
+    } else if *event == (Event::DiskShort { short: false }) {
         info!("the disk has space again");
     }
 }
@@ -180,6 +183,8 @@ fn log_management(event: &Event) {
         info!("this node is no longer the active Lease Manager");
     } else if let Event::Decided(text) = event {
         info!("{text}");
+    } else if let Event::Arranged(text) = event {
+        debug!("{text}");
     } else if let Event::ReportRefused { node, reason } = event {
         warn!(%node, reason, "refused a node's report");
     }

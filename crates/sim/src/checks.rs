@@ -181,6 +181,7 @@ impl Checker {
             | Event::ManagerBegun { .. }
             | Event::ManagerEnded
             | Event::Decided(_)
+            | Event::Arranged(_)
             | Event::ReportRefused { .. }
             | Event::SegmentReleased { .. } => {}
         }

@@ -220,7 +220,7 @@ pub(crate) fn name_of(event: &Event) -> &'static str {
         Event::ManagerBegun { .. } => "manager begun",
         Event::ManagerEnded => "manager ended",
         Event::Decided(text) if text.contains(TOO_FEW) => REPAIR_DECIDED,
-        Event::Decided(_) => "decided",
+        Event::Decided(_) | Event::Arranged(_) => "decided",
         Event::ReportRefused { .. } => "report refused",
         Event::ReplicaFreed { .. } => "replica freed",
         Event::SegmentReleased { .. } => "segment released",

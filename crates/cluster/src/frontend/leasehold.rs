@@ -132,9 +132,11 @@ impl Node {
             let incarnation =
                 if myself { world.incarnation } else { world.support.incarnation_of(node) };
             let health = world.health(now.monotonic, node);
-            reply.map(17);
+            reply.map(19);
             number_pair(reply, "node", u64::from(node.0));
             pair(reply, "id", &node_name(&world.settings, node));
+            pair(reply, "name", &member.name);
+            pair(reply, "role", member.role.name());
             pair(reply, "host", &member.host);
             number_pair(reply, "port", u64::from(member.port));
             number_pair(reply, "peer_port", u64::from(member.peer_port));

@@ -264,6 +264,8 @@ pub enum Event {
     ManagerEnded,
     /// The Lease Manager has decided something: one line for people.
     Decided(String),
+    /// It has decided who follows a holder that dies: nothing moves. One line for people.
+    Arranged(String),
     /// A node's report makes no sense, and was refused; said once a minute for a node at most.
     ReportRefused {
         /// The node.

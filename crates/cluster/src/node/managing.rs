@@ -4,7 +4,7 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use placement::{DecisionId, Duty, Outcome};
+use placement::{Action, DecisionId, Duty, Outcome};
 use resp::CommandId;
 use types::{ClusterId, LeaseEpoch, LogIndex, Monotonic, NodeId, Now, SessionId, ShardId, Slot};
 
@@ -278,7 +278,11 @@ impl Node {
         let Some(manager) = &mut self.managing.manager else { return };
         let (decisions, instructions) = manager.decide(now);
         for decision in decisions {
-            self.world.effects.events.push(Event::Decided(decision.to_string()));
+            let text = decision.to_string();
+            self.world.effects.events.push(match decision.action {
+                Action::Succession { .. } => Event::Arranged(text),
+                Action::Lease { .. } | Action::Replica { .. } => Event::Decided(text),
+            });
         }
         for instruction in instructions {
             let (decision, shard) = (instruction.decision, instruction.shard);

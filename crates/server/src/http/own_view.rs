@@ -43,7 +43,8 @@ fn node(fields: &Fields<'_>) -> Value {
     let heard = fields.is("myself") || fields.is("alive");
     json!({
         "node": number,
-        "name": format!("n{number}"),
+        "name": fields.text("name"),
+        "role": fields.text("role"),
         "address": at(fields.number("port")),
         "peer_address": at(fields.number("peer_port")),
         "state": if heard { "heard" } else { "not heard" },
@@ -55,7 +56,7 @@ fn node(fields: &Fields<'_>) -> Value {
         "disk_full": fields.is("disk_full"),
         "leases": fields.number("shards_held"),
         "replicas": fields.number("replicas"),
-        "role": null, "duty": null, "locality": null, "silent_ms": null, "heard_by": null,
+        "duty": null, "locality": null, "silent_ms": null, "heard_by": null,
         "clock_ahead_ms": null, "clock_off": null, "used": null, "class": null, "cpu": null,
         "network": null, "log": null, "late": null, "memory": null, "memory_full": null,
         "disk_slow": null, "fsync_ms": null, "inbound": null,

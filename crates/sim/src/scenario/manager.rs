@@ -54,7 +54,7 @@ impl Stage {
             let text = event.strip_prefix("Decided(\"")?.strip_suffix("\")")?;
             // Its number counts the orders of heirs, too, which are left out.
             let (_, text) = text.split_once(' ')?;
-            (!text.contains(" succession of ")).then(|| format!("{name}: {text}"))
+            Some(format!("{name}: {text}"))
         });
         let decisions: Vec<String> = decisions.collect();
         self.seen_decisions = decisions.len();
