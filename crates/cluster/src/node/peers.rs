@@ -108,13 +108,14 @@ impl Node {
         self.keep_room(now);
         self.leave_slow_disk(now);
         self.watch_outages(now);
+        let removed = self.is_removed();
         let world = &mut self.world;
         world.support.expire(now.monotonic, &mut world.effects.events);
-        // That a node is silent that has been removed is no news.
+        // That a node is silent that has been removed is no news, nor to it that the others are.
         let members = world.founding.members();
         world.effects.events.retain(|event| {
             let Event::SupportWithdrawn { peer, .. } = event else { return true };
-            members.contains(*peer)
+            members.contains(*peer) && !removed
         });
         let messages = &mut world.effects.messages;
         let begin = messages.len();
