@@ -59,7 +59,7 @@ pub use io::{
 };
 pub use lives::Start;
 pub use member::{InvalidMember, Member, PEER_PORT_STEP, Role};
-pub use node::{Node, ReplicaView, StoredView};
+pub use node::{Node, ReplicaView, StoredView, fold_digests};
 pub use outage::list_shards;
 pub use placement::Policy;
 pub use planted::{Planting, Plantings};

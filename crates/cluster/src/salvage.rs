@@ -266,6 +266,14 @@ impl Salvaged {
         self.data.entries().filter(move |(_, _, expiry)| live(*expiry))
     }
 
+    /// One number for the data of these of its slots, as a checker compares replicas by.
+    #[must_use]
+    pub fn digest(&self, slots: &[Slot]) -> u64 {
+        let range = self.data.range();
+        let own = slots.iter().filter(|slot| range.contains(**slot));
+        crate::node::fold_digests(own.map(|slot| self.data.digest_slot(*slot)))
+    }
+
     /// If this is the system shard: what operators have ordered, as commands for a new cluster.
     ///
     /// # Errors

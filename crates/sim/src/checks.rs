@@ -67,6 +67,8 @@ pub(crate) struct Checker {
     seen: BTreeMap<(usize, ShardId), Seen>,
     /// Holders at the instant that is being looked at.
     holders: BTreeMap<ShardId, usize>,
+    /// The newest entry of a shard that any node has known to be committed.
+    committed: BTreeMap<ShardId, LogIndex>,
     /// Digests of a shard's data at an index.
     digests: BTreeMap<(ShardId, LogIndex), (usize, u64)>,
     /// The most that each node's log may be, and as of which of its commits.
@@ -85,6 +87,7 @@ impl Checker {
             leaders: BTreeMap::new(),
             seen: BTreeMap::new(),
             holders: BTreeMap::new(),
+            committed: BTreeMap::new(),
             digests: BTreeMap::new(),
             allowed: BTreeMap::new(),
             reached: Reached::default(),
@@ -102,6 +105,16 @@ impl Checker {
         let Self { violation, allowed, reached, watches_leases, .. } = former;
         (self.violation, self.allowed, self.reached) = (violation, allowed, reached);
         self.watches_leases = watches_leases;
+    }
+
+    /// The newest entry of a shard that any node has known to be committed.
+    pub(crate) fn committed(&self, shard: ShardId) -> LogIndex {
+        self.committed.get(&shard).copied().unwrap_or_default()
+    }
+
+    /// The digest of a shard's data at an index, if a replica was seen there.
+    pub(crate) fn digest(&self, shard: ShardId, index: LogIndex) -> Option<u64> {
+        self.digests.get(&(shard, index)).map(|(_, digest)| *digest)
     }
 
     /// Something has happened that no node's event tells of.
@@ -242,6 +255,8 @@ impl Checker {
                     self.report(at, "one leader for each term", text);
                 }
             }
+            let committed = self.committed.entry(shard).or_default();
+            *committed = view.commit_index.max(*committed);
             let now = Seen { life, term: view.term, epoch: view.epoch, commit: view.commit_index };
             let seen = self.seen.insert((node, shard), now).filter(|seen| seen.life == life);
             let seen = seen.unwrap_or_default();

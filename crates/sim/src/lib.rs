@@ -32,6 +32,7 @@ mod planted;
 mod queue;
 mod random;
 mod run;
+mod salvage;
 pub mod scenario;
 mod situations;
 mod trace;

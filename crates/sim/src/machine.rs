@@ -233,6 +233,37 @@ impl Machine {
         Ok(node)
     }
 
+    /// What salvage finds on the disk if the power fails now; `None` if there is nothing, or if the
+    /// disk is not what it was.
+    ///
+    /// # Errors
+    /// If a sound disk can't be read.
+    pub(crate) fn salvaged_disk(&self, seed: u64) -> Result<Option<Recovered>, String> {
+        if self.went_back || self.rotten || self.ignore_witness {
+            return Ok(None);
+        }
+        let disk = self.disk.fork(seed);
+        disk.crash();
+        let meta = MetaFile::new(disk.clone()).read().map_err(|error| error.to_string())?;
+        let Some(meta) = meta else { return Ok(None) };
+        let mut recovery = Recovery::new(seed);
+        let options = Options::new(CLUSTER, self.settings.node, 0);
+        let mut absorb = |segment, payload: &[u8]| {
+            recovery.absorb(segment, payload).map_err(|error| VisitError(format!("{error:?}")))
+        };
+        let reading = wal::read(&disk, &options, &mut absorb).map_err(|error| error.to_string())?;
+        if let Some(damage) = reading.damage {
+            return Err(damage.to_string());
+        }
+        let start = Start {
+            incarnation: Incarnation(number_in(&meta, 0)),
+            directory: DirectoryId(number_in(&meta, 16) as u32),
+            log_end: reading.sequence,
+            ..Start::default()
+        };
+        recovery.finish(start).map(Some).map_err(|error| format!("{error:?}"))
+    }
+
     /// Raises the incarnation, durably, and says what the node may have promised before.
     fn begin_life(&mut self) -> Result<Start, StartError> {
         let meta = MetaFile::new(self.disk.clone());
@@ -245,16 +276,11 @@ impl Machine {
             first.extend((self.random.draw() | 1).to_le_bytes());
             first
         });
-        let number = |at: usize| {
-            let mut bytes = [0; 8];
-            bytes.copy_from_slice(&before[at..at + 8]);
-            u64::from_le_bytes(bytes)
-        };
-        let promise = Duration::from_nanos(number(8));
+        let promise = Duration::from_nanos(number_in(&before, 8));
         let start = Start {
-            incarnation: Incarnation(number(0) + 1),
+            incarnation: Incarnation(number_in(&before, 0) + 1),
             life: self.nonce(),
-            directory: DirectoryId(number(16) as u32),
+            directory: DirectoryId(number_in(&before, 16) as u32),
             longest_promise: promise.max(self.settings.support_duration),
             log_end: 0,
         };
@@ -451,4 +477,11 @@ fn unless_full<T>(result: Result<T, LogError>) -> Result<Option<T>, LogError> {
         Err(error) if error.is_disk_full() => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// A number in a meta file.
+fn number_in(meta: &[u8], at: usize) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&meta[at..at + 8]);
+    u64::from_le_bytes(bytes)
 }

@@ -10,6 +10,7 @@ use crate::lasting::Ordeal;
 use crate::operators::known_members;
 use crate::plan::Plan;
 use crate::random::Random;
+use crate::salvage;
 use crate::trace::TraceMode;
 use crate::world::{ConnectionId, Counters, Event, Happening, MILLISECOND, SECOND, World};
 
@@ -17,6 +18,9 @@ use crate::world::{ConnectionId, Counters, Event, Happening, MILLISECOND, SECOND
 const LOOK_INTERVAL: u64 = 20 * MILLISECOND;
 /// Every so many looks the data are compared, too.
 const LOOKS_PER_COMPARISON: u64 = 10;
+/// Salvage is judged in one of so many runs, since it reads all disks: at the end of the faults and
+/// of the run.
+const SEEDS_PER_SALVAGE: u64 = 8;
 /// How long the cluster may take to recover after everything was put right.
 const RECOVERY_MAX: u64 = 30 * SECOND;
 /// The same where nodes come and go: an empty replica is fed slot by slot, and on a slow disk that
@@ -69,6 +73,8 @@ struct Run {
     forgets: bool,
     slots: Vec<types::Slot>,
     looks: u64,
+    /// Whether salvage is judged.
+    salvages: bool,
     /// The first broken rule ends the run.
     ended: Option<Violation>,
 }
@@ -86,8 +92,9 @@ pub fn run(plan: &Plan, mode: TraceMode) -> Outcome {
     let clients = Clients::new(plan.workload.clone(), random.split());
     let slots = plan.workload.slots();
     let ordeal = plan.lasting.map(|kind| Ordeal::new(kind, &world, random.split()));
-    let mut run =
-        Run { world, clients, injector, ordeal, forgets: false, slots, looks: 0, ended: None };
+    let salvages = plan.seed.is_multiple_of(SEEDS_PER_SALVAGE);
+    let (forgets, looks, ended) = (false, 0, None);
+    let mut run = Run { world, clients, injector, ordeal, forgets, slots, looks, salvages, ended };
     let times = run.play(plan);
     run.conclude(plan.seed, times)
 }
@@ -101,6 +108,7 @@ impl Run {
         self.injector.start(&mut self.world);
         self.world.set_timer(LOOK_INTERVAL, LOOK << 56);
         self.until(plan.duration, |_| false);
+        self.judge_salvage();
         self.clients.phase = Phase::Drain;
         let ordeal = self.ordeal.take();
         let longest_gap = ordeal.as_ref().map_or(0, |ordeal| ordeal.longest);
@@ -131,7 +139,15 @@ impl Run {
         self.until(self.world.now() + RECOVERY_MAX, |run| !run.world.keeps_removed());
         self.world.inspect(&self.slots);
         self.world.inspect_storage(true);
+        self.judge_salvage();
         (recovery, longest_gap)
+    }
+
+    /// Looks at what could be saved if nothing but some of the disks were left.
+    fn judge_salvage(&mut self) {
+        if self.salvages && self.ended.is_none() && self.world.checker.watches_leases {
+            salvage::judge(&mut self.world, &self.slots);
+        }
     }
 
     /// Whether a connection is no client's.

@@ -65,6 +65,10 @@ const TOO_FEW: &str = "too few living replicas";
 /// That a node refuses a damaged directory.
 pub(crate) const DAMAGE_REFUSED: &str = "damage refused";
 
+/// What the disks that are left may have of a shard.
+pub(crate) const SALVAGED_ALL: &str = "salvage of a majority";
+pub(crate) const SALVAGED_IN_PART: &str = "salvage of less than a majority";
+
 /// What is seen at looks, at machines and at clients.
 const OTHERS: &[&str] = &[
     "leader without a valid lease",
@@ -79,6 +83,8 @@ const OTHERS: &[&str] = &[
     "value expired",
     REPAIR_DECIDED,
     DAMAGE_REFUSED,
+    SALVAGED_ALL,
+    SALVAGED_IN_PART,
 ];
 
 /// Errors that clients get.

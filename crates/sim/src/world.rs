@@ -474,8 +474,7 @@ impl World {
                     .iter()
                     .filter(|slot| view.range.contains(**slot))
                     .map(|slot| process.node.digest(*slot).unwrap_or(0));
-                let digest =
-                    digests.fold(0, |all: u64, it| all.rotate_left(5).wrapping_mul(31) ^ it);
+                let digest = cluster::fold_digests(digests);
                 let place = (view.shard, view.applied_index);
                 self.checker.compare(self.now, node, place, digest);
             }

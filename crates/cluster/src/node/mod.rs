@@ -65,7 +65,7 @@ use reporting::Reporting;
 use routes::Routes;
 pub(crate) use slow_disk::is_slower_there;
 use storage::Storage;
-pub use views::{ReplicaView, StoredView};
+pub use views::{ReplicaView, StoredView, fold_digests};
 
 /// How often requests without a home and time-outs of forwarded ones are looked at.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(10);

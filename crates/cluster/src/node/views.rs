@@ -55,6 +55,11 @@ pub struct StoredView {
     pub removed: u64,
 }
 
+/// One number for the digests of several slots, in their order.
+pub fn fold_digests(digests: impl Iterator<Item = u64>) -> u64 {
+    digests.fold(0, |all: u64, it| all.rotate_left(5).wrapping_mul(31) ^ it)
+}
+
 impl Node {
     /// What is kept here.
     #[must_use]
