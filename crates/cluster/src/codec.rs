@@ -6,6 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
+use types::limits::LONG_BYTES;
 use types::{
     Incarnation, LeaseEpoch, Life, LogIndex, NodeId, ShardId, Slot, SlotRange, SupportEpoch, Term,
     UnixMillis,
@@ -26,7 +27,7 @@ use crate::report_codec;
 pub const PEER_PROTOCOL_VERSION: u16 = 4;
 
 /// From so many bytes on, a field at the end of a message is not copied.
-const APART_BYTES: usize = 1 << 20;
+const APART_BYTES: usize = LONG_BYTES;
 
 /// Appends the message to a buffer.
 pub fn encode(message: &Message, into: &mut Vec<u8>) {
@@ -40,7 +41,10 @@ pub fn encode_apart(message: &Message, into: &mut Vec<u8>) -> Option<Bytes> {
     let long = match message {
         Message::Raft { message, .. } => message.last_data(),
         Message::Forward(forwarded) => Some(&forwarded.operation),
-        Message::ForwardReply { outcome: ForwardOutcome::Reply(reply), .. } => Some(reply),
+        Message::ForwardReply { outcome: ForwardOutcome::Reply(long), .. }
+        | Message::ForwardReply { outcome: ForwardOutcome::LongReply { long, .. }, .. } => {
+            Some(long)
+        }
         Message::Beat { .. }
         | Message::Promise { .. }
         | Message::SlotImage { .. }
@@ -446,7 +450,17 @@ mod tests {
             request: 1,
             outcome: ForwardOutcome::Reply(Bytes::from(alloc::vec![5; bytes])),
         };
+        let long_reply = |bytes| Message::ForwardReply {
+            request: 1,
+            outcome: ForwardOutcome::LongReply {
+                before: Bytes::from_static(b"before"),
+                long: Bytes::from(alloc::vec![6; bytes]),
+                behind: Bytes::from_static(b"behind"),
+            },
+        };
         for (message, long) in [
+            (long_reply(APART_BYTES), true),
+            (long_reply(1), false),
             (forward(APART_BYTES), true),
             (forward(APART_BYTES - 1), false),
             (reply(APART_BYTES), true),

@@ -8,6 +8,7 @@
 
 use alloc::vec::Vec;
 
+use bytes::Bytes;
 use resp::{CommandId, Flags};
 use smallvec::SmallVec;
 use types::{LeaseEpoch, NodeId, Slot, UnixMillis};
@@ -16,6 +17,9 @@ use crate::bytes_codec::{CodecError, Put, Take};
 
 /// Arguments of one command; the first one is the command's name and empty here.
 pub(crate) type Args<'a> = SmallVec<[&'a [u8]; 8]>;
+
+/// Most bytes around the longest argument of a request that is not copied.
+const SURROUNDINGS_BYTES: usize = 64 << 10;
 
 /// A batch from before the work of commands was bounded.
 const UNBOUNDED_BATCH: u8 = 1;
@@ -246,15 +250,24 @@ impl OperationKind {
     }
 }
 
-/// Encodes a batch around operations that were encoded before.
-pub(crate) fn encode_batch(header: BatchHeader, operations: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(operations.len() + 25);
+/// Encodes a batch around operations that were encoded before: an entry's context and its data.
+/// What precedes long operations is the context, so that they need not be copied.
+pub(crate) fn encode_batch(
+    header: BatchHeader,
+    operations: &Bytes,
+    is_long: bool,
+) -> (Vec<u8>, Bytes) {
+    let room = if is_long { 0 } else { operations.len() };
+    let mut bytes = Vec::with_capacity(room + 25);
     bytes.put_u8(if header.bounded { BATCH } else { UNBOUNDED_BATCH });
     bytes.put_u64(header.epoch.0);
     bytes.put_u64(header.stamp.0);
     bytes.put_u64(header.seed);
+    if is_long {
+        return (bytes, operations.clone());
+    }
     bytes.extend_from_slice(operations);
-    bytes
+    (Vec::new(), bytes.into())
 }
 
 pub(crate) fn encode_lease(record: &LeaseRecord) -> Vec<u8> {
@@ -283,21 +296,24 @@ fn encode_nodes(kind: u8, nodes: &[NodeId]) -> Vec<u8> {
     bytes
 }
 
-/// Reads an entry's data; `None` for the engine's own empty entries.
-pub(crate) fn decode(data: &[u8]) -> Result<Option<Entry<'_>>, CodecError> {
+/// Reads an entry's context and data; `None` for the engine's own empty entries.
+pub(crate) fn decode<'a>(context: &[u8], data: &'a [u8]) -> Result<Option<Entry<'a>>, CodecError> {
     if data.is_empty() {
         return Ok(None);
+    }
+    if !context.is_empty() {
+        let mut from = Take::new(context);
+        let kind = from.u8()?;
+        let (BATCH | UNBOUNDED_BATCH) = kind else { return Err(CodecError("a batch")) };
+        let header = batch_header(kind, &mut from)?;
+        from.end()?;
+        return Ok(Some(Entry::Batch { header, operations: Operations::new(data) }));
     }
     let mut from = Take::new(data);
     let kind = from.u8()?;
     let entry = match kind {
         BATCH | UNBOUNDED_BATCH => Entry::Batch {
-            header: BatchHeader {
-                epoch: LeaseEpoch(from.u64()?),
-                stamp: UnixMillis(from.u64()?),
-                seed: from.u64()?,
-                bounded: kind == BATCH,
-            },
+            header: batch_header(kind, &mut from)?,
             operations: Operations { rest: from },
         },
         LEASE_RECORD => Entry::Lease(LeaseRecord {
@@ -313,6 +329,15 @@ pub(crate) fn decode(data: &[u8]) -> Result<Option<Entry<'_>>, CodecError> {
         _ => return Err(CodecError("a known kind of entry")),
     };
     Ok(Some(entry))
+}
+
+fn batch_header(kind: u8, from: &mut Take<'_>) -> Result<BatchHeader, CodecError> {
+    Ok(BatchHeader {
+        epoch: LeaseEpoch(from.u64()?),
+        stamp: UnixMillis(from.u64()?),
+        seed: from.u64()?,
+        bounded: kind == BATCH,
+    })
 }
 
 pub(crate) fn put_nodes(nodes: &[NodeId], into: &mut Vec<u8>) {
@@ -332,6 +357,48 @@ pub(crate) fn put_single(slot: Slot, id: CommandId, args: &[&[u8]], into: &mut V
     into.put_u8(SINGLE);
     into.put_u16(slot.number());
     put_command(id, args, into);
+}
+
+/// Makes one command on one slot of the bytes of a request, whose arguments lie at these places,
+/// without copying its longest one: what is to stand before and behind it has room there, since a
+/// request's own form takes more of it.
+///
+/// # Errors
+/// The bytes as they were, if that is not possible or the other arguments are long as well.
+pub(crate) fn single_in_place(
+    slot: Slot,
+    id: CommandId,
+    mut bytes: Vec<u8>,
+    args: &[(usize, usize)],
+) -> Result<Bytes, Vec<u8>> {
+    let length = |&(begin, end): &(usize, usize)| end - begin;
+    let longest = (1..args.len()).max_by_key(|&at| args.get(at).map(length));
+    let Some((at, &(begin, end))) = longest.and_then(|at| Some((at, args.get(at)?))) else {
+        return Err(bytes);
+    };
+    if bytes.len() - (end - begin) > SURROUNDINGS_BYTES {
+        return Err(bytes);
+    }
+    let slice = |&(begin, end): &(usize, usize)| bytes.get(begin..end).unwrap_or_default();
+    let mut before = Vec::new();
+    before.put_u8(SINGLE);
+    before.put_u16(slot.number());
+    before.put_u16(id.code());
+    before.put_len(args.len() - 1);
+    args.iter().take(at).skip(1).for_each(|arg| before.put_bytes(slice(arg)));
+    before.put_len(end - begin);
+    let mut behind = Vec::new();
+    args.iter().skip(at + 1).for_each(|arg| behind.put_bytes(slice(arg)));
+    let room = bytes.capacity() - end;
+    let Some(start) = begin.checked_sub(before.len()).filter(|_| behind.len() <= room) else {
+        return Err(bytes);
+    };
+    if let Some(place) = bytes.get_mut(start..begin) {
+        place.copy_from_slice(&before);
+    }
+    bytes.truncate(end);
+    bytes.extend_from_slice(&behind);
+    Ok(Bytes::from(bytes).slice(start..))
 }
 
 /// Begins a transaction of `count` commands, which follow by [`put_command`].

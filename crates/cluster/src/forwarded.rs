@@ -6,10 +6,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
-use types::limits::REASON_BYTES_MAX;
+use resp::{Replies, Reply};
+use types::limits::{REASON_BYTES_MAX, REQUEST_BYTES_MAX};
 use types::{Life, NodeId, SessionId, ShardId};
 
 use crate::bytes_codec::{CodecError, Last, Put, Take};
+use crate::refusals::too_long_to_pass_on;
 
 /// A request that one node asks another to run for one of its clients.
 #[derive(Clone, PartialEq, Debug)]
@@ -52,6 +54,15 @@ pub struct ForwardedRequest {
 pub enum ForwardOutcome {
     /// The reply for the client.
     Reply(Bytes),
+    /// A reply of which a part is long: what stands before that, the part, and what stands behind.
+    LongReply {
+        /// Before the long part.
+        before: Bytes,
+        /// The long part.
+        long: Bytes,
+        /// Behind it.
+        behind: Bytes,
+    },
     /// Not executed: I don't hold the shard.
     NotHolder {
         /// Who may hold it.
@@ -108,6 +119,36 @@ impl ForwardedRequest {
 }
 
 impl ForwardOutcome {
+    /// What these replies are for the client, and how many bytes.
+    pub(crate) fn of(replies: Replies) -> (Self, usize) {
+        let bytes = replies.len();
+        if bytes > REQUEST_BYTES_MAX {
+            let text = too_long_to_pass_on(bytes);
+            let bytes = text.len();
+            return (Self::Reply(text.into()), bytes);
+        }
+        let outcome = match replies.into_parts() {
+            Ok((before, long, behind)) => {
+                Self::LongReply { before: before.into(), long, behind: behind.into() }
+            }
+            Err(bytes) => Self::Reply(bytes.into()),
+        };
+        (outcome, bytes)
+    }
+
+    /// Writes the reply, if it is one.
+    pub(crate) fn write(self, reply: &mut Reply<'_>) {
+        match self {
+            Self::Reply(bytes) => reply.encoded(&bytes),
+            Self::LongReply { before, long, behind } => {
+                reply.encoded(&before);
+                reply.long_part(long);
+                reply.encoded(&behind);
+            }
+            Self::NotHolder { .. } | Self::Uncertain => {}
+        }
+    }
+
     pub(crate) fn encode(&self, last: Last, into: &mut Vec<u8>) {
         match self {
             Self::Reply(reply) => {
@@ -121,6 +162,12 @@ impl ForwardOutcome {
                 into.put_bytes(why.as_bytes());
             }
             Self::Uncertain => into.put_u8(2),
+            Self::LongReply { before, long, behind } => {
+                into.put_u8(3);
+                into.put_bytes(before);
+                into.put_bytes(behind);
+                into.put_last(long, last);
+            }
         }
     }
 
@@ -133,7 +180,12 @@ impl ForwardOutcome {
                 Self::NotHolder { hint, refusal, why: String::from(why) }
             }
             2 => Self::Uncertain,
-            3..=u8::MAX => return Err(CodecError("a known outcome")),
+            3 => {
+                let before = Bytes::copy_from_slice(from.bytes()?);
+                let behind = Bytes::copy_from_slice(from.bytes()?);
+                Self::LongReply { before, long: from.kept_bytes()?, behind }
+            }
+            4..=u8::MAX => return Err(CodecError("a known outcome")),
         })
     }
 }

@@ -16,6 +16,7 @@
 
 mod events;
 mod messages;
+mod payload;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -27,6 +28,8 @@ use crate::member::Member;
 
 pub use events::*;
 pub use messages::*;
+pub(crate) use payload::Gathered;
+pub use payload::Payload;
 
 /// Numbers the log writes of one node, in the order they were asked for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Hash)]
@@ -88,7 +91,7 @@ pub enum Output {
         /// The write's number.
         write: WriteId,
         /// What to append; see [`crate::record`].
-        payload: Vec<u8>,
+        payload: Payload,
     },
     /// Send to another node; drop if there is no connection. Messages for which
     /// [`Message::is_urgent`] holds travel on a connection of their own.

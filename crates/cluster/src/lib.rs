@@ -54,7 +54,7 @@ pub use frontend::ProcessStats;
 pub use histogram::Histogram;
 pub use io::{
     Admission, ClientAddress, Condition, Event, Fortification, ForwardOutcome, ForwardedRequest,
-    Input, Introduction, Membership, Memory, Message, Order, OrderOutcome, Origin, Output,
+    Input, Introduction, Membership, Memory, Message, Order, OrderOutcome, Origin, Output, Payload,
     StandDownReason, StandsBack, WriteId,
 };
 pub use lives::Start;

@@ -47,6 +47,8 @@ pub enum Planting {
     InstallNewestStaging,
     /// A turn takes as long as what clients ask for in it.
     EndlessTurn,
+    /// Who waits for a write that takes more than a turn to build loses its place.
+    BuilderLosesPlace,
     /// A write that may have cost a node its lease is tried at the next one.
     RetryEverything,
     /// A slot image is made while an entry is applied in part.
@@ -193,6 +195,7 @@ impl Planting {
         ("removed-breaks-its-promise", Self::RemovedBreaksItsPromise),
         ("install-newest-staging", Self::InstallNewestStaging),
         ("endless-turn", Self::EndlessTurn),
+        ("builder-loses-place", Self::BuilderLosesPlace),
         ("retry-everything", Self::RetryEverything),
         ("image-mid-entry", Self::ImageMidEntry),
         ("resume-after-transfer", Self::ResumeAfterTransfer),

@@ -13,11 +13,11 @@ use types::{
     UnixMillis,
 };
 
-use crate::bytes_codec::{CodecError, Put, Take};
+use crate::bytes_codec::{CodecError, Last, Put, Take};
 use crate::entry::{put_nodes, take_nodes};
 use crate::founding::Remembered;
 use crate::io::Memory;
-use crate::io::{CatchUpName, SlotPiece};
+use crate::io::{CatchUpName, Gathered, SlotPiece};
 use crate::raft_group::{HardVote, LogEntry, ReplicaId, Replicas, Seat};
 
 const ENTRY: u8 = 1;
@@ -150,11 +150,11 @@ impl Record<'_> {
 
     pub(crate) fn encode(&self, into: &mut Vec<u8>) {
         match self {
-            Record::Entry { shard, entry } => put_entry(*shard, entry, into),
+            Record::Entry { shard, entry } => {
+                put_entry_as(ENTRY, *shard, entry, Last::Here, into);
+            }
             Record::KeptEntry { shard, entry } => {
-                into.put_u8(KEPT_ENTRY);
-                into.put_u32(shard.0);
-                entry.encode(into);
+                put_entry_as(KEPT_ENTRY, *shard, entry, Last::Here, into);
             }
             Record::Vote { shard, vote } => put_vote(*shard, *vote, into),
             Record::Image { shard, slot, index, image } => {
@@ -213,10 +213,30 @@ impl Record<'_> {
     }
 }
 
-pub(crate) fn put_entry(shard: ShardId, entry: &LogEntry, into: &mut Vec<u8>) {
-    into.put_u8(ENTRY);
+fn put_entry_as(kind: u8, shard: ShardId, entry: &LogEntry, last: Last, into: &mut Vec<u8>) {
+    into.put_u8(kind);
     into.put_u32(shard.0);
-    entry.encode(into);
+    entry.encode(last, into);
+}
+
+/// Adds an entry to what is gathered for the log. Long data are not copied.
+pub(crate) fn gather_entry(shard: ShardId, entry: &LogEntry, into: &mut Gathered) {
+    gather_entry_as(ENTRY, shard, entry, into);
+}
+
+/// The same, of one that was there before.
+pub(crate) fn gather_kept_entry(shard: ShardId, entry: &LogEntry, into: &mut Gathered) {
+    gather_entry_as(KEPT_ENTRY, shard, entry, into);
+}
+
+fn gather_entry_as(kind: u8, shard: ShardId, entry: &LogEntry, into: &mut Gathered) {
+    // Only long operations have a context.
+    if !entry.context().is_empty() {
+        put_entry_as(kind, shard, entry, Last::Apart, into.tail());
+        into.push(entry.data().clone());
+    } else {
+        put_entry_as(kind, shard, entry, Last::Here, into.tail());
+    }
 }
 
 pub(crate) fn put_vote(shard: ShardId, vote: HardVote, into: &mut Vec<u8>) {
@@ -510,7 +530,7 @@ fn describe_entry(entry: &LogEntry) -> String {
     if entry.changes_replicas() {
         return String::from("change of replicas");
     }
-    match crate::entry::decode(entry.data()) {
+    match crate::entry::decode(entry.context(), entry.data()) {
         Ok(None) => String::from("empty"),
         Ok(Some(crate::entry::Entry::Lease(record))) => {
             alloc::format!("lease of {} by {:?}", record.holder, record.reason)

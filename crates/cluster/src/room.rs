@@ -280,8 +280,8 @@ fn number(text: &[u8]) -> u64 {
 }
 
 /// Whether an entry of a shard's log can make the data grow.
-pub(crate) fn entry_grows(data: &[u8]) -> bool {
-    match entry::decode(data) {
+pub(crate) fn entry_grows((context, data): (&[u8], &[u8])) -> bool {
+    match entry::decode(context, data) {
         Ok(Some(entry::Entry::Batch { operations, .. })) => operations_grow(operations),
         Ok(_) => false,
         Err(_) => true,

@@ -23,7 +23,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use keyspace::{Changes, Keyspace};
+use keyspace::{Changes, Keyspace, Supplies};
 use placement::{Pin, Policy};
 use resp::{Protocol, Reply};
 use types::{ClusterId, LeaseEpoch, LogIndex, NodeId, ShardId, Slot, SlotRange, Term, UnixMillis};
@@ -320,7 +320,7 @@ struct Replay {
 
 impl Replay {
     fn apply(&mut self, entry: &LogEntry) -> Result<(), RecordError> {
-        match entry::decode(entry.data())? {
+        match entry::decode(entry.context(), entry.data())? {
             Some(Entry::Lease(_)) => self.epoch = self.epoch.next(),
             Some(Entry::Batch { header, operations }) => {
                 self.stamp = self.stamp.max(header.stamp);
@@ -351,6 +351,7 @@ impl Replay {
             let mut changes = Changes::off();
             match &operation {
                 Operation::Single { slot, command } if reflects(*slot) => {
+                    let command = (command, Supplies::default());
                     apply_command(data, *slot, command, &context, &mut changes, &mut reply);
                 }
                 Operation::Group { slot, commands, .. } if reflects(*slot) => {

@@ -7,23 +7,23 @@
 //! Within one shard a session's requests take effect in the order they were sent; across shards
 //! pipelined requests are concurrent, as they are across the nodes of a Redis Cluster.
 
+mod slotted;
+
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use bytes::Bytes;
 use placement::Origin;
 use resp::command::Command;
-use resp::{CommandId, Protocol, Reply};
-use types::limits::REQUEST_BYTES_MAX;
+use resp::{CommandId, Protocol, Replies, Reply, Sink};
 use types::{Monotonic, NodeId, SessionId, ShardId, Slot};
 
 use crate::frontend::{Asked, CommandStats, Shown, address_of, slow_log};
 use crate::io::{ClientAddress, ForwardOutcome, Message};
 use crate::node::redirects::Redirects;
 use crate::origins::Origins;
-use crate::refusals::too_long_to_pass_on;
+use slotted::Slotted;
 
 /// Who waits for the outcome of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,7 +88,7 @@ pub(crate) struct Session {
     pub(crate) paused: bool,
     /// Whether the driver has been told of output.
     announced: bool,
-    output: Vec<u8>,
+    output: Replies,
     queue: VecDeque<Slotted>,
     queued_bytes: usize,
     /// Bytes of the requests that are not answered.
@@ -128,17 +128,6 @@ pub(crate) struct QueuedCommand {
     pub(crate) args: Vec<Box<[u8]>>,
 }
 
-enum Slotted {
-    Waiting {
-        /// What CLIENT REPLY said when the request came.
-        silent: bool,
-        asked: Option<Asked>,
-        /// Bytes of the request.
-        bytes: usize,
-    },
-    Done(Box<[u8]>),
-}
-
 impl Session {
     fn new(
         id: SessionId,
@@ -174,7 +163,7 @@ impl Session {
             closing: false,
             paused: false,
             announced: false,
-            output: Vec::new(),
+            output: Replies::default(),
             queue: VecDeque::new(),
             queued_bytes: 0,
             asked_bytes: 0,
@@ -246,25 +235,26 @@ impl Session {
     pub(crate) fn reply<T>(&mut self, write: impl FnOnce(&mut Reply<'_>) -> T) -> T {
         if self.queue.is_empty() {
             let start = self.output.len();
-            let result = write(&mut Reply::new(&mut self.output, self.protocol));
-            if self.output.get(start) == Some(&b'-') {
-                self.error = Some(head(self.output.get(start..).unwrap_or_default()));
+            let result = write(&mut self.output.writer(self.protocol));
+            let reply = self.output.after(start);
+            if reply.first() == Some(&b'-') {
+                self.error = Some(head(reply));
             }
             if self.reply_mode != ReplyMode::On {
                 self.output.truncate(start);
             }
             return result;
         }
-        let mut bytes = Vec::new();
-        let result = write(&mut Reply::new(&mut bytes, self.protocol));
-        if bytes.first() == Some(&b'-') {
-            self.error = Some(head(&bytes));
+        let mut replies = Replies::default();
+        let result = write(&mut replies.writer(self.protocol));
+        if replies.after(0).first() == Some(&b'-') {
+            self.error = Some(head(replies.after(0)));
         }
         if self.reply_mode != ReplyMode::On {
-            bytes.clear();
+            replies.clear();
         }
-        self.queued_bytes += bytes.len();
-        self.queue.push_back(Slotted::Done(bytes.into()));
+        self.queued_bytes += replies.len();
+        self.queue.push_back(Slotted::done(replies));
         result
     }
 
@@ -277,12 +267,12 @@ impl Session {
     ) -> Option<T> {
         let at = usize::try_from(ticket.checked_sub(self.first_ticket)?).ok()?;
         match self.queue.get_mut(at)? {
-            Slotted::Done(_) => None,
+            Slotted::Done(_) | Slotted::Long(_) => None,
             &mut Slotted::Waiting { silent, asked, bytes: done } if at == 0 => {
                 self.asked_bytes -= done;
                 let start = self.output.len();
-                let result = write(&mut Reply::new(&mut self.output, self.protocol));
-                let reply = self.output.get(start..).unwrap_or_default();
+                let result = write(&mut self.output.writer(self.protocol));
+                let reply = self.output.after(start);
                 let slow = count(asked, ticket, &mut self.groups, stats, reply);
                 if silent {
                     self.output.truncate(start);
@@ -295,14 +285,14 @@ impl Session {
             }
             waiting @ &mut Slotted::Waiting { silent, asked, bytes: done } => {
                 self.asked_bytes -= done;
-                let mut bytes = Vec::new();
-                let result = write(&mut Reply::new(&mut bytes, self.protocol));
-                let slow = count(asked, ticket, &mut self.groups, stats, &bytes);
+                let mut replies = Replies::default();
+                let result = write(&mut replies.writer(self.protocol));
+                let slow = count(asked, ticket, &mut self.groups, stats, replies.after(0));
                 if silent {
-                    bytes.clear();
+                    replies.clear();
                 }
-                self.queued_bytes += bytes.len();
-                *waiting = Slotted::Done(bytes.into());
+                self.queued_bytes += replies.len();
+                *waiting = Slotted::done(replies);
                 self.log_slow(slow, ticket, stats);
                 Some(result)
             }
@@ -310,9 +300,18 @@ impl Session {
     }
 
     fn release_front(&mut self) {
-        while let Some(Slotted::Done(bytes)) = self.queue.front() {
-            self.output.extend_from_slice(bytes);
-            self.queued_bytes -= bytes.len();
+        loop {
+            match self.queue.front_mut() {
+                Some(Slotted::Done(bytes)) => {
+                    self.output.tail().extend_from_slice(bytes);
+                    self.queued_bytes -= bytes.len();
+                }
+                Some(Slotted::Long(replies)) => {
+                    self.queued_bytes -= replies.len();
+                    replies.move_to(&mut self.output);
+                }
+                Some(Slotted::Waiting { .. }) | None => break,
+            }
             self.queue.pop_front();
             self.first_ticket += 1;
         }
@@ -372,7 +371,7 @@ pub(crate) struct Sessions {
     /// Bytes of this turn's answers to other nodes.
     pub(crate) answered_bytes: BTreeMap<NodeId, usize>,
     pub(crate) stats: CommandStats,
-    scratch: Vec<u8>,
+    scratch: Replies,
     /// Where the clients come from.
     pub(crate) origins: Origins,
 }
@@ -390,7 +389,7 @@ impl Sessions {
             gathered: Vec::new(),
             answered_bytes: BTreeMap::new(),
             stats: CommandStats::new(),
-            scratch: Vec::new(),
+            scratch: Replies::default(),
             origins: Origins::default(),
         }
     }
@@ -494,20 +493,17 @@ impl Sessions {
             }
             Waiter::Peer { node, request, resp3 } => {
                 let protocol = if resp3 { Protocol::Resp3 } else { Protocol::Resp2 };
-                let mut bytes = Vec::new();
-                let result = write(&mut Reply::new(&mut bytes, protocol));
-                if bytes.len() > REQUEST_BYTES_MAX {
-                    bytes = too_long_to_pass_on(bytes.len());
-                }
-                *self.answered_bytes.entry(node).or_default() += bytes.len();
-                let outcome = ForwardOutcome::Reply(Bytes::from(bytes));
+                let mut replies = Replies::default();
+                let result = write(&mut replies.writer(protocol));
+                let (outcome, bytes) = ForwardOutcome::of(replies);
+                *self.answered_bytes.entry(node).or_default() += bytes;
                 self.messages.push((node, Message::ForwardReply { request, outcome }));
                 result
             }
             Waiter::Gather { gather, part, .. } => {
-                let mut bytes = Vec::new();
-                let result = write(&mut Reply::new(&mut bytes, Protocol::Resp2));
-                self.gathered.push((gather, part, bytes));
+                let mut replies = Replies::default();
+                let result = write(&mut replies.writer(Protocol::Resp2));
+                self.gathered.push((gather, part, replies.into_bytes()));
                 result
             }
             Waiter::Nobody => self.discard_reply(write),
@@ -515,8 +511,9 @@ impl Sessions {
     }
 
     fn discard_reply<T>(&mut self, write: impl FnOnce(&mut Reply<'_>) -> T) -> T {
+        let result = write(&mut self.scratch.writer(Protocol::Resp2));
         self.scratch.clear();
-        write(&mut Reply::new(&mut self.scratch, Protocol::Resp2))
+        result
     }
 
     /// The request that is being handled now is handled: counts it, unless it waits with a ticket.
@@ -575,12 +572,9 @@ impl Sessions {
     }
 
     /// Moves a session's finished replies to the end of `into`.
-    pub(crate) fn take_output(&mut self, id: SessionId, into: &mut Vec<u8>) {
-        let Some(session) = self.get(id) else { return };
-        if into.is_empty() {
-            core::mem::swap(into, &mut session.output);
-        } else {
-            into.append(&mut session.output);
+    pub(crate) fn take_output(&mut self, id: SessionId, into: &mut impl Sink) {
+        if let Some(session) = self.get(id) {
+            session.output.move_to(into);
         }
     }
 

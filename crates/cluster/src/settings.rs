@@ -80,6 +80,8 @@ pub struct Settings {
     pub piece_bytes: usize,
     /// Bytes of one commit of the log, if it can be parted. A constant but in tests.
     pub persist_bytes: usize,
+    /// From so many bytes on values are not copied. A constant but in tests.
+    pub long_bytes: usize,
     /// Divides the work that a turn may do, so that in a simulation, where there is little to do,
     /// some of it is left over. Not a setting of servers.
     pub turn_divisor: u64,
@@ -133,6 +135,7 @@ impl Settings {
             disk_reserve: 256 << 20,
             piece_bytes: types::limits::PIECE_BYTES,
             persist_bytes: types::limits::PERSIST_BYTES,
+            long_bytes: types::limits::LONG_BYTES,
             turn_divisor: 1,
             planted: Plantings::default(),
         }

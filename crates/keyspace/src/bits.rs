@@ -2,9 +2,7 @@
 
 use crate::arguments::{clamped_range, index_range, integer, is};
 use crate::execution::{Data, Stop};
-use crate::slot::Lifetime;
 use crate::work;
-use alloc::vec::Vec;
 use core::ops::Range;
 use resp::Reply;
 use types::limits::STRING_BYTES_MAX;
@@ -48,70 +46,6 @@ pub(crate) fn getbit(data: &mut Data<'_>, args: &[&[u8]], reply: &mut Reply<'_>)
     let byte = data.value(key)?.and_then(|value| value.get((offset >> 3) as usize));
     reply.integer(i64::from(byte.is_some_and(|byte| byte & mask_of(offset) != 0)));
     Ok(())
-}
-
-#[derive(Clone, Copy)]
-enum Operation {
-    And,
-    Or,
-    Xor,
-    Not,
-}
-
-pub(crate) fn bitop(data: &mut Data<'_>, args: &[&[u8]], reply: &mut Reply<'_>) -> Done {
-    let [_, name, target, sources @ ..] = args else { return Err(data.wrong_number()) };
-    let operation = match () {
-        () if is(name, "AND") => Operation::And,
-        () if is(name, "OR") => Operation::Or,
-        () if is(name, "XOR") => Operation::Xor,
-        () if is(name, "NOT") => Operation::Not,
-        () => return Err(Stop::SYNTAX),
-    };
-    if matches!(operation, Operation::Not) && sources.len() != 1 {
-        return Err(Stop::error("ERR BITOP NOT must be called with a single source key."));
-    }
-    let (allowance, built_bytes_max) = (data.allowance(), data.built_bytes_max());
-    let values = data.values(sources)?;
-    let mut values = values.iter().map(|value| value.unwrap_or_default());
-    let len = values.clone().map(<[u8]>::len).max().unwrap_or(0);
-    let work = values.clone().map(|value| work::copying(value.len())).sum::<u64>();
-    let work = work + work::copying(len);
-    if len > built_bytes_max {
-        return Err(Stop::TOO_LONG);
-    }
-    allowance.covers(work)?;
-    let mut result = Vec::with_capacity(len);
-    result.extend_from_slice(values.next().unwrap_or_default());
-    result.resize(len, 0);
-    for value in values {
-        combine(operation, &mut result, value);
-    }
-    if matches!(operation, Operation::Not) {
-        result.iter_mut().for_each(|byte| *byte = !*byte);
-    }
-    data.count(work);
-    if result.is_empty() {
-        data.remove(target)?;
-    } else {
-        data.put_raw(target, &result, Lifetime::Forever);
-    }
-    reply.count(result.len());
-    Ok(())
-}
-
-/// Combines with a value that is as long or shorter; the bytes it lacks count as zero.
-fn combine(operation: Operation, result: &mut [u8], value: &[u8]) {
-    let (common, rest) = result.split_at_mut(value.len());
-    let pairs = common.iter_mut().zip(value);
-    match operation {
-        Operation::And => {
-            pairs.for_each(|(byte, other)| *byte &= other);
-            rest.fill(0);
-        }
-        Operation::Or => pairs.for_each(|(byte, other)| *byte |= other),
-        Operation::Xor => pairs.for_each(|(byte, other)| *byte ^= other),
-        Operation::Not => {}
-    }
 }
 
 /// Whether a range counts bits rather than bytes.

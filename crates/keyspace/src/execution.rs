@@ -5,16 +5,19 @@
 //! back what was written of the reply. Commands check everything before they change anything, so
 //! an error leaves the data as it was.
 
-use crate::entry::Entry;
+use crate::building::Building;
+use crate::entry::{Entry, Source};
 use crate::keyspace::Keyspace;
 use crate::slot::{Lifetime, SlotData};
 use crate::table::Place;
 use crate::work;
-use crate::{bitfield, bits, counter, dump, expiry, generic, lcs, string};
+use crate::{bitfield, bitop, bits, counter, dump, expiry, generic, lcs, string};
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use bytes::Bytes;
 use resp::{CommandId, Reply};
+use types::limits::{BUILT_BYTES_MAX, STRING_BYTES_MAX};
 use types::{Slot, UnixMillis};
 
 /// When and how a command is executed.
@@ -35,6 +38,21 @@ pub struct Context {
 impl Context {
     /// Work without a bound.
     pub const UNBOUNDED: u64 = u64::MAX;
+
+    /// Longest value that a command may build from little.
+    pub(crate) fn built_bytes_max(&self) -> usize {
+        let is_bounded = self.budget != Self::UNBOUNDED;
+        if is_bounded { BUILT_BYTES_MAX } else { STRING_BYTES_MAX }
+    }
+}
+
+/// What a command may use beside its arguments.
+#[derive(Default)]
+pub struct Supplies<'a> {
+    /// What the arguments lie in, if a long value may be kept there instead of being copied.
+    pub owner: Option<&'a Bytes>,
+    /// What it is to write, if that was built before.
+    pub built: Option<Building>,
 }
 
 /// Whether a command comes from the log.
@@ -163,11 +181,18 @@ pub(crate) struct Data<'a> {
     pub(crate) changes: &'a mut Changes,
     /// Work that the command may still do.
     pub(crate) left: u64,
+    supplies: Supplies<'a>,
 }
 
 impl Data<'_> {
-    pub(crate) fn is_bounded(&self) -> bool {
-        self.context.budget != Context::UNBOUNDED
+    /// Longest value that the command may build.
+    pub(crate) fn built_bytes_max(&self) -> usize {
+        self.context.built_bytes_max()
+    }
+
+    /// What the command is to write, if that was built before.
+    pub(crate) fn take_built(&mut self) -> Option<Building> {
+        self.supplies.built.take()
     }
 
     /// The time at which the command is executed, in milliseconds since 1970.
@@ -225,6 +250,42 @@ impl Data<'_> {
         Ok(self.entry(key)?.map(Entry::value))
     }
 
+    /// Replies with the value of a key, if there is one; says whether. A long value is not copied.
+    pub(crate) fn reply_value(&mut self, key: &[u8], reply: &mut Reply<'_>) -> Result<bool, Stop> {
+        let Some((_, place)) = self.place(key)? else { return Ok(false) };
+        let entry = self.keyspace.slot(self.slot).get(place);
+        if !entry.is_long() {
+            reply.bulk(entry.value());
+        } else if let Some(long) = self.share(place) {
+            reply.long_bulk(long);
+        }
+        Ok(true)
+    }
+
+    /// The same, and null if there is none.
+    pub(crate) fn reply_value_or_null(
+        &mut self,
+        key: &[u8],
+        reply: &mut Reply<'_>,
+    ) -> Result<bool, Stop> {
+        let found = self.reply_value(key, reply)?;
+        if !found {
+            reply.null();
+        }
+        Ok(found)
+    }
+
+    /// The value of a key that exists, if it is long, for another one to have as well.
+    pub(crate) fn long_value(&mut self, key: &[u8]) -> Option<Bytes> {
+        let hash = self.keyspace.hasher().hash(key);
+        let place = self.keyspace.slot(self.slot).find(hash, key)?;
+        self.share(place)
+    }
+
+    fn share(&mut self, place: Place) -> Option<Bytes> {
+        self.keyspace.change(self.slot, |slot, _| slot.share(place))
+    }
+
     pub(crate) fn exists(&mut self, key: &[u8]) -> Result<bool, Stop> {
         Ok(self.place(key)?.is_some())
     }
@@ -245,17 +306,31 @@ impl Data<'_> {
         Ok(keys.iter().zip(found).map(value).collect())
     }
 
-    /// Writes a key with the encoding that Redis would choose for the value.
+    /// Writes a key with the encoding that Redis would choose for the value. A long value is kept
+    /// in the entry of the log that it came with, if it is most of that.
     pub(crate) fn put(&mut self, key: &[u8], value: &[u8], lifetime: Lifetime) {
-        self.write(key, value, lifetime, false);
+        if value.len() >= self.keyspace.long_bytes()
+            && let Some(owner) = self.supplies.owner
+            && value.len() >= owner.len() / 8 * 7
+            // RESTORE makes the value out of its argument.
+            && lies_in(value, owner)
+        {
+            let shared = owner.slice_ref(value);
+            return self.write(key, Source::Shared(&shared), lifetime, false);
+        }
+        self.write(key, Source::Copied(value), lifetime, false);
     }
 
     /// Writes a key whose value `OBJECT ENCODING` calls `raw`.
-    pub(crate) fn put_raw(&mut self, key: &[u8], value: &[u8], lifetime: Lifetime) {
-        self.write(key, value, lifetime, true);
+    pub(crate) fn put_raw(&mut self, key: &[u8], value: Vec<u8>, lifetime: Lifetime) {
+        if value.len() >= self.keyspace.long_bytes() {
+            self.write(key, Source::Shared(&Bytes::from(value)), lifetime, true);
+        } else {
+            self.write(key, Source::Copied(&value), lifetime, true);
+        }
     }
 
-    pub(crate) fn write(&mut self, key: &[u8], value: &[u8], lifetime: Lifetime, raw: bool) {
+    pub(crate) fn write(&mut self, key: &[u8], value: Source<'_>, lifetime: Lifetime, raw: bool) {
         self.must_apply();
         let slot = self.slot;
         self.keyspace.change(slot, |slot, hasher| slot.put(hasher, key, value, lifetime, raw));
@@ -301,16 +376,26 @@ impl Data<'_> {
         if len > old && len > self.built_bytes_max() {
             return Err(Stop::TOO_LONG);
         }
-        self.spend(work::growing(old, len))?;
+        let work = work::growing(old, len);
+        self.allowance().covers(work)?;
+        let built = self.take_built().and_then(|built| built.whole(len));
+        if built.is_some() {
+            self.count_done(work);
+        } else {
+            self.count(work);
+        }
         let (hash, place) = match found {
             Some(found) => found,
             None => {
-                self.write(key, &[], Lifetime::Forever, true);
+                self.write(key, Source::Copied(&[]), Lifetime::Forever, true);
                 self.place(key)?.expect("the key was just written")
             }
         };
         let change = |entry: &mut Entry| {
-            entry.grow(len);
+            match built {
+                Some(built) => entry.grow_into(built),
+                None => entry.grow(len),
+            }
             edit(entry.value_mut())
         };
         let (result, changed) = self.change(|slot| slot.edit(hash, place, change));
@@ -334,6 +419,11 @@ impl Data<'_> {
     }
 }
 
+fn lies_in(part: &[u8], whole: &[u8]) -> bool {
+    let (part, whole) = (part.as_ptr_range(), whole.as_ptr_range());
+    whole.start <= part.start && part.end <= whole.end
+}
+
 impl Keyspace {
     /// Executes one command on one slot and appends its reply.
     ///
@@ -352,11 +442,30 @@ impl Keyspace {
         changes: &mut Changes,
         reply: &mut Reply<'_>,
     ) -> Outcome {
+        self.execute_shared(command, slot, args, Supplies::default(), context, changes, reply)
+    }
+
+    /// The same, with what it may use beside.
+    ///
+    /// # Panics
+    /// As [`Keyspace::execute`].
+    #[expect(clippy::too_many_arguments, reason = "a command, and all that it goes by")]
+    pub fn execute_shared(
+        &mut self,
+        command: CommandId,
+        slot: Slot,
+        args: &[&[u8]],
+        supplies: Supplies<'_>,
+        context: &Context,
+        changes: &mut Changes,
+        reply: &mut Reply<'_>,
+    ) -> Outcome {
         let begin = reply.len();
         let arguments: usize = args.iter().map(|arg| arg.len()).sum();
         changes.work += work::COMMAND + work::VISIT * args.len() as u64 + work::copying(arguments);
         let left = context.budget;
-        let mut data = Data { command, keyspace: self, slot, context: *context, changes, left };
+        let context = *context;
+        let mut data = Data { command, keyspace: self, slot, context, changes, left, supplies };
         let result = dispatch(command, &mut data, args, reply);
         data.count(work::copying(reply.len().saturating_sub(begin)));
         match result {
@@ -407,7 +516,7 @@ fn dispatch(
         Id::BitCount => bits::bitcount(data, args, reply),
         Id::BitField => bitfield::bitfield(data, args, reply),
         Id::BitFieldRo => bitfield::bitfield_ro(data, args, reply),
-        Id::BitOp => bits::bitop(data, args, reply),
+        Id::BitOp => bitop::bitop(data, args, reply),
         Id::BitPos => bits::bitpos(data, args, reply),
         Id::GetBit => bits::getbit(data, args, reply),
         Id::SetBit => bits::setbit(data, args, reply),

@@ -1,11 +1,12 @@
 //! Commands on keys of any type.
 
 use crate::arguments::{integer, is};
-use crate::entry::Entry;
+use crate::entry::{Entry, Source};
 use crate::execution::{Data, Stop};
 use crate::slot::Lifetime;
 use crate::work;
 use alloc::vec::Vec;
+use bytes::Bytes;
 use resp::{Reply, error};
 
 type Done = Result<(), Stop>;
@@ -47,9 +48,9 @@ pub(crate) fn move_key() -> Done {
     Err(Stop::error(error::MOVE_IN_CLUSTER))
 }
 
-/// A copy of what a key holds.
+/// What a key holds: a copy, or a long value that it shares.
 struct Held {
-    value: Vec<u8>,
+    value: Result<Bytes, Vec<u8>>,
     lifetime: Lifetime,
     raw: bool,
 }
@@ -64,21 +65,20 @@ impl Held {
         let Some(entry) = data.entry(key)? else { return Ok(None) };
         let work = 2 * work::copying(entry.value().len());
         allowance.covers(work)?;
-        let held = Self::of(entry);
+        let lifetime = entry.expiry().map_or(Lifetime::Forever, Lifetime::Until);
+        let raw = entry.is_raw();
+        let copied = if entry.is_long() { Vec::new() } else { entry.value().to_vec() };
         data.count(work);
-        Ok(Some(held))
-    }
-
-    fn of(entry: &Entry) -> Self {
-        Self {
-            value: entry.value().to_vec(),
-            lifetime: entry.expiry().map_or(Lifetime::Forever, Lifetime::Until),
-            raw: entry.is_raw(),
-        }
+        let value = data.long_value(key).ok_or(copied);
+        Ok(Some(Self { value, lifetime, raw }))
     }
 
     fn write(&self, data: &mut Data<'_>, key: &[u8]) {
-        data.write(key, &self.value, self.lifetime, self.raw);
+        let value = match &self.value {
+            Ok(shared) => Source::Shared(shared),
+            Err(copied) => Source::Copied(copied),
+        };
+        data.write(key, value, self.lifetime, self.raw);
     }
 }
 

@@ -16,7 +16,7 @@ use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use smallvec::SmallVec;
-use types::limits::SCAN_COUNT_MAX;
+use types::limits::{LONG_BYTES, SCAN_COUNT_MAX};
 use types::{Slot, SlotRange, UnixMillis};
 
 /// Keys that are looked up side by side to warm the cache: about as many as the processor can
@@ -59,6 +59,8 @@ pub struct Keyspace {
     /// What was removed as a whole and is freed step by step.
     garbage: Vec<SlotData>,
     garbage_bytes: u64,
+    /// From so many bytes on values are not copied.
+    long_bytes: usize,
 }
 
 impl Keyspace {
@@ -80,7 +82,20 @@ impl Keyspace {
             images: 0,
             garbage: Vec::new(),
             garbage_bytes: 0,
+            long_bytes: LONG_BYTES,
         }
+    }
+
+    /// Has values from so many bytes on not copied, at most [`LONG_BYTES`]: in simulations, where
+    /// values are small.
+    pub fn set_long_bytes(&mut self, bytes: usize) {
+        self.long_bytes = bytes.min(LONG_BYTES);
+    }
+
+    /// From so many bytes on values are not copied.
+    #[must_use]
+    pub fn long_bytes(&self) -> usize {
+        self.long_bytes
     }
 
     /// The slots that the keyspace holds.

@@ -25,7 +25,9 @@ extern crate alloc;
 
 mod arguments;
 mod bitfield;
+mod bitop;
 mod bits;
+mod building;
 mod counter;
 mod crc64;
 mod dump;
@@ -48,9 +50,10 @@ mod table;
 mod work;
 
 pub use bitfield::bitfield_bytes;
+pub use building::Building;
 pub use dump::restored_bytes_max;
 pub use entry::Kind;
-pub use execution::{Changes, Context, Lookups, Mode, Outcome};
+pub use execution::{Changes, Context, Lookups, Mode, Outcome, Supplies};
 pub use image::ImageError;
 pub use keyspace::Keyspace;
 pub use pieces::{BuiltSlot, ImageId, Piece, SlotBuilder, SlotCopy};

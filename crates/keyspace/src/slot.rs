@@ -3,12 +3,13 @@
 //! A slot is the unit that moves between shards, so everything about its keys lies here and goes
 //! with it. Slots without expiring keys pay eight bytes for the possibility.
 
-use crate::entry::{Content, Entry};
+use crate::entry::{Entry, Source};
 use crate::pieces::Images;
 use crate::table::{Place, Probe, Table};
 use crate::work;
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
+use bytes::Bytes;
 use core::hash::{BuildHasher, Hasher};
 use foldhash::quality::FixedState;
 
@@ -164,7 +165,7 @@ impl SlotData {
         &mut self,
         hasher: &KeyHasher,
         key: &[u8],
-        value: &[u8],
+        value: Source<'_>,
         lifetime: Lifetime,
         raw: bool,
     ) {
@@ -176,14 +177,14 @@ impl SlotData {
                     Lifetime::Keep => entry.expiry(),
                     Lifetime::Until(expiry) => Some(expiry),
                 };
-                entry.replace(Content { value, expiry, raw });
+                entry.replace(value, expiry, raw);
             });
         } else {
             let expiry = match lifetime {
                 Lifetime::Forever | Lifetime::Keep => None,
                 Lifetime::Until(expiry) => Some(expiry),
             };
-            self.insert(hasher, hash, Entry::new(key, Content { value, expiry, raw }));
+            self.insert(hasher, hash, Entry::of(key, value, expiry, raw));
         }
     }
 
@@ -210,6 +211,15 @@ impl SlotData {
         self.entry_bytes = self.entry_bytes - bytes + new_bytes;
         self.index_expiry(hash, expiry, new_expiry);
         result
+    }
+
+    /// The value of an entry, if it is long, for somebody else to have as well.
+    pub(crate) fn share(&mut self, place: Place) -> Option<Bytes> {
+        let entry = self.table.get_mut(place);
+        let before = entry.bytes();
+        let shared = entry.share();
+        self.entry_bytes = self.entry_bytes - before + entry.bytes();
+        shared
     }
 
     pub(crate) fn remove(&mut self, hash: u64, place: Place) {

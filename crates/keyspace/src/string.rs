@@ -5,19 +5,13 @@ use crate::execution::{Data, Stop};
 use crate::slot::Lifetime;
 use crate::work;
 use resp::Reply;
+use types::limits::LONG_BYTES;
 
 type Done = Result<(), Stop>;
 
-fn bulk_or_null(value: Option<&[u8]>, reply: &mut Reply<'_>) {
-    match value {
-        Some(value) => reply.bulk(value),
-        None => reply.null(),
-    }
-}
-
 pub(crate) fn get(data: &mut Data<'_>, args: &[&[u8]], reply: &mut Reply<'_>) -> Done {
     let [_, key] = args else { return Err(data.wrong_number()) };
-    bulk_or_null(data.value(key)?, reply);
+    data.reply_value_or_null(key, reply)?;
     Ok(())
 }
 
@@ -29,14 +23,14 @@ pub(crate) fn strlen(data: &mut Data<'_>, args: &[&[u8]], reply: &mut Reply<'_>)
 
 pub(crate) fn getdel(data: &mut Data<'_>, args: &[&[u8]], reply: &mut Reply<'_>) -> Done {
     let [_, key] = args else { return Err(data.wrong_number()) };
-    bulk_or_null(data.value(key)?, reply);
+    data.reply_value_or_null(key, reply)?;
     data.remove(key)?;
     Ok(())
 }
 
 pub(crate) fn getset(data: &mut Data<'_>, args: &[&[u8]], reply: &mut Reply<'_>) -> Done {
     let [_, key, value] = args else { return Err(data.wrong_number()) };
-    bulk_or_null(data.value(key)?, reply);
+    data.reply_value_or_null(key, reply)?;
     data.put(key, value, Lifetime::Forever);
     Ok(())
 }
@@ -46,7 +40,7 @@ pub(crate) fn mget(data: &mut Data<'_>, args: &[&[u8]], reply: &mut Reply<'_>) -
     reply.array(keys.len());
     let (allowance, begin) = (data.allowance(), reply.len());
     for (at, key) in keys.iter().enumerate() {
-        bulk_or_null(data.value(key)?, reply);
+        data.reply_value_or_null(key, reply)?;
         // The same long value may be asked for a million times at once.
         if at > 0 {
             allowance.covers(work::copying(reply.len() - begin))?;
@@ -118,7 +112,15 @@ pub(crate) fn getrange(data: &mut Data<'_>, args: &[&[u8]], reply: &mut Reply<'_
     let [_, key, start, end] = args else { return Err(data.wrong_number()) };
     let (start, end) = (integer(start)?, integer(end)?);
     let value = data.value(key)?.unwrap_or_default();
-    reply.bulk(&value[index_range(start, end, value.len())]);
+    let range = index_range(start, end, value.len());
+    if range.len() < LONG_BYTES {
+        reply.bulk(&value[range]);
+        return Ok(());
+    }
+    // So is the value.
+    if let Some(long) = data.long_value(key) {
+        reply.long_bulk(long.slice(range));
+    }
     Ok(())
 }
 
@@ -262,11 +264,7 @@ pub(crate) fn set(data: &mut Data<'_>, args: &[&[u8]], reply: &mut Reply<'_>) ->
         ExpiryOption::KeepTtl => Lifetime::Keep,
         ExpiryOption::At(time) => Lifetime::Until(time.resolve(data)?),
     };
-    let old = data.value(key)?;
-    let found = old.is_some();
-    if options.get {
-        bulk_or_null(old, reply);
-    }
+    let found = if options.get { data.reply_value_or_null(key, reply)? } else { data.exists(key)? };
     let writes = match options.condition {
         Condition::Always => true,
         Condition::Absent => !found,
@@ -303,7 +301,11 @@ pub(crate) fn getex(data: &mut Data<'_>, args: &[&[u8]], reply: &mut Reply<'_>) 
         return Ok(());
     };
     let expires = entry.expiry().is_some();
-    reply.bulk(entry.value());
+    if !entry.is_long() {
+        reply.bulk(entry.value());
+    } else if let Some(long) = data.long_value(key) {
+        reply.long_bulk(long);
+    }
     match option {
         ExpiryOption::At(time) => {
             let expiry = time.resolve(data)?;

@@ -8,7 +8,6 @@
 //! A read of a single value is never refused: it works as long as it takes to read that.
 
 use crate::execution::{Data, Stop};
-use types::limits::{BUILT_BYTES_MAX, STRING_BYTES_MAX};
 
 /// What every command costs.
 pub(crate) const COMMAND: u64 = 400;
@@ -67,6 +66,11 @@ impl Data<'_> {
         self.left = self.left.saturating_sub(work);
     }
 
+    /// Counts work that was done, and counted for the turn, before the command was executed.
+    pub(crate) fn count_done(&mut self, work: u64) {
+        self.left = self.left.saturating_sub(work);
+    }
+
     /// What the command may still do, to be held against work that is about to be done.
     pub(crate) fn allowance(&self) -> Allowance {
         Allowance(self.left)
@@ -80,10 +84,5 @@ impl Data<'_> {
         self.allowance().covers(work)?;
         self.count(work);
         Ok(())
-    }
-
-    /// Longest value that the command may build.
-    pub(crate) fn built_bytes_max(&self) -> usize {
-        if self.is_bounded() { BUILT_BYTES_MAX } else { STRING_BYTES_MAX }
     }
 }

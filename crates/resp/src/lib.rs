@@ -19,7 +19,7 @@ mod slot;
 mod value;
 
 pub use command::{Command, CommandId, Flags, Handler, Support, keys, lookup, resolve};
-pub use reply::{Protocol, Reply};
+pub use reply::{Protocol, Replies, Reply, Sink};
 pub use request::{Arguments, Parsed, Parser, ProtocolError, RequestLimits};
 pub use slot::{checksum, hash_tag, slot_of};
 pub use value::{DecodeError, Decoded, Decoder, ReplyLimits, Value, encode_request};

@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+
 use crate::number::Decimal;
 
 /// The version of the protocol that a connection speaks. Every connection begins with RESP2.
@@ -14,6 +16,148 @@ pub enum Protocol {
     Resp3,
 }
 
+/// Replies that are written, of which long parts lie elsewhere: values are not copied for being
+/// sent.
+#[derive(Debug, Default)]
+pub struct Replies {
+    bytes: Vec<u8>,
+    /// Long parts, each with its place in `bytes`, in order.
+    long: Vec<(usize, Bytes)>,
+}
+
+/// Where replies go: bytes, and long ones that stand between them.
+pub trait Sink {
+    /// Where to append bytes.
+    fn tail(&mut self) -> &mut Vec<u8>;
+    /// Appends long bytes.
+    fn push(&mut self, long: Bytes);
+}
+
+impl Sink for Vec<u8> {
+    fn tail(&mut self) -> &mut Vec<u8> {
+        self
+    }
+
+    fn push(&mut self, long: Bytes) {
+        self.extend_from_slice(&long);
+    }
+}
+
+impl Sink for Replies {
+    fn tail(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    fn push(&mut self, long: Bytes) {
+        self.long.push((self.bytes.len(), long));
+    }
+}
+
+impl Replies {
+    /// How many bytes there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        length(&self.bytes, &self.long)
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.long.is_empty()
+    }
+
+    /// What stands behind the first `from` bytes, as far as it is not long.
+    #[must_use]
+    pub fn after(&self, from: usize) -> &[u8] {
+        let mut before = 0;
+        for (place, long) in &self.long {
+            if place + before >= from {
+                break;
+            }
+            before += long.len();
+        }
+        self.bytes.get(from.saturating_sub(before)..).unwrap_or_default()
+    }
+
+    /// Drops what stands behind the first `len` bytes, where a reply begins.
+    pub fn truncate(&mut self, len: usize) {
+        truncate(&mut self.bytes, &mut self.long, len);
+    }
+
+    /// Drops all.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.long.clear();
+    }
+
+    /// A writer that appends to these.
+    pub fn writer(&mut self, protocol: Protocol) -> Reply<'_> {
+        Reply { buffer: &mut self.bytes, long: Some(&mut self.long), protocol }
+    }
+
+    /// Moves all to the end of `into`.
+    pub fn move_to(&mut self, into: &mut impl Sink) {
+        let mut at = 0;
+        for (place, long) in core::mem::take(&mut self.long) {
+            into.tail().extend_from_slice(self.bytes.get(at..place).unwrap_or_default());
+            into.push(long);
+            at = place;
+        }
+        let tail = into.tail();
+        if at == 0 && tail.is_empty() {
+            core::mem::swap(tail, &mut self.bytes);
+        } else {
+            tail.extend_from_slice(self.bytes.get(at..).unwrap_or_default());
+            self.bytes.clear();
+        }
+    }
+
+    /// All bytes, in one piece.
+    #[must_use]
+    pub fn into_bytes(mut self) -> Vec<u8> {
+        if self.long.is_empty() {
+            return self.bytes;
+        }
+        let mut bytes = Vec::with_capacity(self.len());
+        self.move_to(&mut bytes);
+        bytes
+    }
+
+    /// All bytes, if no part is long.
+    ///
+    /// # Errors
+    /// All as it is, if one is.
+    pub fn into_short(self) -> Result<Vec<u8>, Self> {
+        if self.long.is_empty() { Ok(self.bytes) } else { Err(self) }
+    }
+
+    /// What stands before the only long part, that part, and what stands behind it.
+    ///
+    /// # Errors
+    /// All bytes in one piece, if there is no such part.
+    pub fn into_parts(self) -> Result<(Vec<u8>, Bytes, Vec<u8>), Vec<u8>> {
+        if self.long.len() != 1 {
+            return Err(self.into_bytes());
+        }
+        let Self { mut bytes, mut long } = self;
+        let Some((place, long)) = long.pop() else { return Err(bytes) };
+        let behind = bytes.split_off(place);
+        Ok((bytes, long, behind))
+    }
+}
+
+fn length(bytes: &[u8], long: &[(usize, Bytes)]) -> usize {
+    bytes.len() + long.iter().map(|(_, long)| long.len()).sum::<usize>()
+}
+
+fn truncate(bytes: &mut Vec<u8>, long: &mut Vec<(usize, Bytes)>, len: usize) {
+    let mut before: usize = long.iter().map(|(_, long)| long.len()).sum();
+    while let Some((_, last)) = long.pop_if(|(place, last)| *place + before - last.len() >= len) {
+        before -= last.len();
+    }
+    bytes.truncate(len.saturating_sub(before));
+}
+
 /// Appends replies to a buffer.
 ///
 /// Aggregates are announced by their length and then written element by element; the writer does
@@ -21,13 +165,15 @@ pub enum Protocol {
 #[derive(Debug)]
 pub struct Reply<'a> {
     buffer: &'a mut Vec<u8>,
+    /// Where long parts are kept apart, if they are: with their places in the buffer.
+    long: Option<&'a mut Vec<(usize, Bytes)>>,
     protocol: Protocol,
 }
 
 impl<'a> Reply<'a> {
     /// A writer that appends to `buffer`.
     pub fn new(buffer: &'a mut Vec<u8>, protocol: Protocol) -> Self {
-        Self { buffer, protocol }
+        Self { buffer, long: None, protocol }
     }
 
     /// The version of the protocol that is written.
@@ -36,21 +182,24 @@ impl<'a> Reply<'a> {
         self.protocol
     }
 
-    /// How many bytes the buffer holds. With [`Reply::truncate`] it takes a started reply back.
+    /// How many bytes there are. With [`Reply::truncate`] it takes a started reply back.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.buffer.len()
+        length(self.buffer, self.long.as_deref().map_or(&[], Vec::as_slice))
     }
 
-    /// Whether the buffer holds nothing.
+    /// Whether nothing is there.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.buffer.is_empty()
+        self.len() == 0
     }
 
-    /// Takes back everything that was written after the buffer had `len` bytes.
+    /// Takes back everything that was written after there were `len` bytes.
     pub fn truncate(&mut self, len: usize) {
-        self.buffer.truncate(len);
+        match &mut self.long {
+            Some(long) => truncate(self.buffer, long, len),
+            None => self.buffer.truncate(len),
+        }
     }
 
     /// `+OK`.
@@ -85,6 +234,34 @@ impl<'a> Reply<'a> {
         self.header(b'$', bytes.len());
         self.buffer.extend_from_slice(bytes);
         self.end_line();
+    }
+
+    /// A long bulk string, which is not copied if that can be helped.
+    pub fn long_bulk(&mut self, bytes: Bytes) {
+        self.header(b'$', bytes.len());
+        self.long_part(bytes);
+        self.end_line();
+    }
+
+    /// A part of a reply that was encoded elsewhere, which is not copied if that can be helped.
+    pub fn long_part(&mut self, bytes: Bytes) {
+        match &mut self.long {
+            Some(long) => long.push((self.buffer.len(), bytes)),
+            None => self.buffer.extend_from_slice(&bytes),
+        }
+    }
+
+    /// Replies that were encoded elsewhere for the same version of the protocol.
+    pub fn replies(&mut self, mut replies: Replies) {
+        match &mut self.long {
+            None => replies.move_to(self.buffer),
+            Some(long) => {
+                let begin = self.buffer.len();
+                let moved = replies.long.drain(..);
+                long.extend(moved.map(|(place, bytes)| (begin + place, bytes)));
+                self.buffer.append(&mut replies.bytes);
+            }
+        }
     }
 
     /// The absent value: `$-1`, or `_` in RESP3.
@@ -192,6 +369,33 @@ mod tests {
             reply.integer(0);
         });
         assert_eq!(both, ":-9223372036854775808\r\n:9223372036854775807\r\n:0\r\n");
+    }
+
+    #[test]
+    fn long_parts_stand_in_their_places_and_are_taken_back() {
+        let long = Bytes::from_static(b"long");
+        let mut replies = Replies::default();
+        let mut reply = replies.writer(Protocol::Resp2);
+        reply.integer(1);
+        reply.long_bulk(long.clone());
+        let between = reply.len();
+        reply.long_bulk(long.clone());
+        reply.ok();
+        let end = reply.len();
+        assert_eq!(end, b":1\r\n$4\r\nlong\r\n$4\r\nlong\r\n+OK\r\n".len());
+        reply.null();
+        reply.truncate(end);
+        reply.truncate(between);
+        reply.long_bulk(long);
+        let mut inner = Replies::default();
+        inner.writer(Protocol::Resp2).long_bulk(Bytes::from_static(b"more"));
+        reply.replies(inner);
+        assert_eq!(replies.after(between), b"$4\r\n\r\n$4\r\n\r\n");
+        let mut bytes = b"before ".to_vec();
+        let length = replies.len();
+        replies.move_to(&mut bytes);
+        assert_eq!(bytes, b"before :1\r\n$4\r\nlong\r\n$4\r\nlong\r\n$4\r\nmore\r\n");
+        assert_eq!((bytes.len(), replies.is_empty()), (7 + length, true));
     }
 
     #[test]

@@ -219,6 +219,12 @@ impl Parser {
         }
     }
 
+    /// Where the arguments lie in the buffer; `None` for an inline request, of which they are made.
+    #[must_use]
+    pub fn ranges(&self) -> Option<&[(usize, usize)]> {
+        (self.phase == Phase::Done && !self.inline).then_some(&self.ranges)
+    }
+
     fn reset(&mut self) {
         self.phase = Phase::Start;
         self.at = 0;

@@ -4,6 +4,10 @@
 const LARGE_BYTES: usize = 1 << 20;
 /// By how many times its content it grows then. What is not written to takes no memory.
 const GROWTH: usize = 3;
+/// The same, of a buffer with so many bytes: to copy those takes longer than what is expected is
+/// worth. Whoever has sent that much may announce much.
+const LARGER_BYTES: usize = 4 << 20;
+const LARGER_GROWTH: usize = 127;
 
 /// Makes room for `count` more bytes. Where the content is large, room for several times as much,
 /// but for no more than is expected: a buffer that is only doubled is copied as often as it is
@@ -12,7 +16,8 @@ pub(crate) fn make_room(buffer: &mut Vec<u8>, count: usize, expected: usize) {
     if buffer.capacity() - buffer.len() >= count || buffer.len() < LARGE_BYTES {
         return;
     }
-    let more = (buffer.len() * GROWTH).min(expected.saturating_sub(buffer.len()));
+    let growth = if buffer.len() < LARGER_BYTES { GROWTH } else { LARGER_GROWTH };
+    let more = (buffer.len() * growth).min(expected.saturating_sub(buffer.len()));
     buffer.reserve_exact(more.max(count));
 }
 
@@ -33,7 +38,7 @@ mod tests {
             }
             (steps, buffer.capacity())
         };
-        assert_eq!(grow(64 << 20), (3, 64 << 20));
-        assert!(grow(usize::MAX).0 <= 4);
+        assert_eq!(grow(64 << 20), (2, 64 << 20));
+        assert_eq!(grow(usize::MAX), (2, 512 << 20));
     }
 }

@@ -16,6 +16,7 @@ use cluster::Admission;
 use mio::net::TcpStream;
 use resp::{Parsed, Parser, RequestLimits};
 use smallvec::SmallVec;
+use types::limits::LONG_BYTES;
 use types::{Monotonic, SessionId};
 
 use crate::core::Core;
@@ -109,6 +110,8 @@ pub(crate) struct ClientConnection {
     parser: Parser,
     /// Bytes that are not parsed, or not completely.
     input: Vec<u8>,
+    /// How many bytes the request that they begin with will have, as far as is known.
+    expected: usize,
     pub(crate) output: OutputBuffer,
     /// The socket may have bytes.
     pub(crate) readable: bool,
@@ -138,6 +141,7 @@ impl ClientConnection {
             session,
             parser: Parser::new(),
             input: Vec::new(),
+            expected: 0,
             output: OutputBuffer::default(),
             readable: false,
             read_closed: false,
@@ -207,7 +211,8 @@ impl ClientConnection {
                 let consumed = self.parse(session, received, core, limits, work);
                 self.input.extend_from_slice(&received[consumed..]);
             } else {
-                buffers::make_room(&mut self.input, count, usize::MAX);
+                let room = self.expected.max(self.input.len() + count);
+                buffers::make_room(&mut self.input, count, room);
                 self.input.extend_from_slice(&buffer[..count]);
                 self.parse_input(session, core, limits, work);
             }
@@ -258,12 +263,45 @@ impl ClientConnection {
         work: &mut Work,
     ) {
         let mut input = std::mem::take(&mut self.input);
+        if input.len() >= LONG_BYTES && !work.takes_no_more() {
+            input = self.take_long(session, input, core, limits, work);
+            if self.paused || input.is_empty() {
+                self.backlog = !input.is_empty();
+                self.input = input;
+                return;
+            }
+        }
         let consumed = self.parse(session, &input, core, limits, work);
         if consumed == input.len() && input.capacity() > INPUT_KEPT_BYTES {
             return;
         }
         input.drain(..consumed);
         self.input = input;
+    }
+
+    /// Hands over the request that `input` begins with, if it is long, in the bytes that it came
+    /// in: they need not be copied. Answers with what is left.
+    fn take_long(
+        &mut self,
+        session: SessionId,
+        mut input: Vec<u8>,
+        core: &mut Core,
+        limits: &RequestLimits,
+        work: &mut Work,
+    ) -> Vec<u8> {
+        // Who has yet to give the password sends nothing long.
+        let Ok(Parsed::Request { consumed }) = self.parser.next(&input, limits) else {
+            return input;
+        };
+        let Some(args) = self.parser.ranges().filter(|_| consumed >= LONG_BYTES) else {
+            return input;
+        };
+        let rest = input.split_off(consumed);
+        let now = clock::now();
+        self.heard = now.monotonic;
+        self.paused = core.request_long(now, session, input, args) == Admission::Pause;
+        work.note_request(core);
+        rest
     }
 
     /// Hands over the requests that `bytes` begin with; answers how many bytes they took.
@@ -288,7 +326,10 @@ impl ClientConnection {
             let rest = &bytes[consumed..];
             let limits = if self.authenticated { limits } else { &RequestLimits::UNAUTHENTICATED };
             match self.parser.next(rest, limits) {
-                Ok(Parsed::Incomplete { .. }) => break,
+                Ok(Parsed::Incomplete { needed }) => {
+                    self.expected = rest.len() + needed;
+                    break;
+                }
                 Ok(Parsed::Empty { consumed: count }) => consumed += count,
                 Ok(Parsed::Request { consumed: count }) => {
                     let args: SmallVec<[&[u8]; 16]> = self.parser.arguments(rest).iter().collect();

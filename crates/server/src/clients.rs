@@ -15,7 +15,7 @@ use hashbrown::HashMap;
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use resp::{Protocol, Reply, RequestLimits};
+use resp::{Protocol, Reply, RequestLimits, Sink};
 use slab::Slab;
 use smallvec::SmallVec;
 use types::limits::{ARGUMENT_BYTES_MAX, REQUEST_BYTES_MAX};
@@ -162,7 +162,8 @@ impl Clients {
     /// When this side has something to do, at the latest.
     pub(crate) fn next_deadline(&self) -> Monotonic {
         let acceptor = self.acceptor.as_ref().map_or(Monotonic::NEVER, Acceptor::next_deadline);
-        if self.queue.is_empty() { acceptor } else { Monotonic::default() }
+        let works = !self.queue.is_empty() || !self.unwritten.is_empty();
+        if works { Monotonic::default() } else { acceptor }
     }
 
     /// Notes what the poller says about a connection.
@@ -277,7 +278,7 @@ impl Clients {
     pub(crate) fn take_replies(&mut self, session: SessionId, core: &mut Core) {
         let Some(&index) = self.sessions.get(&session) else { return };
         let Some(connection) = self.connections.get_mut(index) else { return };
-        core.node.take_replies(session, connection.output.tail());
+        core.node.take_replies(session, &mut connection.output);
         self.enlist(index);
         if self.connections[index].phase == Phase::HalfClosed {
             self.finish_if_answered(index, core);
@@ -312,7 +313,7 @@ impl Clients {
     fn finish(&mut self, index: usize, core: &mut Core) {
         let Some(connection) = self.connections.get_mut(index) else { return };
         if let Some(session) = connection.session.take() {
-            core.node.take_replies(session, connection.output.tail());
+            core.node.take_replies(session, &mut connection.output);
             core.step(Input::Disconnected { session });
             self.sessions.remove(&session);
         }
@@ -325,11 +326,12 @@ impl Clients {
     /// Writes what there is to write, and drops the connections that have ended.
     pub(crate) fn flush(&mut self, core: &mut Core) {
         let output_bytes = core.node.session_output_bytes();
-        while let Some(index) = self.unwritten.pop() {
+        for index in std::mem::take(&mut self.unwritten) {
             let Some(connection) = self.connections.get_mut(index) else { continue };
             connection.unwritten = false;
             self.output_bytes += connection.write() as u64;
-            if connection.output.len() > output_bytes {
+            let has_more = connection.output.has_more();
+            if connection.output.len() > output_bytes && !has_more {
                 let waiting = connection.output.len();
                 tracing::warn!(
                     client = ?connection.stream.peer_addr().ok(),
@@ -341,6 +343,9 @@ impl Clients {
             match connection.phase {
                 Phase::Ended => self.drop_connection(index, core),
                 Phase::Lingering => self.enqueue(index),
+                Phase::Open | Phase::HalfClosed | Phase::Finishing if has_more => {
+                    self.enlist(index);
+                }
                 Phase::Open | Phase::HalfClosed | Phase::Finishing => {}
             }
         }

@@ -37,6 +37,18 @@ impl Core {
         self.node.request(now, session, args)
     }
 
+    /// Hands a long request over, with the bytes that it arrived in.
+    pub(crate) fn request_long(
+        &mut self,
+        now: Now,
+        session: SessionId,
+        bytes: Vec<u8>,
+        args: &[(usize, usize)],
+    ) -> Admission {
+        self.unsettled = true;
+        self.node.request_long(now, session, bytes, args)
+    }
+
     /// Ends a session after a protocol error, in order with its replies.
     pub(crate) fn protocol_error(&mut self, session: SessionId, text: &str) {
         self.unsettled = true;

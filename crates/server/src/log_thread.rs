@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use cluster::WriteId;
+use cluster::{Payload, WriteId};
 use mio::Waker;
 use types::{Monotonic, SegmentId};
 use wal::{Log, LogError, OsDisk, Preparation};
@@ -32,7 +32,7 @@ const PREPARE_STEP_BYTES: u64 = 512 << 10;
 /// What the thread is asked to do.
 #[derive(Debug)]
 enum Order {
-    Append { write: WriteId, payload: Vec<u8> },
+    Append { write: WriteId, payload: Payload },
     Release { segment: SegmentId },
 }
 
@@ -104,7 +104,7 @@ impl LogThread {
     }
 
     /// Asks for a payload to become durable. Writes become durable in the order of asking.
-    pub(crate) fn append(&self, write: WriteId, payload: Vec<u8>) {
+    pub(crate) fn append(&self, write: WriteId, payload: Payload) {
         self.order(Order::Append { write, payload });
     }
 
@@ -177,7 +177,7 @@ impl Worker {
     fn carry_out(&mut self, order: Order) {
         match order {
             Order::Append { write, payload } => {
-                survive(self.log.append(&payload));
+                survive(self.log.append_with(payload.bytes(), payload.long()));
                 drop(payload);
                 let segment = self.commit(write);
                 let (oldest, log_end) = (self.log.oldest_segment(), self.log.sequence());

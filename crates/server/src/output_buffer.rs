@@ -7,9 +7,13 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 
 use bytes::Bytes;
+use resp::Sink;
 
 /// Room that an empty buffer may keep, in bytes.
 const KEPT_BYTES: usize = 64 << 10;
+/// Most bytes that are written at a time: a reader on the same machine may take them as fast as
+/// they come, and others wait meanwhile.
+const WRITE_BYTES_MAX: usize = 4 << 20;
 
 /// Bytes to write, of which some may be written already.
 #[derive(Debug, Default)]
@@ -19,6 +23,8 @@ pub(crate) struct OutputBuffer {
     bytes: Vec<u8>,
     /// Of the first of `before`, or of `bytes`.
     written: usize,
+    /// The socket may take more: it was not asked.
+    more: bool,
 }
 
 impl OutputBuffer {
@@ -33,33 +39,32 @@ impl OutputBuffer {
         self.len() == 0
     }
 
-    /// Where to append bytes. Empty if nothing waits, so that a whole buffer can be swapped in.
-    pub(crate) fn tail(&mut self) -> &mut Vec<u8> {
-        // What was written is dropped when it is the larger part: each byte moves at most once.
-        if self.before.is_empty() && self.written > self.bytes.len() / 2 {
-            self.bytes.drain(..self.written);
-            self.written = 0;
-        }
-        &mut self.bytes
-    }
-
-    /// Appends long bytes without a copy.
-    pub(crate) fn push(&mut self, long: Bytes) {
-        self.before.push_back((std::mem::take(&mut self.bytes), long));
-    }
-
     /// Drops everything that waits.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 
-    /// Writes as much as the socket takes, and answers how many bytes that were.
+    /// Whether the socket may take more than it was given: the poller won't say so again.
+    pub(crate) fn has_more(&self) -> bool {
+        self.more
+    }
+
+    /// Writes as much as the socket takes, up to a few megabytes, and answers how many bytes that
+    /// were.
     ///
     /// # Errors
     /// If the connection is broken. That the socket takes no more is no error.
     pub(crate) fn write_to(&mut self, socket: &mut impl Write) -> io::Result<usize> {
         let waiting = self.len();
+        let mut left = WRITE_BYTES_MAX;
+        self.more = false;
         while let Some(next) = self.next() {
+            let next = &next[..next.len().min(left)];
+            if next.is_empty() {
+                self.more = true;
+                return Ok(waiting - self.len());
+            }
+            left -= next.len();
             match socket.write(next) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => self.note_written(count),
@@ -96,6 +101,22 @@ impl OutputBuffer {
             self.before.pop_front();
             self.written = 0;
         }
+    }
+}
+
+impl Sink for OutputBuffer {
+    /// Empty if nothing waits, so that a whole buffer can be swapped in.
+    fn tail(&mut self) -> &mut Vec<u8> {
+        // What was written is dropped when it is the larger part: each byte moves at most once.
+        if self.before.is_empty() && self.written > self.bytes.len() / 2 {
+            self.bytes.drain(..self.written);
+            self.written = 0;
+        }
+        &mut self.bytes
+    }
+
+    fn push(&mut self, long: Bytes) {
+        self.before.push_back((std::mem::take(&mut self.bytes), long));
     }
 }
 

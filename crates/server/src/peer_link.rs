@@ -11,6 +11,7 @@ use std::time::Duration;
 use cluster::Message;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
+use resp::Sink;
 use types::{Monotonic, NodeId};
 
 use crate::output_buffer::OutputBuffer;
@@ -316,6 +317,11 @@ impl PeerLink {
     /// Whether there is something to flush.
     pub(crate) fn has_output(&self) -> bool {
         !self.output.is_empty()
+    }
+
+    /// Whether the socket may take more than was written.
+    pub(crate) fn has_more(&self) -> bool {
+        self.output.has_more()
     }
 
     /// Writes what the socket takes.

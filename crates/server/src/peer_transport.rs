@@ -14,6 +14,7 @@ use cluster::{Input, Member, Message};
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token, Waker};
+use resp::Sink;
 use slab::Slab;
 use smallvec::SmallVec;
 use types::limits::NODES_MAX;
@@ -358,7 +359,8 @@ impl PeerTransport {
 
     /// When this side has something to do, at the latest.
     pub(crate) fn next_deadline(&self) -> Monotonic {
-        if self.intakes.iter().any(|(_, intake)| intake.readable) {
+        let writes = self.links.iter().any(|(_, link)| link.has_more());
+        if writes || self.intakes.iter().any(|(_, intake)| intake.readable) {
             return Monotonic::default();
         }
         let links = self.links.iter().map(|(_, link)| link.next_deadline());

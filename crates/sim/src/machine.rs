@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use cluster::{Node, Planting, Recovered, Recovery, Settings, Start, WriteId};
+use cluster::{Node, Payload, Planting, Recovered, Recovery, Settings, Start, WriteId};
 use types::{DirectoryId, Incarnation, Life, NodeId, Now, SegmentId, SessionId};
 use wal::{
     Disk, DiskFile, Fault, Finding, Log, LogError, MemoryDisk, MetaFile, Options, Preparation,
@@ -77,8 +77,10 @@ pub(crate) struct Process {
     /// The wake-up that counts; older ones are void.
     pub(crate) wake: u64,
     pub(crate) wake_at: u64,
+    /// From so many bytes on a request is handed over in the bytes that it came in.
+    pub(crate) long_bytes: usize,
     /// Writes that were asked for since the commit under way began.
-    pub(crate) gathered: Vec<(WriteId, Vec<u8>)>,
+    pub(crate) gathered: Vec<(WriteId, Payload)>,
     /// The newest write of the commit under way.
     pub(crate) committing: Option<WriteId>,
     /// The commit under way is done, but the process is paused.
@@ -216,6 +218,7 @@ impl Machine {
             turn_due: false,
             wake: 0,
             wake_at: u64::MAX,
+            long_bytes: self.settings.long_bytes,
             gathered: Vec::new(),
             committing: None,
             commit_due: false,
@@ -385,7 +388,7 @@ impl Machine {
         if let Some(process) = &mut self.process {
             for (_, payload) in process.gathered.drain(..) {
                 // What can't be written at the end is as good as never asked for.
-                let _ = process.log.append(&payload);
+                let _ = process.log.append_with(payload.bytes(), payload.long());
             }
             let _ = process.log.seal();
         }
@@ -409,7 +412,7 @@ impl Machine {
             if payload.len() > self.settings.persist_bytes + UNPARTED_BYTES {
                 return Err(LogError::TooLarge { bytes: payload.len() });
             }
-            process.log.append(&payload)?;
+            process.log.append_with(payload.bytes(), payload.long())?;
             newest = write;
         }
         process.committing = Some(newest);

@@ -216,6 +216,8 @@ fn draw_settings(random: &mut Random, nodes: usize) -> Vec<Settings> {
     let drawn = base.segment_bytes / 512;
     base.piece_bytes = 64 << (drawn % 11);
     base.persist_bytes = 1024 << (drawn % 7);
+    // Small enough that some values are not copied.
+    base.long_bytes = 32 << (drawn % 5);
     let unequal = random.permille(300);
     let times = |settings: &mut Settings, random: &mut Random| {
         let support = random.skewed(150, 1500);

@@ -148,7 +148,7 @@ impl World {
     pub(crate) fn perform(&mut self, node: usize, output: Output) {
         match output {
             Output::Persist { write, payload } => {
-                self.trace.mix_bytes(&payload);
+                payload.parts().iter().for_each(|part| self.trace.mix_bytes(part));
                 if let Some(process) = &mut self.machines[node].process {
                     process.gathered.push((write, payload));
                 }
@@ -287,7 +287,12 @@ impl Process {
         while !link.paused && self.node.takes_requests() {
             let Some(args) = link.held.pop_front() else { return };
             let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
-            let admission = self.node.request(now, link.session, &args);
+            let admission = if args.iter().map(|arg| arg.len()).sum::<usize>() < self.long_bytes {
+                self.node.request(now, link.session, &args)
+            } else {
+                let (bytes, places) = as_sent(&args);
+                self.node.request_long(now, link.session, bytes, &places)
+            };
             link.paused = admission == Admission::Pause;
         }
     }
@@ -305,6 +310,19 @@ impl Process {
         self.connections.remove(&link.session);
         self.node.step(now, Input::Disconnected { session: link.session });
     }
+}
+
+/// A request as a client sends it, and where its arguments lie.
+fn as_sent(args: &[&[u8]]) -> (Vec<u8>, Vec<(usize, usize)>) {
+    let mut bytes = format!("*{}\r\n", args.len()).into_bytes();
+    let mut places = Vec::new();
+    for arg in args {
+        bytes.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
+        places.push((bytes.len(), bytes.len() + arg.len()));
+        bytes.extend_from_slice(arg);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    (bytes, places)
 }
 
 /// What happens to whole machines and to the network.

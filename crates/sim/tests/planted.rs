@@ -52,6 +52,7 @@ const TABLE: &[(&str, &str)] = &[
     ("watch_ended", "keep-ended-watches"),
     ("costly_pipeline", "endless-turn"),
     ("entry_in_steps", "image-mid-entry"),
+    ("value_in_steps", "builder-loses-place"),
     ("large_write_displaced", "retry-everything"),
     ("t04_transfer_cut_off", "keep-lease-over-transfer"),
     ("t04_transfer_cut_off", "resume-after-transfer"),

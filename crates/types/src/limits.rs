@@ -24,6 +24,9 @@ pub const STRING_BYTES_MAX: usize = 512 << 20;
 /// default of the longest argument. A constant of the log's format, as the two below: every
 /// replica refuses the same commands of an entry.
 pub const BUILT_BYTES_MAX: usize = 64 << 20;
+/// From so many bytes on a value, a request or a reply is long: it is not copied, but stays where
+/// it arrived, and everybody refers to it there.
+pub const LONG_BYTES: usize = 1 << 20;
 /// Most work of one command, in the units of `keyspace::work`: well below the time between two
 /// beats.
 pub const COMMAND_WORK_MAX: u64 = 64 << 20;

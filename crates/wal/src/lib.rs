@@ -44,6 +44,7 @@ mod recovery;
 mod scan;
 mod spare;
 mod witness;
+mod writing;
 
 pub use disk::{Disk, DiskFile};
 pub use error::{Damage, LogError, MetaError, OpenError, Operation, VisitError};

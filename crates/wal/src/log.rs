@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use types::limits::RECORD_BYTES_MAX;
 use types::{NodeId, SegmentId};
 
@@ -21,13 +22,11 @@ use crate::recovery::{self, Recovered, Recovery, SEGMENT_START_BYTES, SegmentFil
 use crate::scan::to_usize;
 use crate::spare::Spare;
 use crate::witness::Witness;
+use crate::writing::write_and_sync;
 use crate::{Disk, DiskFile};
 
 /// How much memory the commit buffer keeps between commits, in bytes.
 const BUFFER_KEPT_BYTES: usize = 4 << 20;
-
-/// A longer commit is written and synced in steps of so many bytes.
-const STEP_BYTES: usize = 2 << 20;
 
 /// How a log is laid out, and whose it is.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +109,9 @@ pub struct Log<D: Disk> {
     witness: Witness<D::File>,
     /// Room for a segment header, then the frame in preparation. The one copy of a payload.
     buffer: Vec<u8>,
+    /// Long parts of the frame, which are not copied, each with its place in the buffer, in order.
+    long: Vec<(usize, Bytes)>,
+    long_bytes: usize,
     records: u32,
     failed: Option<LogError>,
 }
@@ -180,6 +182,8 @@ impl<D: Disk> Log<D> {
             oldest: recovered.oldest,
             committed_oldest: recovered.oldest,
             buffer: vec![0; front],
+            long: Vec::new(),
+            long_bytes: 0,
             records: 0,
             failed: None,
         }
@@ -193,16 +197,32 @@ impl<D: Disk> Log<D> {
     /// # Errors
     /// [`LogError::TooLarge`] leaves the commit in preparation as it was; any other is final.
     pub fn append(&mut self, payload: &[u8]) -> Result<SegmentId, LogError> {
+        self.append_with(payload, &[])
+    }
+
+    /// The same, for a payload of which long parts lie apart, each with its place in the rest, in
+    /// order. They are not copied.
+    ///
+    /// # Errors
+    /// As those of [`Log::append`].
+    pub fn append_with(
+        &mut self,
+        payload: &[u8],
+        long: &[(usize, Bytes)],
+    ) -> Result<SegmentId, LogError> {
         self.check_failed()?;
-        let Some(length) =
-            u32::try_from(payload.len()).ok().filter(|_| payload.len() <= RECORD_BYTES_MAX)
-        else {
-            return Err(LogError::TooLarge { bytes: payload.len() });
+        let long_bytes: usize = long.iter().map(|(_, long)| long.len()).sum();
+        let bytes = payload.len() + long_bytes;
+        let Some(length) = u32::try_from(bytes).ok().filter(|_| bytes <= RECORD_BYTES_MAX) else {
+            return Err(LogError::TooLarge { bytes });
         };
         // With room for the frame's end, or a few bytes would double the buffer, and copy it.
         self.buffer
             .reserve(payload.len() + size_of_val(&length) + self.options.block_bytes as usize);
         self.buffer.extend_from_slice(&length.to_le_bytes());
+        let begin = self.buffer.len();
+        self.long.extend(long.iter().map(|(place, long)| (begin + place, long.clone())));
+        self.long_bytes += long_bytes;
         self.buffer.extend_from_slice(payload);
         self.records += 1;
         Ok(self.pending_segment())
@@ -371,7 +391,7 @@ impl<D: Disk> Log<D> {
 
     fn frame_bytes(&self, block_bytes: u32) -> u64 {
         let front = self.options.block_bytes as usize + FRAME_HEADER_BYTES;
-        format::frame_bytes((self.buffer.len() - front) as u64, block_bytes)
+        format::frame_bytes((self.buffer.len() - front + self.long_bytes) as u64, block_bytes)
     }
 
     /// Whether the commit in preparation fits in the current segment.
@@ -439,6 +459,8 @@ impl<D: Disk> Log<D> {
         noted.map_err(disk_error(Operation::Write, self.current_segment()))?;
         self.committed_oldest = self.oldest;
         self.records = 0;
+        self.long = Vec::new();
+        self.long_bytes = 0;
         self.buffer.truncate(self.options.block_bytes as usize + FRAME_HEADER_BYTES);
         self.buffer.shrink_to(BUFFER_KEPT_BYTES);
         Ok(())
@@ -452,9 +474,8 @@ impl<D: Disk> Log<D> {
     ) -> Result<(), LogError> {
         let segment = current.header.segment;
         self.seal_frame(segment, current.header.block_bytes);
-        let frame = &self.buffer[self.options.block_bytes as usize..];
-        write_and_sync(&mut current.file, segment, current.end, frame, step)?;
-        current.end += frame.len() as u64;
+        let parts = self.parts(self.options.block_bytes as usize);
+        current.end = write_and_sync(&mut current.file, segment, current.end, &parts, step)?;
         Ok(())
     }
 
@@ -475,51 +496,45 @@ impl<D: Disk> Log<D> {
         };
         self.seal_frame(segment, block_bytes);
         self.buffer[..SEGMENT_HEADER_BYTES].copy_from_slice(&header.encode());
-        write_and_sync(&mut file, segment, 0, &self.buffer, step)?;
+        let written = write_and_sync(&mut file, segment, 0, &self.parts(0), step)?;
+        debug_assert_eq!(written, end, "a segment's first commit ends where it was said to");
         self.current = Some(Current { file, header, file_bytes, end });
         self.segments.push_back(SegmentInfo { id: segment, file_bytes });
         Ok(())
     }
 
+    /// What stands in the buffer from a place on, and the long parts that belong in between.
+    fn parts(&self, from: usize) -> Vec<&[u8]> {
+        let mut parts = Vec::with_capacity(2 * self.long.len() + 1);
+        let mut at = from;
+        for (place, long) in &self.long {
+            parts.push(&self.buffer[at..*place]);
+            parts.push(&long[..]);
+            at = *place;
+        }
+        parts.push(&self.buffer[at..]);
+        parts
+    }
+
     /// Completes the frame in the buffer: header in front, zeroes behind.
     fn seal_frame(&mut self, segment: SegmentId, block_bytes: u32) {
         let front = self.options.block_bytes as usize;
-        let body = &self.buffer[front + FRAME_HEADER_BYTES..];
+        let mut checksum = crc32fast::Hasher::new();
+        let body = self.parts(front + FRAME_HEADER_BYTES);
+        body.iter().for_each(|part| checksum.update(part));
         let header = FrameHeader {
             log: self.log,
             segment,
             sequence: self.next_sequence,
             oldest: self.oldest,
-            body_bytes: body.len() as u64,
+            body_bytes: body.iter().map(|part| part.len() as u64).sum(),
             records: self.records,
-            body_checksum: crc32fast::hash(body),
+            body_checksum: checksum.finalize(),
         };
         let frame_bytes = to_usize(self.frame_bytes(block_bytes));
-        self.buffer.resize(front + frame_bytes, 0);
+        self.buffer.resize(front + frame_bytes - self.long_bytes, 0);
         self.buffer[front..front + FRAME_HEADER_BYTES].copy_from_slice(&header.encode());
     }
-}
-
-/// Writes a frame and makes it durable. A long one in steps, its beginning first: whoever waits for
-/// the disk can tell a long write from a disk that hangs.
-fn write_and_sync<F: DiskFile>(
-    file: &mut F,
-    segment: SegmentId,
-    offset: u64,
-    frame: &[u8],
-    step: &mut dyn FnMut(),
-) -> Result<(), LogError> {
-    let mut at = offset;
-    for part in frame.chunks(STEP_BYTES) {
-        // Before the first one, too: until now the commit was prepared.
-        if frame.len() > STEP_BYTES {
-            step();
-        }
-        file.write_at(at, part).map_err(disk_error(Operation::Write, segment))?;
-        file.sync().map_err(disk_error(Operation::Sync, segment))?;
-        at += part.len() as u64;
-    }
-    Ok(())
 }
 
 /// Makes the end of the log safe to append to: what recovery has shown is durable from here on,

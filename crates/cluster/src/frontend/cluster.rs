@@ -84,7 +84,7 @@ impl Node {
         };
         let shard = self.routes.of_slot(slot).map(|route| route.shard);
         let shard = shard.ok_or(error::CLUSTER_DOWN)?;
-        self.enqueue(call.now, call.session, shard, operation, false);
+        self.enqueue(call.now, call.session, shard, operation.into(), false);
         Ok(())
     }
 

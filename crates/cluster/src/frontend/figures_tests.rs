@@ -310,9 +310,16 @@ fn answers_of_one_turn_are_bounded_before_they_are_made() {
     driver.settle();
     let mut executed = 0;
     for (_, message) in core::mem::take(&mut driver.messages) {
-        if let Message::ForwardReply { outcome: ForwardOutcome::Reply(bytes), .. } = message {
-            executed += usize::from(bytes.starts_with(b"$3145728"));
-            assert!(bytes.starts_with(b"$3145728") || bytes.starts_with(b"-TRYAGAIN"));
+        let Message::ForwardReply { outcome, .. } = message else { continue };
+        match outcome {
+            ForwardOutcome::LongReply { before, long, .. } => {
+                assert_eq!((&before[..], long.len()), (&b"$3145728\r\n"[..], 3_145_728));
+                executed += 1;
+            }
+            ForwardOutcome::Reply(bytes) => assert!(bytes.starts_with(b"-TRYAGAIN")),
+            ForwardOutcome::NotHolder { .. } | ForwardOutcome::Uncertain => {
+                panic!("the holder was asked")
+            }
         }
     }
     assert_eq!(executed, 3, "8 MiB and what exceeds it");

@@ -36,7 +36,7 @@ impl Node {
         let mut operation = Vec::new();
         // The name of the subcommand is what the number stands for.
         entry::put_manage(id, call.rest(1), &mut operation);
-        self.enqueue(call.now, call.session, ShardId::SYSTEM, operation, false);
+        self.enqueue(call.now, call.session, ShardId::SYSTEM, operation.into(), false);
         Ok(())
     }
 

@@ -64,10 +64,11 @@ impl Node {
             }
             Anew::Writing(_) | Anew::Told => {}
         }
-        if let Some(write) = self.storage.begin_write(now.monotonic, &self.world.effects.payload) {
-            let payload = core::mem::take(&mut self.world.effects.payload);
+        let bytes = self.world.effects.payload.len();
+        if let Some(write) = self.storage.begin_write(now.monotonic, bytes) {
+            let parts = self.world.effects.payload.take(usize::MAX, 0);
             self.anew = Anew::Writing(write);
-            out.push(Output::Persist { write, payload });
+            out.extend(parts.into_iter().map(|payload| Output::Persist { write, payload }));
         }
         for event in core::mem::take(&mut self.world.effects.events) {
             out.push(Output::Observe(event));
@@ -86,7 +87,7 @@ impl Node {
         // Never 0, which stands for the founders' directories.
         let directory = DirectoryId((self.frontend.random() >> 32) as u32 | 1);
         let incarnation = remembered.incarnation.max(self.world.incarnation);
-        let payload = &mut self.world.effects.payload;
+        let payload = self.world.effects.payload.tail();
         Record::Anew { directory, incarnation }.encode(payload);
         let remembered = self.world.founding.anew();
         Record::Origin { remembered }.encode(payload);

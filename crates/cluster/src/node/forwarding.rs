@@ -408,13 +408,13 @@ impl Node {
         }
         let Some(forward) = self.forwards.remove(number) else { return };
         match outcome {
-            ForwardOutcome::Reply(bytes) => {
+            reply @ (ForwardOutcome::Reply(_) | ForwardOutcome::LongReply { .. }) => {
                 let waiter = forward.request.waiter;
                 self.forget_reason(forward.shard);
                 if let Some(sent) = forward.request.sent() {
                     self.forwards.note_answered(forward.shard, sent);
                 }
-                self.world.sessions.answer(waiter, |reply| reply.encoded(&bytes));
+                self.world.sessions.answer(waiter, |written| reply.write(written));
                 self.describe_slow(waiter, &forward.request.operation);
             }
             // Not executed there. Our picture was old or theirs is; look again in a moment.

@@ -218,7 +218,7 @@ impl Node {
             strings_only: parsed.strings_only,
         };
         entry::put_survey(survey, &mut operation);
-        self.enqueue(now, id, shard, operation, false);
+        self.enqueue(now, id, shard, operation.into(), false);
     }
 
     fn reply_empty_scan(&mut self, id: SessionId) {

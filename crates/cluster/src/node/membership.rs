@@ -87,7 +87,7 @@ impl Node {
         let Some(found) = self.shards.get_mut(at) else { return };
         let shard = found.id;
         if found.is_buried() {
-            found.take_seat(&mut self.world.effects.payload, seat);
+            found.take_seat(self.world.effects.payload.tail(), seat);
             self.routes.reseat(shard);
             self.routes.set_local(shard, Some(at));
         } else {
@@ -281,8 +281,8 @@ impl Node {
         let decided = self.decided.as_ref().map(|(_, remembered)| remembered);
         let mut remembered = decided.unwrap_or(self.world.founding.remembered()).clone();
         remembered.membership = self.world.members().clone();
-        Record::Origin { remembered }.encode(&mut self.world.effects.payload);
-        self.world.founding.lives.write_all(&mut self.world.effects.payload);
+        Record::Origin { remembered }.encode(self.world.effects.payload.tail());
+        self.world.founding.lives.write_all(self.world.effects.payload.tail());
     }
 
     /// A node with an empty directory writes down what it is, as soon as it knows.
@@ -304,7 +304,7 @@ impl Node {
             // With the same write: what the shards began with must not depend on what the settings
             // say at a later start.
             for (shard, state) in first_replicas(&self.world.settings) {
-                Record::State { shard, state }.encode(&mut self.world.effects.payload);
+                Record::State { shard, state }.encode(self.world.effects.payload.tail());
             }
         }
         self.decided = Some((self.storage.next_write(), remembered));

@@ -267,7 +267,7 @@ impl Node {
     }
 
     /// Moves the finished replies of a session to the end of `into`.
-    pub fn take_replies(&mut self, session: SessionId, into: &mut Vec<u8>) {
+    pub fn take_replies(&mut self, session: SessionId, into: &mut impl resp::Sink) {
         self.world.sessions.take_output(session, into);
         if self.world.sessions.get(session).is_some_and(|session| session.paused) {
             // It may go on with the next turn, which must come at once.
@@ -517,9 +517,10 @@ impl Node {
 
     fn emit(&mut self, now: Now, out: &mut Vec<Output>) {
         if !self.world.effects.payload.is_empty() && !self.storage.has_write() {
-            self.world.founding.lives.write_news(&mut self.world.effects.payload);
+            self.world.founding.lives.write_news(self.world.effects.payload.tail());
         }
-        if let Some(write) = self.storage.begin_write(now.monotonic, &self.world.effects.payload) {
+        let bytes = self.world.effects.payload.len();
+        if let Some(write) = self.storage.begin_write(now.monotonic, bytes) {
             self.persist(write, out);
         }
         out.extend(self.storage.take_release());
@@ -556,24 +557,13 @@ impl Node {
     /// Asks for what was gathered to become durable, in parts if it is long: a stalled disk and a
     /// catch-up let it grow. The write has become durable with its last part.
     fn persist(&mut self, write: WriteId, out: &mut Vec<Output>) {
-        let effects = &mut self.world.effects;
-        // Room for as much again, or it is copied over and over while it grows.
-        let room = Vec::with_capacity(effects.payload.len().min(PAYLOAD_ROOM));
-        let payload = core::mem::replace(&mut effects.payload, room);
         let most = self.world.settings.persist_bytes;
-        let mut begin = 0;
-        let mut end = 0;
-        for cut in effects.cuts.drain(..) {
-            if cut - begin > most && end > begin {
-                let payload = payload.get(begin..end).unwrap_or_default().to_vec();
-                out.push(Output::Persist { write: WriteId(write.0 - 1), payload });
-                begin = end;
-            }
-            end = cut;
+        let parts = self.world.effects.payload.take(most, PAYLOAD_ROOM);
+        let last = parts.len() - 1;
+        for (at, payload) in parts.into_iter().enumerate() {
+            let write = if at == last { write } else { WriteId(write.0 - 1) };
+            out.push(Output::Persist { write, payload });
         }
-        let payload =
-            if begin == 0 { payload } else { payload.get(begin..).unwrap_or_default().to_vec() };
-        out.push(Output::Persist { write, payload });
     }
 
     pub(crate) fn uptime(&self, now: Now) -> Duration {

@@ -4,13 +4,13 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use keyspace::{Changes, Outcome};
-use resp::command::{Command, Flags, Handler, Rejection};
-use resp::{CommandId, Reply, error};
+use resp::command::{Command as CommandEntry, Flags, Handler, Rejection};
+use resp::{CommandId, Replies, error};
 use types::limits::SESSION_PIPELINE_MAX;
 use types::{Now, SessionId, ShardId, Slot};
 
 use super::{Node, World, admission};
-use crate::entry;
+use crate::entry::{self, Command, Operation};
 use crate::frontend::Asked;
 use crate::io::Admission;
 use crate::session::{ReplyMode, Session, Waiter};
@@ -31,10 +31,59 @@ pub(super) fn has_room(session: &Session, pipeline_bytes: usize) -> bool {
 impl Node {
     /// Handles one request of a client. `args[0]` is the command's name.
     pub fn request(&mut self, now: Now, id: SessionId, args: &[&[u8]]) -> Admission {
+        self.take_request(now, id, args, None)
+    }
+
+    /// The same, for a long request, which is given in the bytes that it came in: they may be kept
+    /// instead of being copied. `args` are the places of its arguments, in order.
+    pub fn request_long(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        bytes: Vec<u8>,
+        args: &[(usize, usize)],
+    ) -> Admission {
+        let found = slices(&bytes, args);
+        let name = found.first().map(|name| name.to_vec()).unwrap_or_default();
+        let operation = match self.only_command(id, &found) {
+            Some((slot, number)) => entry::single_in_place(slot, number, bytes, args),
+            None => Err(bytes),
+        };
+        let operation = match operation {
+            Ok(operation) => operation,
+            Err(bytes) => return self.take_request(now, id, &slices(&bytes, args), None),
+        };
+        let parsed = entry::only_operation(&operation);
+        let Ok(Operation::Single { command: Command { mut args, .. }, .. }) = parsed else {
+            unreachable!("an operation that was just made can be read");
+        };
+        if let Some(first) = args.first_mut() {
+            *first = &name;
+        }
+        self.take_request(now, id, &args, Some(&operation))
+    }
+
+    /// The slot and number of a command on keys of one slot that is to be run by itself.
+    fn only_command(&mut self, id: SessionId, args: &[&[u8]]) -> Option<(Slot, CommandId)> {
+        let session = self.world.sessions.get(id)?;
+        let runs = session.authenticated && session.transaction.is_none() && !session.closing;
+        let command = resp::resolve(args).ok().filter(|_| runs)?;
+        let is_alone = matches!(command.handler, Handler::Keyspace);
+        Some((slot_of_keys(command, args).ok()?, command.id()?)).filter(|_| is_alone)
+    }
+
+    /// `operation` is the request as it goes to a shard, if that is known.
+    fn take_request(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        args: &[&[u8]],
+        operation: Option<&Bytes>,
+    ) -> Admission {
         // A request may be the first thing that a machine sees after it was suspended.
         self.watch_clock(now);
         let replied = self.world.sessions.output_bytes(id);
-        self.handle(now, id, args);
+        self.handle(now, id, args, operation);
         let replied = self.world.sessions.output_bytes(id).saturating_sub(replied);
         let bytes = args.iter().map(|arg| arg.len()).sum();
         self.world.work.count_request(bytes, replied);
@@ -60,7 +109,7 @@ impl Node {
         self.world.settings.shard_queue_bytes.min(self.forward_bytes()) / 4
     }
 
-    fn handle(&mut self, now: Now, id: SessionId, args: &[&[u8]]) {
+    fn handle(&mut self, now: Now, id: SessionId, args: &[&[u8]], operation: Option<&Bytes>) {
         let Some(session) = self.world.sessions.get(id) else { return };
         if session.closing {
             return;
@@ -82,7 +131,7 @@ impl Node {
             return self.queue_command(id, command, args);
         }
         match command.handler {
-            Handler::Keyspace => self.keyspace_request(now, id, command, args),
+            Handler::Keyspace => self.keyspace_request(now, id, command, args, operation),
             Handler::KeyspaceWide => self.wide_request(now, id, command, args),
             Handler::Transaction => self.transaction_request(now, id, command, args),
             Handler::Connection | Handler::Server | Handler::Cluster => {
@@ -96,8 +145,9 @@ impl Node {
         &mut self,
         now: Now,
         id: SessionId,
-        command: &'static Command,
+        command: &'static CommandEntry,
         args: &[&[u8]],
+        operation: Option<&Bytes>,
     ) {
         let slot = match slot_of_keys(command, args) {
             Ok(slot) => slot,
@@ -115,7 +165,10 @@ impl Node {
             Some(_) | None => standing,
         };
         if standing == Some(Standing::Holder) {
-            let done = if writes {
+            let done = if operation.is_some() {
+                // It takes its own way, on which it is not copied.
+                false
+            } else if writes {
                 self.write_here(now, id, shard, slot, number, args)
             } else {
                 self.read_here(now, id, shard, slot, number, args)
@@ -126,8 +179,11 @@ impl Node {
         } else if self.redirect(now, id, shard, slot) {
             return;
         }
-        let mut operation = Vec::new();
-        entry::put_single(slot, number, args, &mut operation);
+        let operation = operation.cloned().unwrap_or_else(|| {
+            let mut operation = Vec::new();
+            entry::put_single(slot, number, args, &mut operation);
+            operation.into()
+        });
         self.enqueue(now, id, shard, operation, writes);
     }
 
@@ -200,11 +256,11 @@ impl Node {
         let outcome = if session.outstanding() == 0 {
             session.reply(|reply| data.execute(number, slot, args, &context, &mut changes, reply))
         } else {
-            let mut bytes = Vec::new();
-            let mut reply = Reply::new(&mut bytes, session.protocol);
+            let mut replies = Replies::default();
+            let mut reply = replies.writer(session.protocol);
             let outcome = data.execute(number, slot, args, &context, &mut changes, &mut reply);
             if outcome == Outcome::Done {
-                session.reply(|reply| reply.encoded(&bytes));
+                session.reply(|reply| reply.replies(replies));
             }
             outcome
         };
@@ -229,7 +285,7 @@ impl Node {
         now: Now,
         id: SessionId,
         shard: ShardId,
-        operation: Vec<u8>,
+        operation: Bytes,
         writes: bool,
     ) {
         let Some(session) = self.world.sessions.get(id) else { return };
@@ -239,7 +295,7 @@ impl Node {
         session.note_bytes(ticket, operation.len());
         let request = Request {
             waiter: Waiter::Client { session: id, ticket },
-            operation: Bytes::from(operation),
+            operation,
             writes,
             ordered,
             watcher: (self.world.settings.node, id),
@@ -264,7 +320,7 @@ impl Node {
 
 /// The slot of a command's keys.
 pub(super) fn slot_of_keys(
-    command: &'static Command,
+    command: &'static CommandEntry,
     args: &[&[u8]],
 ) -> Result<Slot, &'static str> {
     let first = command.keys.first;
@@ -278,13 +334,18 @@ pub(super) fn slot_of_keys(
     if slots.all(|slot| slot == first) { Ok(first) } else { Err(error::CROSS_SLOT) }
 }
 
+/// The arguments of a request, by their places in it.
+fn slices<'a>(bytes: &'a [u8], args: &[(usize, usize)]) -> Vec<&'a [u8]> {
+    args.iter().map(|(begin, end)| bytes.get(*begin..*end).unwrap_or_default()).collect()
+}
+
 /// The first of a command's keys, if it has one in a fixed place.
 fn first_key<'a>(id: CommandId, args: &[&'a [u8]]) -> Option<&'a [u8]> {
     let first = id.command().keys.first;
     args.get(first).copied().filter(|_| first > 0)
 }
 
-fn runs_inside_multi(command: &Command) -> bool {
+fn runs_inside_multi(command: &CommandEntry) -> bool {
     matches!(
         command.id(),
         Some(
@@ -329,7 +390,7 @@ fn is_http(args: &[&[u8]]) -> bool {
 }
 
 /// The command that a request names, whatever its arguments.
-fn named(args: &[&[u8]]) -> Option<&'static Command> {
+fn named(args: &[&[u8]]) -> Option<&'static CommandEntry> {
     let command = resp::lookup(args.first()?)?;
     let word = args.get(1).filter(|_| !command.subcommands.is_empty());
     word.map_or(Some(command), |word| resp::command::lookup_subcommand(command, word))

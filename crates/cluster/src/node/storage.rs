@@ -123,19 +123,19 @@ impl Storage {
     }
 
     /// Begins the write that was prepared, unless there is nothing in it or another is under way.
-    pub(super) fn begin_write(&mut self, now: Monotonic, payload: &[u8]) -> Option<WriteId> {
+    pub(super) fn begin_write(&mut self, now: Monotonic, bytes: usize) -> Option<WriteId> {
         if self.under_way.is_some() {
             return None;
         }
         let mut shards = core::mem::take(&mut self.shards);
-        if payload.is_empty() {
+        if bytes == 0 {
             return None;
         }
         shards.sort_unstable();
         shards.dedup();
         let write = self.next;
         self.next = WriteId(write.0 + 1);
-        self.appended += payload.len() as u64;
+        self.appended += bytes as u64;
         self.under_way = Some(UnderWay { write, begun: now, shards });
         Some(write)
     }
@@ -266,7 +266,7 @@ impl Node {
         }
         storage.stalled = stalled;
         if oldest.is_none() && now.monotonic.since(storage.last_durable) > PROBE_AFTER {
-            Record::Probe.encode(&mut self.world.effects.payload);
+            Record::Probe.encode(self.world.effects.payload.tail());
         }
         if stalled {
             self.end_gathering();

@@ -157,7 +157,7 @@ impl Node {
             session.note_group(&transaction.commands);
         }
         if commands.len() == transaction.commands.len() {
-            self.enqueue(now, id, shard, operation, true);
+            self.enqueue(now, id, shard, operation.into(), true);
         } else {
             self.exec_mixed(now, id, shard, operation, transaction.commands);
         }
@@ -208,7 +208,7 @@ impl Node {
         }
         let mut operation = Vec::new();
         entry::put_watch(slot, keys, &mut operation);
-        self.enqueue(now, id, shard, operation, false);
+        self.enqueue(now, id, shard, operation.into(), false);
     }
 
     /// Ends what a client watches, if anything.

@@ -8,7 +8,7 @@ use types::{LogIndex, Term};
 
 use super::message;
 use super::replicas::Seat;
-use crate::bytes_codec::{CodecError, Put, Take};
+use crate::bytes_codec::{CodecError, Last, Put, Take};
 
 /// What a replica must remember across a restart besides its entries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -39,12 +39,17 @@ impl LogEntry {
         &self.0.data
     }
 
+    pub(crate) fn context(&self) -> &Bytes {
+        &self.0.context
+    }
+
     pub(crate) fn changes_replicas(&self) -> bool {
         self.0.get_entry_type() != EntryType::EntryNormal
     }
 
-    pub(crate) fn encode(&self, into: &mut Vec<u8>) {
-        message::encode_entry(&self.0, into);
+    /// Appends it; of its data only the length, if they come apart.
+    pub(crate) fn encode(&self, last: Last, into: &mut Vec<u8>) {
+        message::put_entry(&self.0, last, into);
     }
 
     pub(crate) fn decode(from: &mut Take<'_>) -> Result<Self, CodecError> {

@@ -118,9 +118,9 @@ impl RaftMessage {
         entries + self.0.get_snapshot().data.len()
     }
 
-    /// The data of the entries that it carries.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = &[u8]> {
-        self.0.entries.iter().map(|entry| &entry.data[..])
+    /// Context and data of the entries that it carries.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.0.entries.iter().map(|entry| (&entry.context[..], &entry.data[..]))
     }
 
     /// One readable line, for traces.
@@ -234,20 +234,24 @@ impl RaftMessage {
     }
 }
 
-pub(super) fn encode_entry(entry: &Entry, into: &mut Vec<u8>) {
-    put_entry(entry, Last::Here, into);
-}
+/// Set in an entry's type, if it has a context: hardly any has.
+const HAS_CONTEXT: u8 = 0x80;
 
-fn put_entry(entry: &Entry, last: Last, into: &mut Vec<u8>) {
-    into.put_u8(entry.get_entry_type() as u8);
+pub(super) fn put_entry(entry: &Entry, last: Last, into: &mut Vec<u8>) {
+    let has_context = if entry.context.is_empty() { 0 } else { HAS_CONTEXT };
+    into.put_u8(entry.get_entry_type() as u8 | has_context);
     into.put_var(entry.term);
     into.put_var(entry.index);
+    if has_context != 0 {
+        into.put_bytes(&entry.context);
+    }
     into.put_last(&entry.data, last);
 }
 
 pub(super) fn decode_entry(from: &mut Take<'_>) -> Result<Entry, CodecError> {
     let mut entry = Entry::default();
-    entry.set_entry_type(match from.u8()? {
+    let kind = from.u8()?;
+    entry.set_entry_type(match kind & !HAS_CONTEXT {
         0 => EntryType::EntryNormal,
         1 => EntryType::EntryConfChange,
         2 => EntryType::EntryConfChangeV2,
@@ -255,6 +259,9 @@ pub(super) fn decode_entry(from: &mut Take<'_>) -> Result<Entry, CodecError> {
     });
     entry.term = from.var()?;
     entry.index = from.var()?;
+    if kind & HAS_CONTEXT != 0 {
+        entry.context = Bytes::copy_from_slice(from.bytes()?);
+    }
     entry.data = from.kept_bytes()?;
     Ok(entry)
 }

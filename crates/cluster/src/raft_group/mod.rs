@@ -19,7 +19,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
-use raft::eraftpb::{Entry, EntryType, HardState};
+use raft::eraftpb::{Entry, EntryType, HardState, MessageType};
 use raft::prelude::Message as EngineMessage;
 use raft::{Config, ProgressState, RawNode, SnapshotStatus, StateRole};
 use types::{DirectoryId, LogIndex, NodeId, Term};
@@ -51,6 +51,7 @@ pub(crate) struct RecoveredLog {
 pub(crate) struct Committed {
     pub(crate) index: LogIndex,
     pub(crate) term: Term,
+    pub(crate) context: Bytes,
     pub(crate) data: Bytes,
     /// Set if the entry changes the replicas: hand it back to [`RaftGroup::change_replicas`].
     pub(crate) change: Option<ReplicaChangeEntry>,
@@ -282,10 +283,25 @@ impl RaftGroup {
     /// Proposes an entry. Says where it will stand if it is committed, or `None` if this replica
     /// doesn't lead, or is handing its leadership over.
     pub(crate) fn propose(&mut self, data: Vec<u8>) -> Option<(LogIndex, Term)> {
+        self.propose_with(Vec::new(), data.into())
+    }
+
+    /// The same, with a context.
+    pub(crate) fn propose_with(
+        &mut self,
+        context: Vec<u8>,
+        data: Bytes,
+    ) -> Option<(LogIndex, Term)> {
         if !self.is_leader() {
             return None;
         }
-        self.engine.propose(Vec::new(), data).ok()?;
+        // As the engine's own call does, which would take the data as a vector.
+        let mut proposal = EngineMessage::default();
+        proposal.set_msg_type(MessageType::MsgPropose);
+        proposal.from = self.engine.raft.id;
+        let entry = Entry { data, context: context.into(), ..Entry::default() };
+        proposal.set_entries(alloc::vec![entry].into());
+        self.engine.raft.step(proposal).ok()?;
         Some((self.last_index(), self.term()))
     }
 
@@ -308,7 +324,7 @@ impl RaftGroup {
         let message = &message.0;
         // Who was elected late, in a term that is over, has what nobody takes.
         let late = message.term < self.engine.raft.term;
-        if late || message.get_msg_type() != raft::eraftpb::MessageType::MsgAppend {
+        if late || message.get_msg_type() != MessageType::MsgAppend {
             return None;
         }
         let log = &self.engine.raft.raft_log;
@@ -514,6 +530,7 @@ fn committed(mut entry: Entry) -> Committed {
     Committed {
         index: LogIndex(entry.index),
         term: Term(entry.term),
+        context: core::mem::take(&mut entry.context),
         data: core::mem::take(&mut entry.data),
         change: change.map(ReplicaChangeEntry),
     }

@@ -7,11 +7,12 @@
 
 use alloc::vec::Vec;
 
-use keyspace::{Changes, Context, Keyspace, Mode, Outcome};
-use resp::{CommandId, Reply};
+use bytes::Bytes;
+use keyspace::{Changes, Context, Mode, Outcome, Supplies};
+use resp::{CommandId, Replies, Reply};
 use smallvec::SmallVec;
 use types::limits::COMMAND_WORK_MAX;
-use types::{LogIndex, Slot, Term, UnixMillis};
+use types::{LogIndex, Slot, Term};
 
 use super::execution::{apply_command, apply_group, context_of, run};
 use super::proposals::{Local, Pending};
@@ -28,9 +29,8 @@ use crate::record::{Goal, put_vote};
 use crate::session::Waiter;
 use crate::work::Kind;
 
-/// What emptying one slot costs, and what a question about the whole shard does.
+/// What emptying one slot costs.
 const FLUSH_SLOT: u64 = 100;
-const SURVEY: u64 = 20_000;
 
 impl Shard {
     /// Applies one committed entry, from where it was left on. Says whether that is done; else the
@@ -50,7 +50,7 @@ impl Shard {
             self.apply_change(env, change, (term, index));
             self.note_state(index);
         } else {
-            match entry::decode(&committed.data) {
+            match entry::decode(&committed.context, &committed.data) {
                 Ok(None) => {}
                 Ok(Some(Entry::Lease(record))) => {
                     self.apply_lease(env, &record, term);
@@ -71,7 +71,7 @@ impl Shard {
                     if pending.is_none() && *progress == Progress::default() {
                         self.load.note_followed_entry(committed.data.len());
                     }
-                    let batch = (header, operations);
+                    let batch = (header, operations, &committed.data);
                     if !self.apply_batch(env, index, batch, pending.as_ref(), progress) {
                         // Who waits for the rest still waits here.
                         if let Some(pending) = pending {
@@ -177,7 +177,7 @@ impl Shard {
     fn keep_change(&mut self, env: &mut Env<'_>) {
         let rules = [Planting::ForgetChanges, Planting::ChangeNotDurable];
         if !rules.into_iter().any(|rule| self.planted.contains(rule)) {
-            put_vote(self.id, self.group.vote(), &mut env.effects.payload);
+            put_vote(self.id, self.group.vote(), env.effects.payload.tail());
             self.places.vote_written();
         }
     }
@@ -186,7 +186,7 @@ impl Shard {
         &mut self,
         env: &mut Env<'_>,
         index: LogIndex,
-        (header, operations): (BatchHeader, Operations<'_>),
+        (header, operations, owner): (BatchHeader, Operations<'_>, &Bytes),
         pending: Option<&Pending>,
         progress: &mut Progress,
     ) -> bool {
@@ -201,6 +201,7 @@ impl Shard {
             progress.writes_before = self.load.writes();
         }
         loop {
+            let before = progress.locals;
             let Some(waiter) = self.next_waiter(env, pending, progress) else { return false };
             let left = operations.remaining();
             let next = operations.next().unwrap_or_else(|error| {
@@ -211,6 +212,15 @@ impl Shard {
                 debug_assert_eq!(waiter, Waiter::Nobody, "somebody waits for no operation");
                 break;
             };
+            let context = context_of(&header, progress.step + 1);
+            if fenced && !self.build(env, &operation, &context) {
+                // Whoever waits for it, waits; the reads before it are answered.
+                let loses = env.settings.breaks(Planting::BuilderLosesPlace);
+                if progress.locals > before && waiter != Waiter::Nobody && !loses {
+                    progress.locals -= 1;
+                }
+                return false;
+            }
             progress.bytes += left - operations.remaining();
             progress.step += 1;
             let refused = env.settings.breaks(Planting::MemoryJudgedAtApply)
@@ -219,11 +229,13 @@ impl Shard {
             if refused {
                 env.sessions.answer_error(waiter, "OOM nothing was done");
             } else if fenced {
-                let context = context_of(&header, progress.step);
-                self.apply_operation(env, (index, pending.is_some()), &operation, waiter, &context);
+                let place = (index, pending.is_some());
+                self.apply_operation(env, place, (&operation, owner), waiter, &context);
             } else {
                 env.sessions.answer_error(waiter, "TRYAGAIN the lease changed; nothing was done");
             }
+            // It is for this operation alone, even if that came to nothing.
+            self.take_built();
             if !env.work.may(Kind::Entries) {
                 return false;
             }
@@ -310,7 +322,7 @@ impl Shard {
         &mut self,
         env: &mut Env<'_>,
         (index, ours): (LogIndex, bool),
-        operation: &Operation<'_>,
+        (operation, owner): (&Operation<'_>, &Bytes),
         waiter: Waiter,
         context: &Context,
     ) {
@@ -325,10 +337,12 @@ impl Shard {
                 if command.id == CommandId::Reap {
                     self.reaping = false;
                 }
+                let built = self.take_built();
+                let supplies = Supplies { owner: Some(owner), built };
                 let data = &mut self.data;
                 let bytes_out = env.sessions.answer(waiter, |reply| {
                     let before = reply.len();
-                    apply_command(data, *slot, command, context, &mut changes, reply);
+                    apply_command(data, *slot, (command, supplies), context, &mut changes, reply);
                     reply.len() - before
                 });
                 if ours {
@@ -437,18 +451,19 @@ impl Shard {
                 // A read that meets an expired key is answered only after the log has said so,
                 // so the outcome is needed before anything is answered.
                 let protocol = env.sessions.protocol(waiter);
-                let mut bytes = Vec::new();
-                let mut reply = Reply::new(&mut bytes, protocol);
+                let mut replies = Replies::default();
+                let mut reply = replies.writer(protocol);
                 let outcome =
                     run(&mut self.data, slot, &command, context, &mut changes, &mut reply);
                 env.work.count(kind, changes.take_work());
                 match outcome {
                     Outcome::Done => {
-                        env.sessions.answer(waiter, |reply| reply.encoded(&bytes));
+                        let bytes_out = replies.len();
+                        env.sessions.answer(waiter, |reply| reply.replies(replies));
                         env.sessions.stats.count_lookups(command.id, changes.take_lookups());
                         let operation = Operation::Single { slot, command };
                         env.sessions.describe_slow(waiter, || show_operation(&operation));
-                        bytes.len()
+                        bytes_out
                     }
                     Outcome::Expired => {
                         let args = command.args.clone();
@@ -494,35 +509,6 @@ impl Shard {
         self.propose_reaping(&keys);
         self.read_behind(request);
     }
-
-    /// A question about the whole shard is answered behind what makes the log say which keys have
-    /// expired, if any have: a key that is left out must be so for every later holder.
-    fn reaps_before(&mut self, now: UnixMillis) -> bool {
-        let due = self.data.next_expiry().is_some_and(|expiry| expiry <= now);
-        if !due || self.planted.contains(Planting::ListByHoldersClock) {
-            return false;
-        }
-        self.propose_reaping_of_expired(now)
-    }
-
-    /// Answers a question about the whole shard, and says in how many bytes. What has expired at
-    /// `now` is left out, and the log says so already.
-    fn survey(
-        &mut self,
-        env: &mut Env<'_>,
-        survey: Survey<'_>,
-        waiter: Waiter,
-        now: UnixMillis,
-    ) -> usize {
-        env.work.count(Kind::Reads, SURVEY);
-        let seed = self.random();
-        let data = &self.data;
-        env.sessions.answer(waiter, |reply| {
-            let before = reply.len();
-            answer_survey(data, survey, now, seed, reply);
-            reply.len() - before
-        })
-    }
 }
 
 /// Acknowledges, and says in how many bytes.
@@ -530,32 +516,4 @@ fn put_ok(reply: &mut Reply<'_>) -> usize {
     let before = reply.len();
     reply.ok();
     reply.len() - before
-}
-
-fn answer_survey(
-    data: &Keyspace,
-    survey: Survey<'_>,
-    now: UnixMillis,
-    seed: u64,
-    reply: &mut Reply<'_>,
-) {
-    match survey {
-        Survey::Count => reply.integer(i64::try_from(data.keys()).unwrap_or(i64::MAX)),
-        Survey::CountInSlot(slot) => reply.count(data.keys_in_slot(slot)),
-        Survey::KeysInSlot(slot, count) => {
-            let mut keys = Vec::new();
-            data.get_keys_in_slot(slot, usize::try_from(count).unwrap_or(usize::MAX), &mut keys);
-            reply.array(keys.len());
-            for key in &keys {
-                reply.bulk(key);
-            }
-        }
-        Survey::Random => match data.random_key(seed, now) {
-            Some(key) => reply.bulk(key),
-            None => reply.null(),
-        },
-        Survey::Keys { .. } | Survey::Scan { .. } => {
-            unreachable!("KEYS and SCAN go on in steps")
-        }
-    }
 }

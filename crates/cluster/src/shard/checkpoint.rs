@@ -14,9 +14,12 @@ use keyspace::ImageId;
 use types::{LogIndex, Monotonic, SegmentId, Slot, SlotRange, Term};
 
 use super::{Effects, Shard};
+use crate::io::Gathered;
 use crate::planted::Planting;
 use crate::raft_group::{Replicas, Seat};
-use crate::record::{Goal, ImagePart, Lease, Record, ShardState, empty_slots};
+use crate::record::{
+    Goal, ImagePart, Lease, Record, ShardState, empty_slots, gather_entry, gather_kept_entry,
+};
 use crate::recovery::RecoveredShard;
 
 /// Bytes of a slot's image beside its keys and values, amply.
@@ -247,7 +250,7 @@ impl Shard {
     ) -> bool {
         if self.is_buried() {
             if self.places.vote_segment <= target {
-                self.write_tombstone(&mut effects.payload);
+                self.write_tombstone(effects.payload.tail());
             }
             return true;
         }
@@ -265,10 +268,10 @@ impl Shard {
         {
             return false;
         }
-        let payload = &mut effects.payload;
-        if !self.keep_entries(target, bound, payload, budget) {
+        if !self.keep_entries(target, bound, &mut effects.payload, budget) {
             return false;
         }
+        let payload = effects.payload.tail();
         if self.places.vote_segment <= target {
             Record::Vote { shard: self.id, vote: self.group.vote() }.encode(payload);
             self.places.vote_written();
@@ -318,8 +321,8 @@ impl Shard {
         let (is_whole, last) = (piece.last && offset == 0, piece.last);
         let empty_behind = if is_whole { self.image_empty(slot, index, target) } else { 0 };
         let part = ImagePart { slot, empty_behind, index, offset, last, image: &piece.bytes };
-        Record::ImagePiece { shard: self.id, part }.encode(&mut effects.payload);
-        effects.cut();
+        Record::ImagePiece { shard: self.id, part }.encode(effects.payload.tail());
+        effects.payload.cut();
         if !piece.last {
             let offset = offset + piece.bytes.len() as u64;
             self.imaging = Some(Imaging { id, slot, index, offset });
@@ -352,7 +355,7 @@ impl Shard {
         &mut self,
         target: SegmentId,
         bound: LogIndex,
-        payload: &mut Vec<u8>,
+        payload: &mut Gathered,
         budget: usize,
     ) -> bool {
         let mut kept = self.group.applied_index();
@@ -369,9 +372,9 @@ impl Shard {
             // What is not applied is in memory, but for what a conflict has cut off.
             let Some(entry) = self.group.entry(kept) else { break };
             if self.planted.contains(Planting::KeepEntriesByCutting) {
-                Record::Entry { shard: self.id, entry }.encode(payload);
+                gather_entry(self.id, &entry, payload);
             } else {
-                Record::KeptEntry { shard: self.id, entry }.encode(payload);
+                gather_kept_entry(self.id, &entry, payload);
             }
             self.places.kept.1 = kept;
             self.places.kept(kept);

@@ -1,7 +1,7 @@
 //! What an operation of an entry does to the data, whoever applies it: a replica, or `salvage` from
 //! a log that no replica has any more.
 
-use keyspace::{Changes, Context, Keyspace, Mode, Outcome};
+use keyspace::{Changes, Context, Keyspace, Mode, Outcome, Supplies};
 use resp::{CommandId, Reply};
 use types::Slot;
 use types::limits::{COMMAND_WORK_MAX, TRANSACTION_WORK_MAX};
@@ -22,12 +22,13 @@ pub(crate) fn context_of(header: &BatchHeader, step: u64) -> Context {
 pub(crate) fn apply_command(
     data: &mut Keyspace,
     slot: Slot,
-    command: &Command<'_>,
+    (command, supplies): (&Command<'_>, Supplies<'_>),
     context: &Context,
     changes: &mut Changes,
     reply: &mut Reply<'_>,
 ) {
-    let outcome = run(data, slot, command, context, changes, reply);
+    let args = &command.args;
+    let outcome = data.execute_shared(command.id, slot, args, supplies, context, changes, reply);
     assert_eq!(outcome, Outcome::Done, "an entry's commands decide about expiry themselves");
 }
 
@@ -52,7 +53,7 @@ pub(crate) fn apply_group(
             continue;
         }
         let context = Context { budget: context.budget.min(left), ..*context };
-        apply_command(data, slot, command, &context, changes, reply);
+        apply_command(data, slot, (command, Supplies::default()), &context, changes, reply);
         each(command.id, changes);
         let done = changes.take_work();
         work += done;

@@ -26,6 +26,7 @@ mod repair;
 mod stand_down;
 mod status;
 mod steps;
+mod surveys;
 mod transfer;
 mod turn;
 mod watches;
@@ -44,7 +45,7 @@ use types::{
 use crate::bytes_codec::CodecError;
 use crate::clock::ClusterClock;
 use crate::founding::Founding;
-use crate::io::{CatchUpName, Event, Fortification, Message, WriteId};
+use crate::io::{CatchUpName, Event, Fortification, Gathered, Message, WriteId};
 use crate::node::ReplicaView;
 use crate::planted::{Planting, Plantings};
 use crate::raft_group::{RaftGroup, ReplicaChange, ReplicaId};
@@ -118,9 +119,7 @@ pub(crate) struct Effects {
     pub(crate) messages: Vec<(NodeId, Message)>,
     pub(crate) events: Vec<Event>,
     /// Records to persist.
-    pub(crate) payload: Vec<u8>,
-    /// Where the records may be parted: what lies between two of these belongs together.
-    pub(crate) cuts: Vec<usize>,
+    pub(crate) payload: Gathered,
     /// The number that the turn's write will have.
     pub(crate) write: WriteId,
     /// A write is on its way to the disk: what clients ask for gathers until it is there.
@@ -131,19 +130,6 @@ pub(crate) struct Effects {
     pub(crate) managed: Vec<Request>,
     /// Shards whose holder or replicas changed.
     pub(crate) rerouted: Vec<ShardId>,
-}
-
-/// Bytes of records between which a payload may be parted.
-const CUT_BYTES: usize = 4 << 10;
-
-impl Effects {
-    /// The records so far may become durable without those that follow.
-    pub(crate) fn cut(&mut self) {
-        let last = self.cuts.last().copied().unwrap_or(0);
-        if self.payload.len() >= last + CUT_BYTES {
-            self.cuts.push(self.payload.len());
-        }
-    }
 }
 
 /// What a shard needs from its node.
@@ -266,7 +252,19 @@ struct Promised {
     fortification: Fortification,
 }
 
+/// Data without a key.
+fn empty_data(range: SlotRange, hash_seed: u64, long_bytes: usize) -> Keyspace {
+    let mut data = Keyspace::new(range, hash_seed);
+    data.set_long_bytes(long_bytes);
+    data
+}
+
 impl Shard {
+    /// Data without a key.
+    fn empty_data(&self, range: SlotRange) -> Keyspace {
+        empty_data(range, self.hash_seed, self.data.long_bytes())
+    }
+
     /// A replica as the log has it.
     ///
     /// # Errors
@@ -280,11 +278,11 @@ impl Shard {
         now: Now,
     ) -> Result<Self, CodecError> {
         let state = recovered.state.clone();
-        // Before the entries move into the consensus engine: their terms are noted.
+        // Before the entries move into the engine: their terms are noted.
         let mut places = checkpoint::Places::new(&recovered);
-        let log = recovered.log();
         let hash_seed = recovered.hash_seed.unwrap_or(seed);
-        let mut data = removal::first_data(recovered.removed, state.range, hash_seed);
+        let form = (state.range, hash_seed, settings.long_bytes);
+        let mut data = removal::first_data(recovered.removed, form);
         let mut floors = BTreeMap::new();
         let whole = settings.breaks(Planting::WholeImages);
         for (slot, image) in core::mem::take(&mut recovered.images) {
@@ -302,7 +300,7 @@ impl Shard {
             me: settings.node,
             range: state.range,
             data,
-            group: RaftGroup::new(settings.node, directory, log),
+            group: RaftGroup::new(settings.node, directory, recovered.log()),
             lease: state.lease,
             goal: state.goal,
             goal_proposed: (LogIndex(0), Term(0)),

@@ -50,7 +50,7 @@ pub(super) struct Batch {
 
 /// What becomes one entry.
 struct Sealed {
-    operations: Vec<u8>,
+    operations: Bytes,
     locals: Vec<Local>,
     growth: u64,
 }
@@ -141,6 +141,14 @@ impl Batch {
         }
     }
 
+    /// Adds a long operation, which stands alone in its entry and is not copied.
+    fn push_alone(&mut self, waiter: Waiter, watcher: Watcher, operation: Bytes, growth: u64) {
+        self.seal();
+        let bytes = u32::try_from(operation.len()).expect("requests are bounded");
+        let locals = alloc::vec![Local::Apply { waiter, watcher, bytes }];
+        self.full.push_back(Sealed { operations: operation, locals, growth });
+    }
+
     fn seal(&mut self) {
         if !self.locals.is_empty() {
             // The next batch will be about as large as this one: room for it at once saves copying
@@ -150,7 +158,7 @@ impl Batch {
             let locals = Vec::with_capacity(self.locals.len().min(LOCALS_ROOM));
             let locals = core::mem::replace(&mut self.locals, locals);
             let growth = core::mem::take(&mut self.growth);
-            self.full.push_back(Sealed { operations, locals, growth });
+            self.full.push_back(Sealed { operations: operations.into(), locals, growth });
         }
     }
 
@@ -250,10 +258,15 @@ impl Shard {
 
     fn propose(&mut self, env: &mut Env<'_>, request: &Request) {
         let Some(growth) = self.admits_write(env, request) else { return };
-        let start = self.batch.operations.len();
-        self.batch.operations.extend_from_slice(&request.operation);
         self.admission.queue.add(request.operation.len());
-        self.batch.push(request.waiter, request.watcher, start, growth);
+        if request.operation.len() >= self.data.long_bytes() {
+            let operation = request.operation.clone();
+            self.batch.push_alone(request.waiter, request.watcher, operation, growth);
+        } else {
+            let start = self.batch.operations.len();
+            self.batch.operations.extend_from_slice(&request.operation);
+            self.batch.push(request.waiter, request.watcher, start, growth);
+        }
         self.load.note_write(request.arrived, request.origin, request.operation.len());
         self.load.sample(|| request.slot_and_key());
     }
@@ -352,9 +365,10 @@ impl Shard {
                 seed: self.random(),
                 bounded: true,
             };
-            let bytes = entry::encode_batch(header, &operations);
-            self.load.note_proposed(env.now.monotonic, bytes.len());
-            let proposed = self.group.propose(bytes);
+            let is_long = operations.len() >= self.data.long_bytes();
+            let (context, data) = entry::encode_batch(header, &operations, is_long);
+            self.load.note_proposed(env.now.monotonic, context.len() + data.len());
+            let proposed = self.group.propose_with(context, data);
             let Some((index, term)) = proposed else {
                 self.admission.queue.remove_growth(growth);
                 self.displace(env, &locals, &operations);
@@ -362,7 +376,6 @@ impl Shard {
             };
             let proposed = env.now.monotonic;
             let deadline = proposed + env.settings.request_time;
-            let operations = Bytes::from(operations);
             let pending = Pending { index, term, proposed, deadline, locals, operations, growth };
             self.pending.push_back(pending);
             self.unsettle(env);

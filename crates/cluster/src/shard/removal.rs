@@ -41,8 +41,12 @@ impl State {
 
 /// The data that a replica begins with: those of a buried one have a single slot, as a node may
 /// have thousands of them.
-pub(super) fn first_data(buried: bool, range: SlotRange, hash_seed: u64) -> Keyspace {
-    Keyspace::new(if buried { SlotRange::FIRST } else { range }, hash_seed)
+pub(super) fn first_data(
+    buried: bool,
+    (range, hash_seed, long_bytes): (SlotRange, u64, usize),
+) -> Keyspace {
+    let range = if buried { SlotRange::FIRST } else { range };
+    super::empty_data(range, hash_seed, long_bytes)
 }
 
 impl Shard {
@@ -130,7 +134,8 @@ impl Shard {
 
     /// A buried replica begins to be fed again.
     fn begin_data(&mut self) {
-        self.data.replace(first_data(false, self.range, self.hash_seed));
+        let nothing = self.empty_data(self.range);
+        self.data.replace(nothing);
         self.places.begin();
     }
 
@@ -165,7 +170,8 @@ impl Shard {
             return;
         }
         self.group = self.group.without_log(self.kept_in_mind());
-        self.data.replace(first_data(true, self.range, self.hash_seed));
+        let form = (self.range, self.hash_seed, self.data.long_bytes());
+        self.data.replace(first_data(true, form));
         self.imaging = None;
         self.displace_walks(effects);
         self.forget_committed();
@@ -186,7 +192,7 @@ impl Shard {
         self.campaign_at = Monotonic::NEVER;
         self.settle_at = Monotonic::NEVER;
         self.places.bury();
-        self.write_tombstone(&mut effects.payload);
+        self.write_tombstone(effects.payload.tail());
         effects.events.push(Event::ReplicaFreed { shard: self.id });
     }
 }

@@ -10,7 +10,7 @@
 use alloc::collections::VecDeque;
 
 use bytes::Bytes;
-use keyspace::{KeysWalk, Keyspace, ScanCursor, ScanWalk};
+use keyspace::{Building, Context, KeysWalk, Keyspace, ScanCursor, ScanWalk};
 use resp::Reply;
 use types::{LogIndex, UnixMillis};
 
@@ -42,6 +42,8 @@ pub(super) struct Steps {
     committed: VecDeque<Committed>,
     /// How far the first of them is applied.
     progress: Progress,
+    /// What its next operation will write, if that takes more than a turn to build.
+    building: Option<Building>,
     /// Requests that were admitted and wait for their share of a turn, in order.
     due: VecDeque<Request>,
     walks: VecDeque<Walking>,
@@ -146,6 +148,11 @@ impl Steps {
 }
 
 impl Shard {
+    /// What was built for the next operation.
+    pub(super) fn take_built(&mut self) -> Option<Building> {
+        self.steps.building.take()
+    }
+
     /// Whether there is something left to do for the next turn.
     pub(crate) fn is_unfinished(&self) -> bool {
         self.has_committed()
@@ -194,6 +201,7 @@ impl Shard {
     pub(super) fn forget_committed(&mut self) {
         self.steps.committed.clear();
         self.steps.progress = Progress::default();
+        self.steps.building = None;
         self.steps.boundary_wanted = false;
         for walking in &mut self.steps.walks {
             // Its place in the former tables means nothing in the new ones.
@@ -235,6 +243,31 @@ impl Shard {
                 self.steps.committed.push_front(committed);
             }
         }
+    }
+
+    /// Builds what the operation will write, if that takes more than a turn. Says whether it can be
+    /// executed now.
+    pub(super) fn build(
+        &mut self,
+        env: &mut Env<'_>,
+        operation: &Operation<'_>,
+        context: &Context,
+    ) -> bool {
+        let Operation::Single { slot, command } = operation else { return true };
+        let (args, slot) = (&command.args, *slot);
+        let mut building = match self.steps.building.take() {
+            Some(building) => building,
+            None => match self.data.begin_building(command.id, slot, args, context) {
+                Some(building) => building,
+                None => return true,
+            },
+        };
+        let allowed = env.work.left(Kind::Entries);
+        let mut budget = allowed;
+        let done = self.data.go_on_building(&mut building, slot, args, context, &mut budget);
+        env.work.count(Kind::Entries, allowed - budget);
+        self.steps.building = Some(building);
+        done
     }
 
     /// Keeps a request until the turn has room for it.

@@ -10,7 +10,7 @@ use crate::entry::{self, LeaseReason, LeaseRecord};
 use crate::io::Event;
 use crate::planted::Planting;
 use crate::raft_group::LogEntry;
-use crate::record::{put_entry, put_vote};
+use crate::record::{gather_entry, put_vote};
 use crate::work::Kind;
 
 /// How long a leader waits for followers to have everything before it asks them.
@@ -92,7 +92,6 @@ impl Shard {
         if let Some(installed) = &collected.installed {
             self.install(env, installed);
         }
-        let payload = &mut env.effects.payload;
         // That a change of the replicas is committed must be as durable as the next change: a
         // replica that starts again with the next one in its log goes by the configuration that it
         // knows to be committed, and with an older one could elect a second leader (docs/model.md,
@@ -105,14 +104,14 @@ impl Shard {
             collected.vote.filter(|_| collected.must_persist)
         };
         if let Some(vote) = vote {
-            put_vote(self.id, vote, payload);
+            put_vote(self.id, vote, env.effects.payload.tail());
             self.places.vote_written();
         }
         // The vote stands first: a long payload becomes durable in parts, and no entry may be there
         // without the term that it was accepted in.
         for entry in &collected.entries {
-            put_entry(self.id, entry, &mut env.effects.payload);
-            env.effects.cut();
+            gather_entry(self.id, entry, &mut env.effects.payload);
+            env.effects.payload.cut();
             self.places.note_term(entry.index(), entry.term());
         }
         if let Some(last) = collected.entries.last() {

@@ -130,8 +130,8 @@ impl Staging {
         let last = piece.last && !is_current;
         let part = ImagePart { slot, empty_behind, index, offset, last, image: &piece.bytes };
         let record = Record::StagedPiece { shard, from: self.from, catch_up: self.name, part };
-        record.encode(&mut effects.payload);
-        effects.cut();
+        record.encode(effects.payload.tail());
+        effects.payload.cut();
         again.offset += piece.bytes.len() as u64;
         if !piece.last {
             self.again = Some(again);

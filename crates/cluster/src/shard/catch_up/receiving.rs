@@ -2,7 +2,7 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 
-use keyspace::{BuiltSlot, Keyspace, SlotBuilder};
+use keyspace::{BuiltSlot, SlotBuilder};
 use types::{Monotonic, NodeId, SegmentId, Slot};
 
 use super::{Current, PIECE_OVERHEAD, PIECES_IN_FLIGHT, Staged, Staging};
@@ -77,8 +77,8 @@ impl Shard {
             }
             let (shard, part) = (self.id, ImagePart { offset, ..ImagePart::from(&piece) });
             let record = Record::StagedPiece { shard, from, catch_up: name, part };
-            record.encode(&mut env.effects.payload);
-            env.effects.cut();
+            record.encode(env.effects.payload.tail());
+            env.effects.payload.cut();
         }
         if staging.next > before {
             staging.written.push_back((env.effects.write, staging.next));
@@ -167,9 +167,9 @@ impl Shard {
         let staging = staged.expect("a catch-up is accepted only with its own slots");
         let (from, catch_up) = (staging.from, staging.name);
         let record = Record::InstallPieces { shard: self.id, from, catch_up, state: state.clone() };
-        record.encode(&mut env.effects.payload);
-        env.effects.cut();
-        let mut data = Keyspace::new(state.range, self.hash_seed);
+        record.encode(env.effects.payload.tail());
+        env.effects.payload.cut();
+        let mut data = self.empty_data(state.range);
         self.floors.clear();
         self.places.reset(&state);
         for (slot, staged) in staging.slots {
