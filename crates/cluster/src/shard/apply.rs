@@ -481,8 +481,13 @@ impl Shard {
                 return;
             }
             Operation::Survey(survey) => {
-                if context.mode == Mode::Read && self.reaps_before(context.now) {
-                    return self.read_behind(request.clone());
+                if context.mode == Mode::Read && self.is_due(context.now) {
+                    if self.holds_back(request) {
+                        return self.hold_in_order(Request { ordered: true, ..request.clone() });
+                    }
+                    if self.propose_reaping_of_expired(context.now) {
+                        return self.read_behind(request.clone());
+                    }
                 }
                 if matches!(survey, Survey::Keys { .. } | Survey::Scan { .. }) {
                     return self.begin_walk(env, request, context.now);
@@ -504,7 +509,16 @@ impl Shard {
     }
 
     /// Lets the log remove the expired ones of a command's keys, and reads behind that.
-    pub(super) fn read_after_reaping(&mut self, args: &[&[u8]], id: CommandId, request: Request) {
+    pub(super) fn read_after_reaping(
+        &mut self,
+        args: &[&[u8]],
+        id: CommandId,
+        mut request: Request,
+    ) {
+        if self.holds_back(&request) {
+            request.ordered = true;
+            return self.hold_in_order(request);
+        }
         let keys = entry::keys_of(id, args);
         self.propose_reaping(&keys);
         self.read_behind(request);

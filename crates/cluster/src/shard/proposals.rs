@@ -66,28 +66,29 @@ pub(super) enum Local {
     Late(Request),
 }
 
-/// Keys that the requests of a batch may change.
+/// What the requests of a batch may change: keys, and what their clients watch.
 #[derive(Default)]
 struct Touched {
     keys: BTreeSet<Vec<u8>>,
     everything: bool,
+    watchers: BTreeSet<Watcher>,
 }
 
 impl Touched {
-    fn add(&mut self, operation: &[u8]) {
-        let commands = match entry::only_operation(operation) {
+    fn add(&mut self, request: &Request) {
+        let commands = match entry::only_operation(&request.operation) {
             Ok(Operation::Single { command, .. }) => alloc::vec![command],
             Ok(Operation::Group { commands, .. }) => commands,
-            Ok(Operation::Flush) | Err(_) => {
+            // A question about all keys may remove those that have expired.
+            Ok(Operation::Flush | Operation::Survey(_)) | Err(_) => {
                 self.everything = true;
                 return;
             }
-            Ok(
-                Operation::Watch { .. }
-                | Operation::Unwatch
-                | Operation::Survey(_)
-                | Operation::Manage(_),
-            ) => return,
+            Ok(Operation::Watch { .. } | Operation::Unwatch) => {
+                self.watchers.insert(request.watcher);
+                return;
+            }
+            Ok(Operation::Manage(_)) => return,
         };
         for command in &commands {
             let keys = entry::keys_of(command.id, &command.args);
@@ -95,8 +96,11 @@ impl Touched {
         }
     }
 
-    fn any(&self, keys: &[Box<[u8]>]) -> bool {
-        self.everything || keys.iter().any(|key| self.keys.contains(&**key))
+    /// Whether what this client watches, which are these keys as far as is known, is among it.
+    fn any(&self, watcher: Watcher, keys: &[Box<[u8]>]) -> bool {
+        self.everything
+            || self.watchers.contains(&watcher)
+            || keys.iter().any(|key| self.keys.contains(&**key))
     }
 }
 
@@ -231,7 +235,7 @@ impl Shard {
 
     pub(super) fn admit_now(&mut self, env: &mut Env<'_>, request: Request) {
         if self.holds_up(&request) {
-            self.hold(request);
+            self.hold_in_order(request);
             return;
         }
         let Some(request) = self.keep_behind_walk(request) else { return };
@@ -240,7 +244,7 @@ impl Shard {
         };
         let idle = self.batch.is_empty() && self.pending.is_empty();
         match kind {
-            OperationKind::WatchedGroup => self.hold(request),
+            OperationKind::WatchedGroup => self.hold_in_order(request),
             OperationKind::Write => self.propose(env, &request),
             OperationKind::Read if request.ordered && !idle => self.batch.push_read(request),
             // What is proposed and not applied must not slip in behind the watcher's back.
@@ -285,13 +289,27 @@ impl Shard {
         self.held.push_back(request);
     }
 
+    /// The same for one that has waited elsewhere: what its client asked for later may be held.
+    pub(super) fn hold_in_order(&mut self, request: Request) {
+        self.admission.queue.add(request.operation.len());
+        let later = self.held.iter().position(|other| request.is_before(other));
+        self.held.insert(later.unwrap_or(self.held.len()), request);
+    }
+
+    /// Whether a read that would first have to remove what has expired waits behind what is held.
+    /// If each such read wrote an entry, there might always be one under way.
+    pub(super) fn holds_back(&self, request: &Request) -> bool {
+        !request.ordered && !self.held.is_empty()
+    }
+
     /// Whether held requests can go on now. An entry whose clients were told that nobody knows what
     /// becomes of it is pending no more, and may yet be applied: what a transaction watches could
     /// change behind its check.
     pub(super) fn releases_held(&self) -> bool {
         let all_applied =
             self.pending.is_empty() && self.applied_index() >= self.group.last_index();
-        !self.held.is_empty() && self.batch.is_empty() && all_applied
+        let in_order = self.held.front().is_some_and(|first| !self.steps.has_earlier(first));
+        in_order && self.batch.is_empty() && all_applied
     }
 
     /// Lets held requests go on: a transaction with watched keys runs when nothing is under way
@@ -315,16 +333,17 @@ impl Shard {
             let kind = entry::only_operation(&request.operation).map(|op| op.kind());
             let watched = kind == Ok(OperationKind::WatchedGroup);
             let watches = self.watches.keys(request.watcher);
-            // What is deferred comes before it, and is not known.
-            if watched && (touched.any(watches) || self.steps.has_due()) {
+            let disturbed = touched.any(request.watcher, watches);
+            if watched && (disturbed || self.steps.has_earlier(&request)) {
                 self.held.push_back(request);
                 break;
             }
-            touched.add(&request.operation);
+            touched.add(&request);
             if self.planted.contains(Planting::HoldEverything) {
                 touched.everything = true;
             }
             self.admission.queue.remove(request.operation.len());
+            let Some(request) = self.keep_behind_walk(request) else { continue };
             if watched {
                 if self.watches.take(request.watcher, request.watch) {
                     self.propose(env, &request);

@@ -134,6 +134,12 @@ impl Steps {
         !self.due.is_empty()
     }
 
+    /// Whether something waits that the same client asked for before. What others ask for meanwhile
+    /// says nothing: who waited for all of it might never have a turn.
+    pub(super) fn has_earlier(&self, request: &Request) -> bool {
+        request.ordered && self.due.iter().any(|other| other.is_before(request))
+    }
+
     /// Whether requests that were admitted wait, for whatever.
     pub(super) fn has_admitted(&self) -> bool {
         self.has_due() || self.walks.iter().any(|walking| !walking.behind.is_empty())

@@ -16,14 +16,11 @@ use crate::work::Kind;
 const SURVEY: u64 = 20_000;
 
 impl Shard {
-    /// A question about the whole shard is answered behind what makes the log say which keys have
-    /// expired, if any have: a key that is left out must be so for every later holder.
-    pub(super) fn reaps_before(&mut self, now: UnixMillis) -> bool {
-        let due = self.data.next_expiry().is_some_and(|expiry| expiry <= now);
-        if !due || self.planted.contains(Planting::ListByHoldersClock) {
-            return false;
-        }
-        self.propose_reaping_of_expired(now)
+    /// Whether keys have expired at `now`. A question about the whole shard is answered behind what
+    /// makes the log say which: a key that is left out must be so for every later holder.
+    pub(super) fn is_due(&self, now: UnixMillis) -> bool {
+        self.data.next_expiry().is_some_and(|expiry| expiry <= now)
+            && !self.planted.contains(Planting::ListByHoldersClock)
     }
 
     /// Answers a question about the whole shard, and says in how many bytes. What has expired at
