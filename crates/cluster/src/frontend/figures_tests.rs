@@ -228,12 +228,17 @@ impl Driver {
     /// The only node with data of a cluster that node 2 has joined.
     pub(super) fn acquainted(alone: Settings) -> Self {
         let mut driver = Self::new(alone);
+        driver.get_acquainted();
+        driver
+    }
+
+    fn get_acquainted(&mut self) {
         let members = settings(2).members;
-        let cluster = types::ClusterId(driver.node.world.members().cluster.0.max(1));
+        let cluster = types::ClusterId(self.node.world.members().cluster.0.max(1));
         let known = Membership { cluster, version: 9, ..Membership::of_settings(&members, 4) };
-        driver.node.on_members(driver.now, known);
-        driver.node.step(
-            driver.now,
+        self.node.on_members(self.now, known);
+        self.node.step(
+            self.now,
             Input::Peer {
                 from: NodeId(2),
                 message: Message::Beat {
@@ -245,7 +250,15 @@ impl Driver {
                 },
             },
         );
-        driver
+    }
+
+    fn outcomes(&mut self) -> Vec<ForwardOutcome> {
+        let messages = core::mem::take(&mut self.messages).into_iter();
+        let outcomes = messages.filter_map(|(_, message)| match message {
+            Message::ForwardReply { outcome, .. } => Some(outcome),
+            _ => None,
+        });
+        outcomes.collect()
     }
 
     /// The answer to a forwarded request.
@@ -282,6 +295,20 @@ fn what_was_sent_to_a_former_life_is_not_run() {
     assert_eq!(outcomes.collect::<Vec<_>>(), [&ForwardOutcome::Uncertain]);
     driver.messages.clear();
     assert_eq!(driver.forwarded(1, get(key.as_bytes())), "$-1\r\n", "its number is free");
+}
+
+#[test]
+fn what_comes_before_its_sender_has_introduced_itself_is_refused_at_once() {
+    let mut driver = Driver::new(settings(1));
+    let key = key_of(0..4096);
+    driver.node.step(driver.now, forward(1, get(key.as_bytes())));
+    driver.settle();
+    assert!(matches!(driver.outcomes()[..], [ForwardOutcome::NotHolder { .. }]));
+    driver.get_acquainted();
+    driver.node.step(driver.now, forward(1, get(key.as_bytes())));
+    driver.settle();
+    assert!(driver.outcomes().is_empty(), "a copy of what was refused is not run");
+    assert_eq!(driver.forwarded(2, get(key.as_bytes())), "$-1\r\n");
 }
 
 #[test]

@@ -204,7 +204,8 @@ impl Forwards {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Arrival {
     New,
-    /// Of a life that is not known here yet: it is not run, now or later.
+    /// Of a life that is not known here yet, or of a node that has not introduced itself: it is not
+    /// run, now or later.
     Early,
     /// It was here before, or its life is over.
     Again,
@@ -316,7 +317,8 @@ impl Node {
             // A former life may have run it.
             return self.world.sessions.answer_uncertain(waiter);
         }
-        let accepted = self.world.founding.lives.is_accepted(from, life);
+        let founding = &self.world.founding;
+        let accepted = founding.is_acquainted(from) && founding.lives.is_accepted(from, life);
         match self.forwards.seen.entry(from).or_default().arrival(life, request, accepted) {
             Arrival::New => {}
             Arrival::Early => {

@@ -8,8 +8,9 @@ use crate::raft_group::Seat;
 
 impl Node {
     pub(super) fn on_message(&mut self, now: Now, from: NodeId, message: Message) {
-        let introduces = matches!(message, Message::Beat { .. });
-        if !introduces && !self.world.founding.is_acquainted(from) {
+        // Somebody waits for what was forwarded: it is refused, and can go elsewhere at once.
+        let heeded = matches!(message, Message::Beat { .. } | Message::Forward(_));
+        if !heeded && !self.world.founding.is_acquainted(from) {
             return;
         }
         match message {
