@@ -535,10 +535,11 @@ impl Shard {
     /// Gives up on entries that have waited too long.
     pub(super) fn expire_pending(&mut self, env: &mut Env<'_>) {
         // Without a lease, which its holder would have renewed by then, hope is given up sooner.
-        let serves = self.is_serving(env);
+        // One that is about to be handed over is still there.
         let (now, patience) = (env.now.monotonic, env.settings.park_time);
+        let holds = self.lease_is_valid(now, env.support);
         let late =
-            |first: &Pending| first.deadline <= now || !serves && first.proposed + patience <= now;
+            |first: &Pending| first.deadline <= now || !holds && first.proposed + patience <= now;
         while self.pending.front().is_some_and(late) {
             let Some(pending) = self.pending.pop_front() else { return };
             self.abandon(env, pending);
