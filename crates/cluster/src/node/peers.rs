@@ -49,8 +49,30 @@ impl Node {
             at.into_iter().for_each(|at| self.touch(at));
         }
         if self.local(shard).is_none() {
+            if !replicas.contains(&me) {
+                self.dismiss_further(shard, epoch, applied, seats);
+            }
             self.routes.update(shard, epoch, Some(holder), replicas, now.monotonic);
             self.routes.note_directories(shard, &self.world.founding);
+        }
+    }
+
+    /// A replica that was dismissed may have had more of the log than its holder had applied by
+    /// then: it keeps it until it hears of a holder that has applied as much.
+    fn dismiss_further(
+        &mut self,
+        shard: ShardId,
+        epoch: LeaseEpoch,
+        applied: (Term, LogIndex),
+        seats: Seat,
+    ) {
+        let at = self.shards.iter().position(|found| {
+            let meant = !found.seat().is_after(seats) && found.lease().epoch <= epoch;
+            found.id == shard && !found.is_buried() && meant
+        });
+        if let Some(at) = at {
+            self.routes.dismiss(shard, applied);
+            self.touch(at);
         }
     }
 
