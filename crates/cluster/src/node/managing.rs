@@ -36,8 +36,8 @@ pub(super) struct Managing {
     stirred: bool,
     /// The lease under which the first state was proposed.
     first_proposed: Option<LeaseEpoch>,
-    /// Who waits for a state to be committed: its revision.
-    waiters: Vec<(u64, Waiter, Monotonic)>,
+    /// Who waits for which state to be committed.
+    waiters: Vec<(Control, Waiter, Monotonic)>,
     next_report: Monotonic,
 }
 
@@ -122,11 +122,16 @@ impl Node {
         if known == Some(control.revision) {
             return;
         }
+        // Another manager may have written the state of this number. What was proposed here before
+        // a state that is applied is applied, too: one lease, one log.
+        let is_ours = self.managing.waiters.iter().any(|(proposed, ..)| *proposed == control);
         let sessions = &mut self.world.sessions;
-        self.managing.waiters.retain(|(revision, waiter, _)| {
-            let waits = *revision > control.revision;
-            if !waits {
-                sessions.answer(*waiter, |reply| reply.ok());
+        self.managing.waiters.retain(|(proposed, waiter, _)| {
+            let waits = proposed.revision > control.revision;
+            match waits {
+                true => {}
+                false if is_ours => _ = sessions.answer(*waiter, |reply| reply.ok()),
+                false => sessions.answer_uncertain(*waiter),
             }
             waits
         });
@@ -226,12 +231,12 @@ impl Node {
             if committed >= Some(control.revision) {
                 return self.world.sessions.answer(waiter, |reply| reply.ok());
             }
-            return self.managing.waiters.push((control.revision, waiter, deadline));
+            return self.managing.waiters.push((control, waiter, deadline));
         }
         control.revision += 1;
         manager.set_control(now, control.clone());
-        self.managing.waiters.push((control.revision, waiter, deadline));
         self.put_control(&control);
+        self.managing.waiters.push((control, waiter, deadline));
     }
 
     /// Sends the node's report to the active manager.
