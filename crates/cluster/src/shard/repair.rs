@@ -35,6 +35,8 @@ enum Step {
     Change(ReplicaChange),
     /// The holder itself must leave: its lease goes first, to one of these.
     HandOver(Vec<NodeId>),
+    /// The goal can't be reached any more: this one can.
+    Goal(Vec<NodeId>),
 }
 
 impl Shard {
@@ -174,6 +176,11 @@ impl Shard {
             Some(Step::HandOver(heirs)) => {
                 self.hand_over_to_any(env, heirs);
             }
+            Some(Step::Goal(nodes)) => {
+                if let Ok(place) = self.propose_entry(env, entry::encode_goal(&nodes)) {
+                    self.goal_proposed = place;
+                }
+            }
             None => {}
         }
     }
@@ -185,6 +192,9 @@ impl Shard {
 
     fn next_step(&self, env: &Env<'_>) -> Option<Step> {
         let replicas = self.group.replicas();
+        if let Some(nodes) = self.goal_without_strangers(env, &replicas.voters()) {
+            return (!self.is_generation_ending()).then_some(Step::Goal(nodes));
+        }
         let wanted = |node: &NodeId| self.goal.nodes.contains(node);
         if let Some(lost) = replicas.all().find(|replica| self.is_lost(env, replica)) {
             let node = lost.node;
@@ -211,6 +221,20 @@ impl Shard {
         let missing = missing.filter(|_| learners.is_empty());
         let new = missing.and_then(|node| self.newcomer(env, *node));
         new.map(|new| Step::Change(ReplicaChange::AddLearner(new)))
+    }
+
+    /// The goal that can be reached where a node of it is no member: the order to give it a replica
+    /// came when it was being removed. As many voters stay in its place.
+    fn goal_without_strangers(&self, env: &Env<'_>, voters: &[NodeId]) -> Option<Vec<NodeId>> {
+        let is_member = |node: &NodeId| env.founding.members().contains(*node);
+        let goal = &self.goal.nodes;
+        let mut nodes: Vec<NodeId> = goal.iter().copied().filter(is_member).collect();
+        if nodes.len() == goal.len() {
+            return None;
+        }
+        let others = voters.iter().filter(|node| is_member(node) && !goal.contains(node));
+        nodes.extend(others.take(goal.len() - nodes.len()));
+        (!nodes.is_empty()).then_some(nodes)
     }
 
     /// A replica that has stayed for so many additions that the next one would count as earlier.
