@@ -128,10 +128,10 @@ impl Node {
         let sessions = &mut self.world.sessions;
         self.managing.waiters.retain(|(proposed, waiter, _)| {
             let waits = proposed.revision > control.revision;
-            match waits {
-                true => {}
-                false if is_ours => _ = sessions.answer(*waiter, |reply| reply.ok()),
-                false => sessions.answer_uncertain(*waiter),
+            if !waits && is_ours {
+                sessions.answer(*waiter, |reply| reply.ok());
+            } else if !waits {
+                sessions.answer_uncertain(*waiter);
             }
             waits
         });
