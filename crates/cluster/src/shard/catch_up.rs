@@ -305,7 +305,7 @@ impl Shard {
         if sending.image.is_none() {
             let slot = sending.next?;
             sending.next = self.slot_behind(slot);
-            let (id, index) = (self.data.begin_image(slot), self.group.applied_index());
+            let (id, index) = (self.data.begin_image(slot), self.reflected(slot));
             sending.image = Some(Imaging { id, slot, index, offset: 0 });
         }
         let image = sending.image.as_mut()?;
@@ -319,17 +319,19 @@ impl Shard {
         if piece.last {
             sending.image = None;
         }
-        let empty_behind = if is_whole { self.pass_empty(sending) } else { 0 };
+        let empty_behind = if is_whole { self.pass_empty(sending, index) } else { 0 };
         let image = Bytes::from(piece.bytes);
         Some(SlotPiece { number, slot, empty_behind, index, offset, last: piece.last, image })
     }
 
-    /// Goes on behind slots that are empty now; says how many. Most slots of a small shard are.
-    fn pass_empty(&self, sending: &mut Sending) -> u16 {
+    /// Goes on behind slots that are empty now, and reflect the same entry; says how many. Most
+    /// slots of a small shard are.
+    fn pass_empty(&self, sending: &mut Sending, index: LogIndex) -> u16 {
         let mut passed = 0;
         while let Some(slot) = sending.next
             && passed < EMPTY_AT_ONCE
             && self.data.keys_in_slot(slot) == 0
+            && self.reflected(slot) == index
         {
             passed += 1;
             sending.next = self.slot_behind(slot);

@@ -304,11 +304,17 @@ impl Shard {
         }
     }
 
+    /// The last entry that the slot's data reflect. After a start or a catch-up that may be one
+    /// which is not applied yet: an image of the slot had it, and it is not applied to it again.
+    pub(super) fn reflected(&self, slot: Slot) -> LogIndex {
+        let floor = self.floors.get(&slot).copied().unwrap_or_default();
+        floor.max(self.group.applied_index())
+    }
+
     /// From here on the slot's image reflects this moment, and what changes afterwards counts anew.
     /// What it had before stays until a segment is freed, which waits for the image.
     fn begin_imaging(&mut self, slot: Slot) {
-        let applied = self.group.applied_index();
-        let index = self.floors.get(&slot).copied().unwrap_or_default().max(applied);
+        let index = self.reflected(slot);
         let id = self.data.begin_image(slot);
         self.imaging = Some(Imaging { id, slot, index, offset: 0 });
         self.places.imaged(slot, self.places.newest);
@@ -332,14 +338,12 @@ impl Shard {
     /// The slots behind this one that are empty and need an image as well get theirs with its:
     /// says how many.
     fn image_empty(&mut self, slot: Slot, index: LogIndex, target: SegmentId) -> u16 {
-        let applied = self.group.applied_index();
         let mut count = 0;
         for slot in empty_slots(slot, EMPTY_AT_ONCE) {
             let place = self.places.slots.get(self.places.number(slot));
             let needs =
                 place.and_then(|place| place.oldest()).is_some_and(|oldest| oldest <= target);
-            let reflects = self.floors.get(&slot).copied().unwrap_or_default().max(applied);
-            if !needs || reflects != index || self.data.keys_in_slot(slot) > 0 {
+            if !needs || self.reflected(slot) != index || self.data.keys_in_slot(slot) > 0 {
                 break;
             }
             self.places.imaged(slot, self.places.newest);
