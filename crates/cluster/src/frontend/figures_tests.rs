@@ -254,9 +254,9 @@ impl Driver {
 
     fn outcomes(&mut self) -> Vec<ForwardOutcome> {
         let messages = core::mem::take(&mut self.messages).into_iter();
-        let outcomes = messages.filter_map(|(_, message)| match message {
-            Message::ForwardReply { outcome, .. } => Some(outcome),
-            _ => None,
+        let outcomes = messages.filter_map(|(_, message)| {
+            let Message::ForwardReply { outcome, .. } = message else { return None };
+            Some(outcome)
         });
         outcomes.collect()
     }
