@@ -361,7 +361,8 @@ impl Replay {
                 }
                 Operation::Single { .. } | Operation::Group { .. } => {}
                 Operation::Flush => {
-                    data.range().iter().filter(|slot| reflects(*slot)).for_each(|slot| {
+                    let occupied: Vec<Slot> = data.occupied_slots().collect();
+                    occupied.into_iter().filter(|slot| reflects(*slot)).for_each(|slot| {
                         data.clear_slot(slot);
                     });
                     data.free(&mut { u64::MAX });

@@ -123,7 +123,8 @@ impl Shard {
         self.matched(node) >= self.group.last_index()
     }
 
-    fn matched(&self, node: NodeId) -> LogIndex {
+    /// How far a replica has acknowledged the log, as far as this leader knows.
+    pub(super) fn matched(&self, node: NodeId) -> LogIndex {
         self.group.progress(node).map_or(LogIndex(0), |(matched, _)| matched)
     }
 

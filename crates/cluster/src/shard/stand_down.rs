@@ -229,13 +229,12 @@ impl Shard {
                 && !env.support.is_stopping(node)
                 && !env.support.has_just_started(now, node)
         };
-        let matched = |node| self.group.progress(node).map_or(LogIndex(0), |(matched, _)| matched);
         let mut logs: SmallVec<[(NodeId, LogIndex); 8]> = SmallVec::new();
         for voter in self.voters() {
             if voter == self.me {
                 logs.push((voter, self.group.last_index()));
             } else if fit(voter) {
-                logs.push((voter, matched(voter)));
+                logs.push((voter, self.matched(voter)));
             }
         }
         let replicas = self.group.replicas();
