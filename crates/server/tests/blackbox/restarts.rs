@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use resp::Value;
 
-use crate::support::{Client, Cluster, Node, Plan, bulk, integer, leasehold, ok, wait_until};
+use crate::support::{
+    Client, Cluster, Node, Plan, bulk, integer, leasehold, let_pass, ok, wait_until,
+};
 
 fn kill_all(cluster: &mut Cluster) {
     for node in cluster.nodes_mut() {
@@ -98,11 +101,13 @@ fn a_directory_that_is_copied_back_counts_as_lost_every_time() {
         assert_eq!(client.ask(&format!("SET key:{key} new")), ok());
     }
     for times in 1..=2 {
-        // More than a beat and a write of the others: they know how far node 2 has come.
         let begun = cluster[2].log().matches("counts as lost").count();
         let known = cluster.client(2).ask("INCR rounds");
         assert_eq!(known, integer(times));
         cluster.wait_until_voters(2, 3);
+        // Several beats, which tell the others how far node 2 has come. What it did after its last
+        // beat nobody would miss.
+        let_pass(Duration::from_millis(500));
         cluster[2].kill();
         fs::remove_dir_all(&cluster[2].data).expect("the directory can be removed");
         copy_directory(&copy, &cluster[2].data);
