@@ -33,8 +33,8 @@ const FAILOVER_GOAL: Goal = Goal::AtMost(1_500.0);
 const ELSEWHERE_GOAL: Goal = Goal::AtMost(100.0);
 const STALL_GOAL: Goal = Goal::AtMost(20.0);
 
-/// What one kill did.
-struct Kill {
+/// What clients saw in one window of load, with or without a kill in it.
+struct Window {
     /// Longest time without an acknowledged write in a shard of the victim, in ms.
     victim: f64,
     /// The same in a shard of another node.
@@ -53,47 +53,58 @@ pub(super) fn failover(
     stores: &mut Stores,
 ) -> Result<Vec<Finding>, Trouble> {
     let mut store = stores.alone(Target::OURS, settings, driver)?;
-    let mut kills = Vec::new();
+    let (mut kills, mut still) = (Vec::new(), Vec::new());
     for number in 1..=settings.kills {
         let victim = (number as usize - 1) % store.ports.len() + 1;
         leasehold::spread(&store, settings)?;
-        let (kill, said) = one_kill(&store, victim, settings, driver)?;
+        // The same shards under the same load: what no kill has to answer for.
+        let (calm, _) = one_window(&store, victim, Kill::No, settings, driver)?;
+        let (kill, said) = one_window(&store, victim, Kill::Yes, settings, driver)?;
         settings.say(&format!(
-            "{} {number}/{}: node {victim} killed: its shards {:.0} ms, others {:.0} ms, {} lost \
-             of {}",
+            "{} {number}/{}: node {victim} killed: its shards {:.0} ms, others {:.0} ms (without \
+             a kill {:.0}), {} lost of {}",
             row.name,
             settings.kills,
             kill.victim,
             kill.elsewhere,
+            calm.elsewhere,
             kill.lost,
             short(kill.acknowledged as f64)
         ));
         settings.record(&json!({
             "row": row.name, "round": number, "victim_gap_ms": kill.victim,
-            "others_gap_ms": kill.elsewhere, "acknowledged": kill.acknowledged,
-            "lost": kill.lost, "said": said,
+            "others_gap_ms": kill.elsewhere, "others_gap_without_kill_ms": calm.elsewhere,
+            "acknowledged": kill.acknowledged, "lost": kill.lost, "said": said,
         }))?;
+        still.push(calm.elsewhere);
         kills.push(kill);
         leasehold::restart(&mut store, settings, victim)?;
     }
-    let each = |of: &dyn Fn(&Kill) -> f64| kills.iter().map(of).collect::<Vec<f64>>();
+    let each = |of: &dyn Fn(&Window) -> f64| kills.iter().map(of).collect::<Vec<f64>>();
     let acknowledged: f64 = kills.iter().map(|kill| kill.acknowledged as f64).sum();
     let lost: u64 = kills.iter().map(|kill| kill.lost).sum();
     let unjudged: u64 = kills.iter().map(|kill| kill.unjudged).sum();
-    let worst = |what: &str, values: &[f64], goal| {
+    let worst = |what: &str, values: &[f64], beside: &str, goal| {
         let middle = median(values).unwrap_or(0.0);
-        let remark = format!("the worst of all kills; median {} ms", short(middle));
+        let remark = format!("the worst of all kills; median {} ms{beside}", short(middle));
         figure(row, what.into(), largest(values), "ms", remark, goal, kills.len())
     };
+    let calm = format!(
+        "; as long before each kill {} ms, median {} ms",
+        short(largest(&still)),
+        short(median(&still).unwrap_or(0.0))
+    );
     Ok(vec![
         worst(
             "kill -9 of a holder to the next acknowledged write of its shards",
             &each(&|kill| kill.victim),
+            "",
             FAILOVER_GOAL,
         ),
         worst(
             "longest gap then of shards held elsewhere",
             &each(&|kill| kill.elsewhere),
+            &calm,
             ELSEWHERE_GOAL,
         ),
         figure(
@@ -133,12 +144,21 @@ pub(super) fn failed_requests(row: &Row, errors: u64, remark: String, rounds: us
     figure(row, what, errors as f64, "", remark, Goal::AtMost(0.0), rounds)
 }
 
-fn one_kill(
+/// Whether a window has a kill in it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kill {
+    Yes,
+    No,
+}
+
+/// One window of load, in which the victim is killed or not.
+fn one_window(
     store: &Store,
     victim: usize,
+    kill: Kill,
     settings: &Settings,
     driver: &Driver,
-) -> Result<(Kill, Value), Trouble> {
+) -> Result<(Window, Value), Trouble> {
     let shards = leasehold::shards(store, settings, 1)?;
     // In memory, so that the history's bytes are no work for the disk that is measured.
     let memory = Path::new("/dev/shm");
@@ -149,8 +169,10 @@ fn one_kill(
     command.args(["--pin", "--value-size", "100", "--warm-up", &WARM_UP.to_string()]);
     command.args(["--seconds", &KILL_SECONDS.to_string(), "--history"]).arg(&history);
     let client = Client::start(&mut command)?;
-    interrupt::pause(Duration::from_secs_f64(WARM_UP + KILL_AFTER))?;
-    leasehold::kill(store, victim)?;
+    if kill == Kill::Yes {
+        interrupt::pause(Duration::from_secs_f64(WARM_UP + KILL_AFTER))?;
+        leasehold::kill(store, victim)?;
+    }
     let said = client.finish(CHECK_TIME)?;
     let mut check = driver.own(&["check", "--json"]);
     let checked = Client::start(check.arg(&history))?.finish(CHECK_TIME)?;
@@ -164,9 +186,9 @@ fn one_kill(
     let lost = number("lost") + number("violations");
     let acknowledged = number("acknowledged");
     let unjudged = acknowledged - number("checked").min(acknowledged) + number("undecided");
-    let kill = Kill { victim, elsewhere, acknowledged, lost, unjudged };
+    let window = Window { victim, elsewhere, acknowledged, lost, unjudged };
     let said = json!({"load": said, "check": checked});
-    Ok((kill, said))
+    Ok((window, said))
 }
 
 /// Loads with and without moves take turns, so that it can be seen what the moves cost.
