@@ -173,6 +173,18 @@ pub enum Planting {
     /// All requests wait behind transactions with watched keys, and each of those for the one
     /// before.
     HoldEverything,
+    /// Salvage takes the longest copy, whatever the term of its end.
+    SalvageLongest,
+    /// Salvage never says that writes may be missing where any copy of a voter is there.
+    SalvageClaimsAll,
+    /// Salvage counts copies that others remember to have been newer for a majority.
+    SalvageCountsVoid,
+    /// Salvage counts whatever copy a voter's node has, in whichever directory and seat.
+    SalvageCountsNamesakes,
+    /// Salvage asks for a majority of one set of voters, also while there are two.
+    SalvageByOneSet,
+    /// Salvage takes of a copy what it knows to be committed.
+    SalvageLeavesTail,
 }
 
 impl Planting {
@@ -255,6 +267,12 @@ impl Planting {
         ("give-up-early", Self::GiveUpEarly),
         ("patience-for-all", Self::PatienceForAll),
         ("hold-everything", Self::HoldEverything),
+        ("salvage-longest", Self::SalvageLongest),
+        ("salvage-claims-all", Self::SalvageClaimsAll),
+        ("salvage-counts-void", Self::SalvageCountsVoid),
+        ("salvage-counts-namesakes", Self::SalvageCountsNamesakes),
+        ("salvage-by-one-set", Self::SalvageByOneSet),
+        ("salvage-leaves-tail", Self::SalvageLeavesTail),
     ];
 
     /// The rule of this name.

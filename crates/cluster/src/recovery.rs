@@ -17,6 +17,7 @@ use crate::bytes_codec::CodecError;
 use crate::founding::Remembered;
 use crate::io::{CatchUpName, Memory};
 use crate::lives::Start;
+use crate::planted::Plantings;
 use crate::raft_group::{HardVote, LogEntry, RecoveredLog, Replicas, Seat};
 use crate::record::{Goal, ImagePart, Lease, Record, Records, ShardState};
 use crate::settings::Settings;
@@ -72,9 +73,22 @@ pub struct Recovered {
     pub(crate) remembered: Remembered,
     /// What the node remembers of the others.
     pub(crate) memories: BTreeMap<NodeId, Memory>,
+    /// Rules that [`salvage`](crate::salvage) breaks.
+    pub(crate) planted: Plantings,
 }
 
 impl Recovered {
+    /// Lets [`salvage`](crate::salvage) break these rules, because a test wants it to.
+    pub fn break_rules(&mut self, planted: Plantings) {
+        self.planted = planted;
+    }
+
+    /// The term of an entry of a shard, if it still stands in the log.
+    #[must_use]
+    pub fn term_of(&self, shard: ShardId, index: LogIndex) -> Option<Term> {
+        self.shards.get(&shard)?.entries.get(&index).map(LogEntry::term)
+    }
+
     /// The start as it is after what the log says: where the directory was found to have gone back
     /// in time, it is another directory now and a later start. The driver writes that down before
     /// the node says its first word.
@@ -280,7 +294,8 @@ impl Recovery {
             shard.trim()?;
         }
         let Self { shards, remembered, memories, anew: _, hash_seed: _, only: _ } = self;
-        Ok(Recovered { shards, start, remembered, memories })
+        let planted = Plantings::default();
+        Ok(Recovered { shards, start, remembered, memories, planted })
     }
 }
 

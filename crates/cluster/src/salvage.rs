@@ -34,6 +34,7 @@ use crate::founding::in_replicas;
 use crate::io::Memory;
 use crate::lives::Start;
 use crate::manager::control::{self, Control};
+use crate::planted::{Planting, Plantings};
 use crate::raft_group::{LogEntry, ReplicaId};
 use crate::recovery::{RecordError, Recovered, RecoveredShard};
 use crate::shard::execution::{apply_command, apply_group, context_of};
@@ -49,10 +50,13 @@ pub struct Survey {
     pub copies: Vec<Copy>,
     /// The shards of which it has one that can't: it was removed, or not all of it has arrived.
     pub unusable: Vec<ShardId>,
+    /// The shards of which it has one that can't be read, though its checksums are right.
+    pub unreadable: Vec<ShardId>,
     /// Whether it has lost its newest part: what it once had counts for no majority.
     pub is_cut: bool,
     start: Start,
     memories: BTreeMap<NodeId, Memory>,
+    planted: Plantings,
 }
 
 /// One node's copy of a shard.
@@ -96,19 +100,19 @@ pub struct Salvaged {
 
 impl Recovered {
     /// What the directory of a node holds.
-    ///
-    /// # Errors
-    /// If an entry can't be read although its checksum is right.
-    pub fn survey(&self, node: NodeId) -> Result<Survey, RecordError> {
+    #[must_use]
+    pub fn survey(&self, node: NodeId) -> Survey {
         let start = self.start();
         let mut survey = Survey {
             node,
             cluster: self.remembered.membership.cluster,
             copies: Vec::new(),
             unusable: Vec::new(),
+            unreadable: Vec::new(),
             is_cut: false,
             start,
             memories: self.memories.clone(),
+            planted: self.planted,
         };
         let directory = in_replicas(self.remembered.origin, start.directory);
         for (&shard, found) in &self.shards {
@@ -116,12 +120,15 @@ impl Recovered {
             match directory.filter(|_| usable) {
                 Some(directory) => {
                     let replica = ReplicaId { node, directory, seat: found.vote.seat };
-                    survey.copies.push(Copy::of(shard, replica, found)?);
+                    match Copy::of(shard, replica, found) {
+                        Ok(copy) => survey.copies.push(copy),
+                        Err(_) => survey.unreadable.push(shard),
+                    }
                 }
                 None => survey.unusable.push(shard),
             }
         }
-        Ok(survey)
+        survey
     }
 
     /// The data of one of its shards, which it gives away; `None` if there is no usable copy.
@@ -129,7 +136,11 @@ impl Recovered {
     /// # Errors
     /// If an entry can't be applied: another version of the program has written it, or a bug.
     pub fn salvage(&mut self, shard: ShardId) -> Option<Result<Salvaged, RecordError>> {
-        let found = self.shards.remove(&shard).filter(|it| it.stated && !it.removed)?;
+        let mut found = self.shards.remove(&shard).filter(|it| it.stated && !it.removed)?;
+        if self.planted.contains(Planting::SalvageLeavesTail) {
+            let committed = found.committed();
+            found.entries.retain(|index, _| *index <= committed);
+        }
         Some(Salvaged::replay(found))
     }
 }
@@ -174,27 +185,45 @@ impl Copy {
 /// Which copy of each shard is taken from these directories.
 #[must_use]
 pub fn choose(directories: &[Survey]) -> Vec<Choice> {
+    let breaks = |rule| directories.iter().any(|it| it.planted.contains(rule));
     let mut chosen: BTreeMap<ShardId, (usize, &Copy)> = BTreeMap::new();
     for (from, directory) in directories.iter().enumerate() {
         for copy in &directory.copies {
             let best = chosen.entry(copy.shard).or_insert((from, copy));
-            if copy.last > best.1.last {
+            let is_better = match breaks(Planting::SalvageLongest) {
+                false => copy.last > best.1.last,
+                true => copy.last.1 > best.1.last.1,
+            };
+            if is_better {
                 *best = (from, copy);
             }
         }
     }
     let whole = |directory: &&Survey| {
         let older = |other: &Survey| directory.is_older_than_remembered(other);
-        !directory.is_cut && !directories.iter().any(older)
+        let is_void = directory.is_cut || directories.iter().any(older);
+        !is_void || breaks(Planting::SalvageCountsVoid)
     };
     let counted: Vec<&Survey> = directories.iter().filter(whole).collect();
     let choice = |(from, copy): &(usize, &Copy)| {
         let is_here = |voter: &&ReplicaId| {
             let mut copies = counted.iter().flat_map(|directory| &directory.copies);
-            copies.any(|other| other.shard == copy.shard && other.replica == **voter)
+            copies.any(|other| {
+                let is_same = if breaks(Planting::SalvageCountsNamesakes) {
+                    other.replica.node == voter.node
+                } else {
+                    other.replica == **voter
+                };
+                other.shard == copy.shard && is_same
+            })
         };
-        let has_majority =
-            |set: &Vec<ReplicaId>| set.iter().filter(is_here).count() * 2 > set.len();
+        let has_majority = |set: &Vec<ReplicaId>| {
+            let here = set.iter().filter(is_here).count();
+            here * 2 > set.len() || (breaks(Planting::SalvageClaimsAll) && here > 0)
+        };
+        // Where a change is under way there are several sets.
+        let judged = if breaks(Planting::SalvageByOneSet) { 1 } else { copy.voters.len() };
+        let judged = copy.voters.get(..judged).unwrap_or_default();
         let all = || copy.voters.iter().flatten();
         Choice {
             shard: copy.shard,
@@ -203,7 +232,7 @@ pub fn choose(directories: &[Survey]) -> Vec<Choice> {
             last: copy.last,
             voters: nodes(all()),
             present: nodes(all().filter(is_here)),
-            is_complete: !copy.voters.is_empty() && copy.voters.iter().all(has_majority),
+            is_complete: !judged.is_empty() && judged.iter().all(has_majority),
         }
     };
     chosen.values().map(choice).collect()

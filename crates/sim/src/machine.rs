@@ -236,15 +236,16 @@ impl Machine {
         Ok(node)
     }
 
-    /// What salvage finds on the disk if the power fails now; `None` if there is nothing, or if the
-    /// disk is not what it was.
+    /// Whether the disk is not what it was, in a way that salvage may not see.
+    pub(crate) fn deceives_salvage(&self) -> bool {
+        self.went_back || self.rotten || self.ignore_witness
+    }
+
+    /// What salvage finds on the disk if the power fails now; `None` if there is nothing.
     ///
     /// # Errors
     /// If a sound disk can't be read.
     pub(crate) fn salvaged_disk(&self, seed: u64) -> Result<Option<Recovered>, String> {
-        if self.went_back || self.rotten || self.ignore_witness {
-            return Ok(None);
-        }
         let disk = self.disk.fork(seed);
         disk.crash();
         let meta = MetaFile::new(disk.clone()).read().map_err(|error| error.to_string())?;
@@ -264,7 +265,9 @@ impl Machine {
             log_end: reading.sequence,
             ..Start::default()
         };
-        recovery.finish(start).map(Some).map_err(|error| format!("{error:?}"))
+        let mut recovered = recovery.finish(start).map_err(|error| format!("{error:?}"))?;
+        recovered.break_rules(self.settings.planted);
+        Ok(Some(recovered))
     }
 
     /// Raises the incarnation, durably, and says what the node may have promised before.

@@ -69,6 +69,12 @@ const TABLE: &[(&str, &str)] = &[
     ("disk_full_quorum", "full-disks-unheeded"),
     ("memory_limit", "memory-judged-at-apply"),
     ("queue_limit", "queue-without-limit"),
+    ("salvage", "salvage-claims-all"),
+    ("salvage", "salvage-counts-void"),
+    ("salvage", "salvage-leaves-tail"),
+    ("salvage_of_overruled", "salvage-longest"),
+    ("salvage_while_joint", "salvage-by-one-set"),
+    ("salvage_while_joint", "salvage-counts-namesakes"),
 ];
 
 /// Plays a scenario with a rule broken at every node: something else must be shown than without.

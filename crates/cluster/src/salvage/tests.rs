@@ -1,9 +1,16 @@
 //! What is chosen and claimed, as tables; the whole path is tested with real processes.
 
-use types::{DirectoryId, Incarnation};
+use types::{DirectoryId, Incarnation, SegmentId};
 
 use super::*;
+use crate::bytes_codec::{Put, Take};
+use crate::founding::Remembered;
+use crate::io::Origin;
+use crate::member::Member;
 use crate::raft_group::Seat;
+use crate::record::Record;
+use crate::recovery::{Recovery, first_replicas};
+use crate::settings::Settings;
 
 /// Replicas as `2` (node 2, seat 0), `2s5` (seat 5), `2d7` (a directory that is no founder's).
 fn replica(text: &str) -> ReplicaId {
@@ -42,9 +49,11 @@ fn survey(text: &str) -> Survey {
         cluster: ClusterId(1),
         copies: if usable { alloc::vec![copy] } else { Vec::new() },
         unusable: if usable { Vec::new() } else { alloc::vec![ShardId(1)] },
+        unreadable: Vec::new(),
         is_cut,
         start: Start { directory: replica.directory, ..Start::default() },
         memories: BTreeMap::new(),
+        planted: Plantings::default(),
     }
 }
 
@@ -171,4 +180,41 @@ fn orders_are_told_as_commands() {
     control.frozen = true;
     let expected = ["policy calm 0.25", "pin 3 --node 1", "pin 4 --zone eu/a", "freeze"];
     assert_eq!(orders(&control), expected);
+}
+
+/// A node's directory with the shards of a new cluster; behind the beginning of one of them stands
+/// an entry of this kind that says nothing that is known.
+fn with_nonsense_in(shard: ShardId, kind: u8) -> Recovered {
+    let members = (1..=3).map(|node| Member::new(NodeId(node), "h", 1, 2)).collect();
+    let mut payload = Vec::new();
+    let remembered = Remembered { origin: Origin::Founder, ..Remembered::default() };
+    Record::Origin { remembered }.encode(&mut payload);
+    for (shard, state) in first_replicas(&Settings::new(NodeId(1), members)) {
+        Record::State { shard, state }.encode(&mut payload);
+    }
+    let mut entry = alloc::vec![kind];
+    entry.put_var(1);
+    entry.put_var(2);
+    entry.put_bytes(b"\xff\xff nonsense");
+    let entry = LogEntry::decode(&mut Take::new(&entry)).expect("it has the form of one");
+    Record::Entry { shard, entry }.encode(&mut payload);
+    let mut recovery = Recovery::new(1);
+    recovery.absorb(SegmentId(1), &payload).expect("its records are known");
+    recovery.finish(Start::default()).expect("nothing is missing")
+}
+
+#[test]
+fn what_can_not_be_read_of_one_shard_takes_no_other_one_along() {
+    let (normal, change) = (0, 2);
+    // An entry that can't be applied: the orders are not known, the data are.
+    let mut recovered = with_nonsense_in(ShardId::SYSTEM, normal);
+    let survey = recovered.survey(NodeId(1));
+    assert_eq!((survey.copies.len(), survey.unreadable.len()), (17, 0));
+    assert!(recovered.salvage(ShardId::SYSTEM).expect("it is there").is_err());
+    assert!(recovered.salvage(ShardId(1)).expect("it is there").is_ok());
+    // A change of the replicas that can't be read: of this shard nobody can say whose copies count.
+    for shard in [ShardId::SYSTEM, ShardId(3)] {
+        let survey = with_nonsense_in(shard, change).survey(NodeId(1));
+        assert_eq!((survey.copies.len(), survey.unreadable.as_slice()), (16, &[shard][..]));
+    }
 }

@@ -9,7 +9,7 @@ use clap::Args;
 use resp::{Parsed, Parser, RequestLimits, Value};
 
 use super::connection::{Connection, NodeArguments};
-use super::salvage::say;
+use super::salvage::{END_MARK, say};
 use super::table::plain;
 use super::{CommandError, print};
 use crate::clock;
@@ -133,6 +133,25 @@ fn try_send(
     Ok(worst)
 }
 
+/// What ends before its end, by whatever shows it.
+fn cut(why: &str) -> String {
+    format!(
+        "what `leasehold salvage` wrote is incomplete ({why}): it was cut off, or salvage failed \
+         and has said why. Keys are missing"
+    )
+}
+
+/// Checks that all keys were read that stand before the end.
+fn check_end(words: &[u8], keys: u64) -> Result<(), String> {
+    let words = std::str::from_utf8(words).ok();
+    let count = words.and_then(|words| words.strip_prefix(END_MARK[1])?.parse::<u64>().ok());
+    match count {
+        Some(count) if keys == count => Ok(()),
+        Some(count) => Err(cut(&format!("it should have {count} keys, and has {keys}"))),
+        None => Err(format!("this is no file of salvage: it has `{}`", END_MARK[0])),
+    }
+}
+
 /// The requests of a file, one after the other.
 struct Requests {
     input: Box<dyn Read>,
@@ -142,11 +161,16 @@ struct Requests {
     at: usize,
     /// Whether the file ends with the buffer.
     ended: bool,
+    /// How many there were so far.
+    keys: u64,
+    /// Whether the last command was read: nothing stands behind it.
+    complete: bool,
 }
 
 impl Requests {
     fn new(input: Box<dyn Read>) -> Self {
-        Self { input, parser: Parser::new(), buffer: Vec::new(), at: 0, ended: false }
+        let parser = Parser::new();
+        Self { input, parser, buffer: Vec::new(), at: 0, ended: false, keys: 0, complete: false }
     }
 
     /// The next ones, to be sent at once; none at the end.
@@ -154,9 +178,16 @@ impl Requests {
         let mut batch: Vec<Vec<u8>> = Vec::new();
         let mut bytes = 0;
         while batch.len() < BATCH_REQUESTS && bytes < BATCH_BYTES {
-            let Some(request) = self.next()? else { break };
-            bytes += request.len();
-            batch.push(request);
+            match self.next() {
+                Ok(Some(request)) => {
+                    bytes += request.len();
+                    batch.push(request);
+                }
+                Ok(None) => break,
+                // What stands before is good. What is wrong is found again by the next call.
+                Err(_) if !batch.is_empty() => break,
+                Err(error) => return Err(error),
+            }
         }
         Ok(batch)
     }
@@ -166,8 +197,20 @@ impl Requests {
             let rest = self.buffer.get(self.at..).unwrap_or_default();
             let parsed = self.parser.next(rest, &RequestLimits::LARGEST);
             match parsed.map_err(|error| format!("this is no file of salvage: {error}"))? {
+                Parsed::Request { .. } if self.complete => {
+                    return Err(String::from(
+                        "something stands behind its end: that is not loaded",
+                    ));
+                }
                 Parsed::Request { consumed } => {
-                    let name = self.parser.arguments(rest).get(0).unwrap_or_default();
+                    let arguments = self.parser.arguments(rest);
+                    let name = arguments.get(0).unwrap_or_default();
+                    if name == END_MARK[0].as_bytes() {
+                        check_end(arguments.get(1).unwrap_or_default(), self.keys)?;
+                        self.complete = true;
+                        self.at += consumed;
+                        continue;
+                    }
                     // What is sent twice must do the same as what is sent once.
                     if name != b"SET" {
                         let name = plain(&String::from_utf8_lossy(name), 64);
@@ -175,16 +218,18 @@ impl Requests {
                     }
                     let request = rest.get(..consumed).unwrap_or_default().to_vec();
                     self.at += consumed;
+                    self.keys += 1;
                     return Ok(Some(request));
                 }
                 Parsed::Empty { consumed } => self.at += consumed,
                 Parsed::Incomplete { .. } if !self.ended => {
                     self.fill().map_err(|error| format!("cannot read on: {error}"))?;
                 }
-                Parsed::Incomplete { .. } if rest.is_empty() => return Ok(None),
-                Parsed::Incomplete { .. } => {
-                    return Err(String::from("the file ends within a command: it is incomplete"));
+                Parsed::Incomplete { .. } if rest.is_empty() && self.complete => return Ok(None),
+                Parsed::Incomplete { .. } if rest.is_empty() => {
+                    return Err(cut("its end is missing"));
                 }
+                Parsed::Incomplete { .. } => return Err(cut("it ends within a command")),
             }
         }
     }
@@ -202,35 +247,64 @@ impl Requests {
 mod tests {
     use super::*;
 
-    fn read(bytes: &'static [u8]) -> Result<Vec<usize>, String> {
-        let mut requests = Requests::new(Box::new(bytes));
+    /// The lengths of the commands that are taken, and why there are no more if that is an error.
+    fn read(text: &str) -> (Vec<usize>, Option<String>) {
+        let mut requests = Requests::new(Box::new(io::Cursor::new(text.as_bytes().to_vec())));
         let mut sizes = Vec::new();
         loop {
-            let batch = requests.batch()?;
-            if batch.is_empty() {
-                return Ok(sizes);
+            match requests.batch() {
+                Ok(batch) if batch.is_empty() => return (sizes, None),
+                Ok(batch) => sizes.extend(batch.iter().map(Vec::len)),
+                Err(error) => return (sizes, Some(error)),
             }
-            sizes.extend(batch.iter().map(Vec::len));
+        }
+    }
+
+    const ONE: &str = "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$2\r\nbc\r\n";
+    const TWO: &str = "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$0\r\n\r\n";
+
+    fn end(keys: u64) -> String {
+        let [name, words] = END_MARK;
+        let words = format!("{words}{keys}");
+        format!("*2\r\n${}\r\n{name}\r\n${}\r\n{words}\r\n", name.len(), words.len())
+    }
+
+    #[test]
+    fn a_file_is_taken_command_by_command_up_to_its_end() {
+        assert_eq!(read(&end(0)), (vec![], None));
+        assert_eq!(read(&format!("{ONE}{}", end(1))), (vec![ONE.len()], None));
+        let both = format!("{ONE}{TWO}{}", end(2));
+        assert_eq!(read(&both), (vec![ONE.len(), TWO.len()], None));
+        // Wherever it is cut, that is said, after all that was whole was taken.
+        for length in 0..both.len() {
+            let whole = [ONE.len(), TWO.len()];
+            let taken = if length < ONE.len() { 0 } else { 1 };
+            let taken = if length < ONE.len() + TWO.len() { taken } else { 2 };
+            let (sizes, error) = read(&both[..length]);
+            assert_eq!(sizes, whole[..taken], "{length}");
+            let error = error.expect("it is an error");
+            assert!(error.contains("incomplete"), "{length}: {error}");
         }
     }
 
     #[test]
-    fn a_file_is_taken_command_by_command() {
-        let one: &[u8] = b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$2\r\nbc\r\n";
-        let two =
-            b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$2\r\nbc\r\n*3\r\n$3\r\nSET\r\n$1\r\na\r\n$0\r\n\r\n";
-        assert_eq!(read(b""), Ok(vec![]));
-        assert_eq!(read(one), Ok(vec![one.len()]));
-        assert_eq!(read(two), Ok(vec![one.len(), two.len() - one.len()]));
-        let cut = read(&two[..two.len() - 1]).unwrap_err();
-        assert!(cut.contains("ends within a command"), "{cut}");
+    fn an_end_that_is_not_there_or_not_the_end_is_none() {
+        let (sizes, error) = read(&format!("{ONE}{}", end(2)));
+        assert_eq!(sizes, [ONE.len()]);
+        assert!(error.expect("a key is missing").contains("should have 2 keys, and has 1"));
+        let (_, error) = read(&format!("{ONE}{}{TWO}", end(1)));
+        assert!(error.expect("too much").contains("behind its end"));
+        let (_, error) = read("*1\r\n$4\r\nPING\r\n");
+        assert!(error.expect("another's").contains("it has `PING`"));
     }
 
     #[test]
     fn what_must_not_be_sent_twice_is_not_sent_at_all() {
-        let error = read(b"*2\r\n$4\r\nINCR\r\n$1\r\na\r\n").unwrap_err();
-        assert!(error.contains("`INCR`"), "{error}");
-        let error = read(b"*1\r\n:3\r\n").unwrap_err();
-        assert!(error.contains("no file of salvage"), "{error}");
+        for (file, words) in
+            [("*2\r\n$4\r\nINCR\r\n$1\r\na\r\n", "`INCR`"), ("*1\r\n:3\r\n", "no file of salvage")]
+        {
+            let error = read(file).1.expect("it is refused");
+            assert!(error.contains(words), "{error}");
+        }
     }
 }

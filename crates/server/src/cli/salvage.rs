@@ -29,6 +29,9 @@ const PROGRESS_BYTES: u64 = 1 << 30;
 const BUFFER_BYTES: usize = 1 << 20;
 /// What a file is called until all is in it.
 const UNFINISHED: &str = "unfinished";
+/// The last command: with it, a number of keys. A stream that was cut off does not have it. Any
+/// cluster, and any Redis, takes it and does nothing.
+pub(super) const END_MARK: [&str; 2] = ["PING", "salvage ends after this number of keys: "];
 
 /// Save what the data directories of stopped nodes still hold: the last resort when a shard has
 /// lost too many copies.
@@ -96,21 +99,19 @@ pub(super) fn run(arguments: &SalvageArguments) -> Result<(), CommandError> {
     let mut orders = Vec::new();
     for source in &sources {
         let Read { mut recovered, damage } = source.read(None, arguments.accept_damage)?;
-        let mut survey = recovered.survey(source.identity.node).map_err(unusable(source))?;
+        let mut survey = recovered.survey(source.identity.node);
         survey.is_cut = damage.is_some();
         report::directory(source, &survey, damage.as_deref());
         surveys.push(survey);
         let system = recovered.salvage(ShardId::SYSTEM);
-        let system = system.transpose().map_err(unusable(source))?;
-        orders.push(system.map(|it| it.orders()).transpose().map_err(unusable(source))?);
+        orders.push(system.map(|it| it.and_then(|it| it.orders())));
     }
     check_one_cluster(&sources, &surveys)?;
     report::older_directories(&sources, &surveys);
     let choices = choose(&surveys);
     report::choices(&sources, &choices);
     let system = choices.iter().find(|choice| choice.shard == ShardId::SYSTEM);
-    let orders = system.and_then(|system| orders.get(system.from)?.clone());
-    report::orders(&orders.unwrap_or_default());
+    report::orders(system.and_then(|system| orders.get(system.from)?.as_ref()));
     let Some(mut output) = output else {
         say("nothing was written: --output FILE does that");
         return Ok(());
@@ -284,6 +285,10 @@ fn write(
             written.add(&salvaged, output).map_err(|error| output.error(&error))?;
         }
     }
+    let [name, words] = END_MARK;
+    let words = format!("{words}{}", written.keys);
+    put_request(&mut output.writer, &[name.as_bytes(), words.as_bytes()])
+        .map_err(|error| output.error(&error))?;
     Ok(written)
 }
 
@@ -378,7 +383,8 @@ impl Output {
             Some(path) => {
                 let whole = unfinished(path);
                 File::open(&whole)?.sync_all()?;
-                fs::rename(whole, path)
+                fs::rename(whole, path)?;
+                File::open(directory_of(path))?.sync_all()
             }
             None => Ok(()),
         });
@@ -392,6 +398,14 @@ impl Output {
             |file| unfinished(file).display().to_string(),
         );
         CommandError::new(format!("cannot write to {to}: {error}; what is there is incomplete"))
+    }
+}
+
+/// Where a file's name stands.
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
     }
 }
 

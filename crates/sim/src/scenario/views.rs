@@ -10,11 +10,16 @@
 //! - `info n1 field ...`: these fields of INFO.
 //! - `refused n1`: why a process can't start.
 //! - `stored n1`: what it still keeps of replicas that were removed.
+//! - `salvage s1 n1 n3`: which copy would be taken of a shard if only these disks were left of a
+//!   power failure now, how many keys it has, and what is said to be missing.
 //! - `traffic 1s` lets time pass and counts the messages between nodes.
 
 use std::fmt::Write as _;
 
-use super::{PATIENCE, Result, Stage, node, number, time};
+use cluster::salvage::{Choice, choose};
+
+use super::{PATIENCE, Result, Stage, fail, node, number, time};
+use crate::salvage;
 
 impl Stage {
     /// Carries out one of these commands; `None` if it is another one.
@@ -64,6 +69,7 @@ impl Stage {
                     |stored| format!("{} bytes of removed replicas\n", stored.removed),
                 )
             }
+            ("salvage", [shard, names @ ..]) => self.salvage(number(shard, 's')?, names)?,
             ("traffic", [how_long]) => {
                 let before = self.world()?.counters().messages;
                 let end = self.world()?.now() + time(how_long)?;
@@ -87,6 +93,32 @@ impl Stage {
             }
         }
         Ok(if text.is_empty() { String::from("nobody\n") } else { text })
+    }
+
+    fn salvage(&mut self, shard: u32, names: &[&str]) -> Result<String> {
+        let nodes: Vec<usize> = names.iter().map(|name| node(name)).collect::<Result<_>>()?;
+        let mut found = match salvage::read(self.world()?, nodes.into_iter()) {
+            Ok(found) => found,
+            Err(text) => return fail(text),
+        };
+        let surveys: Vec<_> = found.iter().map(|(survey, _)| survey.clone()).collect();
+        let Some(choice) = choose(&surveys).into_iter().find(|it| it.shard.0 == shard) else {
+            return Ok(String::from("no copy\n"));
+        };
+        let (survey, recovered) = &mut found[choice.from];
+        let keys = match recovered.salvage(choice.shard) {
+            Some(Ok(salvaged)) => salvaged.keys().count().to_string(),
+            Some(Err(error)) => error.to_string(),
+            None => String::from("no copy"),
+        };
+        let Choice { last: (term, index), present, voters, is_complete, .. } = choice;
+        let claim = if is_complete { "all" } else { "may miss writes" };
+        Ok(format!(
+            "of {} at {term} {index}: {keys} keys; {} of {} voters here: {claim}\n",
+            survey.node,
+            present.len(),
+            voters.len()
+        ))
     }
 
     fn named(&mut self, shard: u32) -> Result<String> {

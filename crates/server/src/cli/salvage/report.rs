@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use cluster::list_shards;
 use cluster::salvage::{Choice, Survey, missing_slots};
+use cluster::{RecordError, list_shards};
 use types::{NodeId, ShardId, SlotRange};
 
 use super::super::table::Table;
@@ -24,6 +24,13 @@ pub(super) fn directory(source: &Source, survey: &Survey, damage: Option<&str>) 
         some => format!("; no whole copy of {}", list_shards(some)),
     };
     say(&format!("{shown}: node {}, copies of {copies} shards{unusable}", survey.node.0));
+    if !survey.unreadable.is_empty() {
+        say(&format!(
+            "{shown}: the log of {} contradicts itself, so its copy here is none. Was it written \
+             by another version of the program?",
+            list_shards(&survey.unreadable)
+        ));
+    }
     if let Some(damage) = damage {
         say(&format!("{shown} is DAMAGED, and taken as it was before that: {damage}"));
     }
@@ -96,10 +103,24 @@ pub(super) fn choices(sources: &[Source], choices: &[Choice]) {
 }
 
 /// What operators had ordered in the old cluster.
-pub(super) fn orders(orders: &[String]) {
-    if orders.is_empty() {
-        return;
-    }
+pub(super) fn orders(orders: Option<&Result<Vec<String>, RecordError>>) {
+    let orders = match orders {
+        Some(Ok(orders)) if orders.is_empty() => return,
+        Some(Ok(orders)) => orders,
+        Some(Err(error)) => {
+            return say(&format!(
+                "operators' orders (policy, pins, freeze) are NOT KNOWN: the log of the shard that \
+                 has them contradicts itself: {error}. No key is concerned. Was it written by \
+                 another version of the program? That one can tell."
+            ));
+        }
+        None => {
+            return say(
+                "operators' orders (policy, pins, freeze) are NOT KNOWN: no copy of the shard \
+                 that has them is here. No key is concerned.",
+            );
+        }
+    };
     say("operators' orders in the old cluster, for the new one:");
     for order in orders {
         let _ = writeln!(io::stderr(), "  leasehold {order}");
