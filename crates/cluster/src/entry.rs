@@ -3,8 +3,8 @@
 //! An entry is a *batch*: the operations that clients proposed to the shard during one turn of
 //! the event loop, with what makes them deterministic (the holder's wall time and a random
 //! seed), fenced by the lease epoch (rule R28). Or it is a *lease record*, the first entry that a
-//! new holder proposes, a new succession order, or a new goal for the replicas. Engine entries
-//! without data are skipped.
+//! new holder proposes, a new succession order, or a new goal for the replicas, or a part of an
+//! operation that is too long for one entry. Engine entries without data are skipped.
 
 use alloc::vec::Vec;
 
@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use types::{LeaseEpoch, NodeId, Slot, UnixMillis};
 
 use crate::bytes_codec::{CodecError, Put, Take};
+use crate::parts::Part;
 
 /// Arguments of one command; the first one is the command's name and empty here.
 pub(crate) type Args<'a> = SmallVec<[&'a [u8]; 8]>;
@@ -27,6 +28,7 @@ const LEASE_RECORD: u8 = 2;
 const SUCCESSION: u8 = 3;
 const GOAL: u8 = 4;
 const BATCH: u8 = 5;
+const PART: u8 = 6;
 
 const SINGLE: u8 = 0;
 const GROUP: u8 = 1;
@@ -45,7 +47,15 @@ const MANAGE: u8 = 12;
 /// An entry of a shard's log.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Entry<'a> {
-    Batch { header: BatchHeader, operations: Operations<'a> },
+    Batch {
+        header: BatchHeader,
+        operations: Operations<'a>,
+    },
+    /// A batch of one operation, or a part of it: the last part's header is the operation's.
+    Part {
+        header: BatchHeader,
+        part: Part<'a>,
+    },
     Lease(LeaseRecord),
     Succession(Vec<NodeId>),
     Goal(Vec<NodeId>),
@@ -259,15 +269,27 @@ pub(crate) fn encode_batch(
 ) -> (Vec<u8>, Bytes) {
     let room = if is_long { 0 } else { operations.len() };
     let mut bytes = Vec::with_capacity(room + 25);
-    bytes.put_u8(if header.bounded { BATCH } else { UNBOUNDED_BATCH });
-    bytes.put_u64(header.epoch.0);
-    bytes.put_u64(header.stamp.0);
-    bytes.put_u64(header.seed);
+    put_batch_header(if header.bounded { BATCH } else { UNBOUNDED_BATCH }, header, &mut bytes);
     if is_long {
         return (bytes, operations.clone());
     }
     bytes.extend_from_slice(operations);
     (Vec::new(), bytes.into())
+}
+
+fn put_batch_header(kind: u8, header: BatchHeader, bytes: &mut Vec<u8>) {
+    bytes.put_u8(kind);
+    bytes.put_u64(header.epoch.0);
+    bytes.put_u64(header.stamp.0);
+    bytes.put_u64(header.seed);
+}
+
+/// What precedes a part of an operation: the entry's context. Its data are the part's bytes.
+pub(crate) fn encode_part(header: BatchHeader, part: &Part<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    put_batch_header(PART, header, &mut bytes);
+    part.put_place(&mut bytes);
+    bytes
 }
 
 pub(crate) fn encode_lease(record: &LeaseRecord) -> Vec<u8> {
@@ -304,8 +326,13 @@ pub(crate) fn decode<'a>(context: &[u8], data: &'a [u8]) -> Result<Option<Entry<
     if !context.is_empty() {
         let mut from = Take::new(context);
         let kind = from.u8()?;
-        let (BATCH | UNBOUNDED_BATCH) = kind else { return Err(CodecError("a batch")) };
+        let (BATCH | UNBOUNDED_BATCH | PART) = kind else { return Err(CodecError("a batch")) };
         let header = batch_header(kind, &mut from)?;
+        if kind == PART {
+            let part = Part::decode(&mut from, data)?;
+            from.end()?;
+            return Ok(Some(Entry::Part { header, part }));
+        }
         from.end()?;
         return Ok(Some(Entry::Batch { header, operations: Operations::new(data) }));
     }
@@ -336,7 +363,7 @@ fn batch_header(kind: u8, from: &mut Take<'_>) -> Result<BatchHeader, CodecError
         epoch: LeaseEpoch(from.u64()?),
         stamp: UnixMillis(from.u64()?),
         seed: from.u64()?,
-        bounded: kind == BATCH,
+        bounded: kind != UNBOUNDED_BATCH,
     })
 }
 

@@ -36,6 +36,7 @@ mod membership;
 mod node;
 mod origins;
 mod outage;
+mod parts;
 mod planted;
 mod raft_group;
 pub mod record;

@@ -49,6 +49,10 @@ pub enum Planting {
     EndlessTurn,
     /// Who waits for a write that takes more than a turn to build loses its place.
     BuilderLosesPlace,
+    /// What a client asks for behind its long write, which is in the log in part, is not kept back.
+    PartsOvertaken,
+    /// The parts of a long write are forgotten as soon as they are applied.
+    PartsNotKept,
     /// A write that may have cost a node its lease is tried at the next one.
     RetryEverything,
     /// A slot image is made while an entry is applied in part.
@@ -208,6 +212,8 @@ impl Planting {
         ("install-newest-staging", Self::InstallNewestStaging),
         ("endless-turn", Self::EndlessTurn),
         ("builder-loses-place", Self::BuilderLosesPlace),
+        ("parts-overtaken", Self::PartsOvertaken),
+        ("parts-not-kept", Self::PartsNotKept),
         ("retry-everything", Self::RetryEverything),
         ("image-mid-entry", Self::ImageMidEntry),
         ("resume-after-transfer", Self::ResumeAfterTransfer),

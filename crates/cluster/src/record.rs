@@ -546,6 +546,10 @@ fn describe_entry(entry: &LogEntry) -> String {
             }
             alloc::format!("batch {} of {count}, {} bytes", header.epoch, entry.data().len())
         }
+        Ok(Some(crate::entry::Entry::Part { header, part })) => {
+            let (at, total, bytes) = (part.at, part.total, part.bytes.len());
+            alloc::format!("part {} of {total} bytes: {bytes} from {at}", header.epoch)
+        }
         Err(error) => alloc::format!("{error}"),
     }
 }

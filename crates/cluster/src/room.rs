@@ -283,6 +283,7 @@ fn number(text: &[u8]) -> u64 {
 pub(crate) fn entry_grows((context, data): (&[u8], &[u8])) -> bool {
     match entry::decode(context, data) {
         Ok(Some(entry::Entry::Batch { operations, .. })) => operations_grow(operations),
+        Ok(Some(entry::Entry::Part { part, .. })) => part.grows,
         Ok(_) => false,
         Err(_) => true,
     }
@@ -306,11 +307,13 @@ fn operations_grow(mut operations: Operations<'_>) -> bool {
     }
 }
 
-/// Whether a request may join what is under way. One that is longer than the limit may be alone,
-/// and must not keep the short ones of all others out: for these there is a quarter more.
+/// Whether a request may join what is under way. A long one and the short ones of all others must
+/// not keep each other out: for these there is a quarter more, and one that is longer than the
+/// limit comes beside so much, but beside no other that is long.
 pub(crate) fn joins(waiting: usize, bytes: usize, limit: usize) -> bool {
     let all = waiting.saturating_add(bytes);
-    waiting == 0 || all <= limit || bytes <= limit / SHORT && all <= limit + limit / 4
+    let few = limit / 4;
+    waiting <= few || all <= limit || bytes <= limit / SHORT && all <= limit + few
 }
 
 #[cfg(test)]
@@ -318,9 +321,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_request_is_alone_and_keeps_no_short_one_out() {
+    fn a_long_request_and_short_ones_keep_each_other_not_out() {
         let limit = 1 << 20;
         assert!(joins(0, 9 * limit, limit), "alone");
+        assert!(joins(limit / 4, limit, limit), "beside short ones");
+        assert!(!joins(limit / 4 + 1, limit, limit), "beside another");
         assert!(joins(limit, 1024, limit) && !joins(limit, 1025, limit));
         assert!(!joins(limit + limit / 4, 1, limit), "all that there is");
     }

@@ -34,6 +34,7 @@ use crate::founding::in_replicas;
 use crate::io::Memory;
 use crate::lives::Start;
 use crate::manager::control::{self, Control};
+use crate::parts::Assembly;
 use crate::planted::{Planting, Plantings};
 use crate::raft_group::{LogEntry, ReplicaId};
 use crate::recovery::{RecordError, Recovered, RecoveredShard};
@@ -272,6 +273,7 @@ impl Salvaged {
             floors: BTreeMap::new(),
             epoch: state.lease.epoch,
             stamp: state.stamp,
+            assembly: Assembly::default(),
             reply: Vec::new(),
         };
         for (slot, image) in images {
@@ -281,7 +283,9 @@ impl Salvaged {
             }
         }
         for entry in entries.into_values() {
-            if !entry.changes_replicas() {
+            if entry.changes_replicas() {
+                replay.assembly.close();
+            } else {
                 replay.apply(&entry)?;
             }
         }
@@ -343,14 +347,33 @@ struct Replay {
     floors: BTreeMap<Slot, LogIndex>,
     epoch: LeaseEpoch,
     stamp: UnixMillis,
+    /// The parts of a long write.
+    assembly: Assembly,
     /// Nobody waits for replies.
     reply: Vec<u8>,
 }
 
 impl Replay {
     fn apply(&mut self, entry: &LogEntry) -> Result<(), RecordError> {
-        match entry::decode(entry.context(), entry.data())? {
+        let decoded = entry::decode(entry.context(), entry.data())?;
+        // As replicas do, see `Shard::apply`.
+        if !matches!(decoded, Some(Entry::Batch { .. } | Entry::Part { .. })) {
+            self.assembly.close();
+        }
+        match decoded {
             Some(Entry::Lease(_)) => self.epoch = self.epoch.next(),
+            Some(Entry::Part { header, part }) => {
+                self.stamp = self.stamp.max(header.stamp);
+                if header.epoch == self.epoch {
+                    self.assembly.take(entry.index(), &part);
+                } else {
+                    self.assembly.close();
+                }
+                if let Some(operation) = self.assembly.whole() {
+                    self.assembly.close();
+                    self.apply_batch(entry.index(), &header, Operations::new(&operation))?;
+                }
+            }
             Some(Entry::Batch { header, operations }) => {
                 self.stamp = self.stamp.max(header.stamp);
                 // As a replica does, see `Shard::apply_batch`.

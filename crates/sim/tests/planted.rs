@@ -53,6 +53,8 @@ const TABLE: &[(&str, &str)] = &[
     ("costly_pipeline", "endless-turn"),
     ("entry_in_steps", "image-mid-entry"),
     ("value_in_steps", "builder-loses-place"),
+    ("write_in_parts", "parts-overtaken"),
+    ("parts_kept", "parts-not-kept"),
     ("large_write_displaced", "retry-everything"),
     ("t04_transfer_cut_off", "keep-lease-over-transfer"),
     ("t04_transfer_cut_off", "resume-after-transfer"),

@@ -228,6 +228,18 @@ impl RaftGroup {
         (LogIndex(index), Term(term))
     }
 
+    /// The newest applied entry behind which nothing is needed that is applied: what comes before
+    /// may be forgotten, and a replica that catches up begins there.
+    pub(crate) fn settled(&self) -> (LogIndex, Term) {
+        let (index, term) = self.engine.store().settled();
+        (LogIndex(index), Term(term))
+    }
+
+    /// From there on entries are needed, though they are applied.
+    pub(crate) fn keep_from(&mut self, first: Option<LogIndex>) {
+        self.engine.mut_store().kept_from = first.map(|first| first.0);
+    }
+
     pub(crate) fn persisted_index(&self) -> LogIndex {
         LogIndex(self.engine.raft.raft_log.persisted)
     }
@@ -406,7 +418,8 @@ impl RaftGroup {
 
     /// Forgets entries up to `index` that the caller needs for nobody.
     pub(crate) fn compact(&mut self, index: LogIndex) {
-        let index = index.0.min(self.engine.raft.raft_log.applied);
+        let settled = self.engine.store().settled().0;
+        let index = index.0.min(self.engine.raft.raft_log.applied).min(settled);
         self.engine.mut_store().compact(index);
     }
 

@@ -24,8 +24,10 @@ pub(super) struct LogStorage {
     pub(super) bytes: usize,
     /// Bytes of those among them that are not applied.
     pub(super) unapplied_bytes: usize,
-    /// Index and term of the newest applied entry: where a catch-up begins.
+    /// Index and term of the newest applied entry.
     pub(super) applied: (u64, u64),
+    /// From there on entries are needed, though they are applied.
+    pub(super) kept_from: Option<u64>,
     /// What of the log may be sent in this turn, and what was asked for beyond that.
     pub(super) sending: Sending,
 }
@@ -49,6 +51,14 @@ impl LogStorage {
             return Some(self.before.1);
         }
         self.get(index).map(|entry| entry.term)
+    }
+
+    /// Index and term of the newest applied entry behind which none is needed: where a catch-up
+    /// begins.
+    pub(super) fn settled(&self) -> (u64, u64) {
+        let before = self.kept_from.map(|first| first - 1).filter(|index| *index < self.applied.0);
+        let known = before.and_then(|index| Some((index, self.term_of(index)?)));
+        known.unwrap_or(self.applied)
     }
 
     /// Appends entries, cutting off what they contradict.
@@ -90,6 +100,7 @@ impl LogStorage {
         self.entries.clear();
         self.bytes = 0;
         self.unapplied_bytes = 0;
+        self.kept_from = None;
         self.before = (index, term);
         self.applied = (index, term);
         self.conf_state = conf_state;
@@ -151,7 +162,7 @@ impl Storage for LogStorage {
 
     /// Only the place where a catch-up begins: the slots follow out of band.
     fn snapshot(&self, _request_index: u64, _to: u64) -> raft::Result<Snapshot> {
-        let (index, term) = self.applied;
+        let (index, term) = self.settled();
         if index == 0 {
             return Err(StorageError::SnapshotTemporarilyUnavailable.into());
         }

@@ -126,7 +126,9 @@ impl Rooms {
 impl Shard {
     /// Bytes of data, and of the log in memory.
     pub(crate) fn memory_bytes(&self) -> u64 {
-        self.data.memory_bytes() + self.data.garbage_bytes() + self.group.memory().1 as u64
+        let parts = self.steps.parting.assembly.bytes();
+        let data = self.data.memory_bytes() + self.data.garbage_bytes();
+        data + parts + self.group.memory().1 as u64
     }
 
     /// The same; without `tables`, those are taken as they were counted last.
@@ -134,7 +136,8 @@ impl Shard {
         if tables {
             self.admission.table_bytes = self.data.memory_bytes() - self.data.payload_bytes();
         }
-        let data = self.data.payload_bytes() + self.data.garbage_bytes();
+        let parts = self.steps.parting.assembly.bytes();
+        let data = self.data.payload_bytes() + self.data.garbage_bytes() + parts;
         data + self.admission.table_bytes + self.group.memory().1 as u64
     }
 
@@ -148,7 +151,8 @@ impl Shard {
         let late = self.pending.iter().take_while(|pending| pending.proposed < time);
         let late = late.map(|pending| pending.growth);
         let abandoned = self.admission.queue.abandoned.iter().map(|entry| entry.growth);
-        late.chain(abandoned).fold(0, u64::saturating_add)
+        let parted = self.steps.parting.growth_since(time);
+        late.chain(abandoned).fold(parted, u64::saturating_add)
     }
 
     /// Looks at what the nodes that have replicas have said of their room.

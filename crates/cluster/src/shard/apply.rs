@@ -29,6 +29,8 @@ use crate::record::{Goal, put_vote};
 use crate::session::Waiter;
 use crate::work::Kind;
 
+/// What a client is told whose entry is not its holder's any more.
+const NOT_FENCED: &str = "TRYAGAIN the lease or the replicas changed meanwhile; nothing was done";
 /// What emptying one slot costs.
 const FLUSH_SLOT: u64 = 100;
 
@@ -46,46 +48,20 @@ impl Shard {
         if *progress == Progress::default() {
             self.note_pace(env, pending.as_ref().map(|pending| pending.proposed));
         }
-        if let Some(change) = &committed.change {
+        let done = if let Some(change) = &committed.change {
+            self.cut_parts();
             self.apply_change(env, change, (term, index));
             self.note_state(index);
+            true
         } else {
-            match entry::decode(&committed.context, &committed.data) {
-                Ok(None) => {}
-                Ok(Some(Entry::Lease(record))) => {
-                    self.apply_lease(env, &record, term);
-                    self.note_state(index);
-                }
-                Ok(Some(Entry::Succession(order))) => {
-                    self.lease.succession = order;
-                    self.note_state(index);
-                }
-                Ok(Some(Entry::Goal(nodes))) => {
-                    let generation = self.goal.generation + 1;
-                    self.goal = Goal { nodes, generation, ..self.goal };
-                    // Whoever leads takes the first step at once.
-                    self.greet(env);
-                    self.note_state(index);
-                }
-                Ok(Some(Entry::Batch { header, operations })) => {
-                    if pending.is_none() && *progress == Progress::default() {
-                        self.load.note_followed_entry(committed.data.len());
-                    }
-                    let batch = (header, operations, &committed.data);
-                    if !self.apply_batch(env, index, batch, pending.as_ref(), progress) {
-                        // Who waits for the rest still waits here.
-                        if let Some(pending) = pending {
-                            self.pending.push_front(pending);
-                        }
-                        return false;
-                    }
-                }
-                Err(error) => {
-                    // All replicas have the same bytes, and checksums have covered them: skipping
-                    // on one would silently split the replicas.
-                    panic!("{} entry {index} cannot be applied: {error}", self.id);
-                }
+            self.apply_entry(env, committed, pending.as_ref(), progress)
+        };
+        if !done {
+            // Who waits for the rest still waits here.
+            if let Some(pending) = pending {
+                self.pending.push_front(pending);
             }
+            return false;
         }
         if let Some(pending) = pending {
             self.admission.queue.remove(pending.operations.len());
@@ -95,6 +71,61 @@ impl Shard {
         self.group.set_applied(index, term);
         self.floors.retain(|_, floor| *floor > index);
         self.forget_leavers(index);
+        true
+    }
+
+    /// The same, but for who waits for it.
+    fn apply_entry(
+        &mut self,
+        env: &mut Env<'_>,
+        committed: &Committed,
+        pending: Option<&Pending>,
+        progress: &mut Progress,
+    ) -> bool {
+        let (index, term) = (committed.index, committed.term);
+        let begins = *progress == Progress::default();
+        let decoded = entry::decode(&committed.context, &committed.data).unwrap_or_else(|error| {
+            // All replicas have the same bytes, and checksums have covered them: skipping on one
+            // would silently split the replicas.
+            panic!("{} entry {index} cannot be applied: {error}", self.id)
+        });
+        if !matches!(decoded, Some(Entry::Batch { .. } | Entry::Part { .. })) {
+            self.cut_parts();
+        }
+        match decoded {
+            None => {}
+            Some(Entry::Lease(record)) => {
+                self.apply_lease(env, &record, term);
+                self.note_state(index);
+            }
+            Some(Entry::Succession(order)) => {
+                self.lease.succession = order;
+                self.note_state(index);
+            }
+            Some(Entry::Goal(nodes)) => {
+                let generation = self.goal.generation + 1;
+                self.goal = Goal { nodes, generation, ..self.goal };
+                // Whoever leads takes the first step at once.
+                self.greet(env);
+                self.note_state(index);
+            }
+            Some(Entry::Batch { header, operations }) => {
+                if pending.is_none() && begins {
+                    self.load.note_followed_entry(committed.data.len());
+                }
+                // Only the leader of a term writes entries in it, after its own lease record, so
+                // this holds by construction; checked all the same, below consensus (rule R28).
+                let fenced = header.epoch == self.lease.epoch;
+                let batch = (header, operations, &committed.data);
+                return self.apply_batch(env, index, batch, fenced, pending, progress);
+            }
+            Some(Entry::Part { header, part }) => {
+                if !self.group.is_leader() && begins {
+                    self.load.note_followed_entry(committed.data.len());
+                }
+                return self.apply_part(env, index, (header, part), pending, progress);
+            }
+        }
         true
     }
 
@@ -182,19 +213,19 @@ impl Shard {
         }
     }
 
-    fn apply_batch(
+    /// Runs the operations of an entry, unless it is not `fenced`: its lease is not the shard's.
+    /// Says whether the turn has room for all of them.
+    pub(super) fn apply_batch(
         &mut self,
         env: &mut Env<'_>,
         index: LogIndex,
         (header, operations, owner): (BatchHeader, Operations<'_>, &Bytes),
+        fenced: bool,
         pending: Option<&Pending>,
         progress: &mut Progress,
     ) -> bool {
         let broken = |error| panic!("{} entry {index} cannot be applied: {error}", self.id);
         let mut operations = operations.skip(progress.bytes).unwrap_or_else(broken);
-        // Only the leader of a term writes entries in it, after its own lease record, so this
-        // holds by construction; checked all the same, below consensus (rule R28).
-        let fenced = header.epoch == self.lease.epoch;
         self.stamp = self.stamp.max(header.stamp);
         self.warm(operations);
         if *progress == Progress::default() {
@@ -232,7 +263,7 @@ impl Shard {
                 let place = (index, pending.is_some());
                 self.apply_operation(env, place, (&operation, owner), waiter, &context);
             } else {
-                env.sessions.answer_error(waiter, "TRYAGAIN the lease changed; nothing was done");
+                env.sessions.answer_error(waiter, NOT_FENCED);
             }
             // It is for this operation alone, even if that came to nothing.
             self.take_built();

@@ -216,6 +216,17 @@ impl Places {
         }
     }
 
+    /// An applied operation changed a slot that stands in parts in the log, from `first` on.
+    pub(super) fn changed_from(&mut self, slot: Slot, first: LogIndex) {
+        let at = self.number(slot);
+        let found = self.entries.iter().find(|(_, newest)| **newest >= first);
+        let segment = found.map_or(self.newest, |(segment, _)| *segment);
+        if let (Some(place), Some(touched)) = (self.slots.get_mut(at), self.touched.get_mut(at)) {
+            place.changed = Some(place.changed.map_or(segment, |changed| changed.min(segment)));
+            *touched = true;
+        }
+    }
+
     /// The lease, the replicas or the goal changed at the entry that `state` reflects.
     pub(super) fn note_state(&mut self, state: &ShardState) {
         self.history.push(Stated::of(state));
@@ -255,7 +266,7 @@ impl Shard {
             return true;
         }
         let bound = self.places.bound(target);
-        let applied = self.group.applied_index();
+        let applied = self.group.settled().0;
         if applied < bound && self.planted.contains(Planting::ReclaimWaits) {
             return false;
         }
@@ -362,7 +373,7 @@ impl Shard {
         payload: &mut Gathered,
         budget: usize,
     ) -> bool {
-        let mut kept = self.group.applied_index();
+        let mut kept = self.group.settled().0;
         if self.places.kept.0 > target {
             kept = kept.max(self.places.kept.1);
         } else {

@@ -19,6 +19,7 @@ mod lag;
 mod lease;
 pub(crate) mod load;
 mod parking;
+mod parting;
 mod proposals;
 mod reads;
 mod removal;
@@ -459,11 +460,11 @@ impl Shard {
         z ^ (z >> 31)
     }
 
-    /// The replicated state but for the slots.
+    /// The replicated state but for the slots, as of where a replica can begin.
     fn state(&self) -> ShardState {
         ShardState {
             range: self.range,
-            applied: self.group.applied(),
+            applied: self.group.settled(),
             replicas: self.group.replicas(),
             lease: self.lease.clone(),
             goal: self.goal.clone(),

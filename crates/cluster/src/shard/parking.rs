@@ -218,6 +218,7 @@ impl Shard {
             && self.pending.is_empty()
             && self.reads.is_idle()
             && self.steps.is_idle()
+            && self.steps.parting.is_idle()
     }
 
     /// Whether an earlier request of the same client waits here, so that this one must wait, too.
@@ -238,7 +239,8 @@ impl Shard {
             // What is admitted comes behind them.
             return waiting;
         }
-        self.steps.requests().filter_map(Request::sent).for_each(|sent| note(&mut waiting, sent));
+        let steps = self.steps.requests().chain(self.steps.parting.requests());
+        steps.filter_map(Request::sent).for_each(|sent| note(&mut waiting, sent));
         let pending = self.pending.iter().flat_map(|pending| &pending.locals);
         let proposed = self.batch.locals().chain(pending).filter_map(Local::sent);
         let held = self.held.iter().filter_map(Request::sent);
@@ -304,7 +306,8 @@ impl Shard {
             let sooner = (pending.proposed + settings.park_time).max(now + settings.park_time / 4);
             pending.deadline.min(sooner)
         });
-        parked.min(pending.unwrap_or(Monotonic::NEVER)).min(self.held_expires(settings))
+        let first = parked.min(pending.unwrap_or(Monotonic::NEVER));
+        first.min(self.held_expires(settings)).min(self.steps.parting.expires(settings))
     }
 }
 

@@ -12,6 +12,7 @@ use resp::CommandId;
 use types::limits::RETRIED_BYTES_MAX;
 use types::{LogIndex, Monotonic, Slot, Term, UnixMillis};
 
+use super::parting::NOT_RETRIED;
 use super::{Env, MALFORMED, Request, Shard, Watcher};
 use crate::entry::{self, BatchHeader, Operation, OperationKind};
 use crate::planted::Planting;
@@ -23,11 +24,6 @@ use crate::work::Kind;
 /// What a client is told whose request waited for an entry that was not applied in time.
 const HELD_TOO_LONG: &str = "TRYAGAIN what was asked of this shard before is not done in time; the \
                              request was not executed, try again";
-
-/// What a client is told whose write is too large to be tried again.
-const NOT_RETRIED: &str = "TRYAGAIN the lease of this shard was lost before the write was \
-    committed: it was not executed. It is so large that writing it may have been the reason, so it \
-    was not tried at the next holder; try again when the cluster is quiet, in smaller pieces";
 
 /// Longest run of operations in one entry, in bytes; a longer single operation stands alone.
 const ENTRY_BYTES: usize = 256 << 10;
@@ -199,6 +195,8 @@ impl Shard {
             && self.reads.is_idle()
             && self.check_queue(settings, bytes).is_ok()
             && self.steps.is_idle()
+            && self.steps.parting.is_idle()
+            && !self.is_parted_at(bytes)
     }
 
     /// Whether a client's read need not wait for anybody here.
@@ -238,7 +236,7 @@ impl Shard {
             self.hold_in_order(request);
             return;
         }
-        let Some(request) = self.keep_behind_walk(request) else { return };
+        let Some(request) = self.keep_behind(request) else { return };
         let Ok(kind) = entry::only_operation(&request.operation).map(|op| op.kind()) else {
             return env.sessions.answer_error(request.waiter, MALFORMED);
         };
@@ -263,7 +261,9 @@ impl Shard {
     fn propose(&mut self, env: &mut Env<'_>, request: &Request) {
         let Some(growth) = self.admits_write(env, request) else { return };
         self.admission.queue.add(request.operation.len());
-        if request.operation.len() >= self.data.long_bytes() {
+        if self.is_parted(request) {
+            self.begin_parting(request.clone(), growth);
+        } else if request.operation.len() >= self.data.long_bytes() {
             let operation = request.operation.clone();
             self.batch.push_alone(request.waiter, request.watcher, operation, growth);
         } else {
@@ -343,7 +343,7 @@ impl Shard {
                 touched.everything = true;
             }
             self.admission.queue.remove(request.operation.len());
-            let Some(request) = self.keep_behind_walk(request) else { continue };
+            let Some(request) = self.keep_behind(request) else { continue };
             if watched {
                 if self.watches.take(request.watcher, request.watch) {
                     self.propose(env, &request);

@@ -158,7 +158,8 @@ impl Shard {
     /// has more of the log, and does not say itself that it was removed, may be a replica of after
     /// that.
     pub(crate) fn bury(&mut self, effects: &mut Effects, dismissed: (Term, LogIndex)) {
-        let busy = self.group.is_persisting() || self.group.is_leader();
+        let persists = self.group.is_persisting();
+        let busy = persists || self.group.is_leader() || !self.steps.parting.is_idle();
         let was_fed = self.has_begun() || self.group.has_forgotten();
         let told = was_fed && self.last_ever() <= dismissed;
         let removed = self.is_removed() || self.removal.superseded || told;

@@ -14,6 +14,7 @@ use keyspace::{Building, Context, KeysWalk, Keyspace, ScanCursor, ScanWalk};
 use resp::Reply;
 use types::{LogIndex, UnixMillis};
 
+use super::parting::Parting;
 use super::{Effects, Env, Request, Shard};
 use crate::entry::{self, Operation, Survey};
 use crate::frontend::slow_log::show_operation;
@@ -47,6 +48,8 @@ pub(super) struct Steps {
     /// Requests that were admitted and wait for their share of a turn, in order.
     due: VecDeque<Request>,
     walks: VecDeque<Walking>,
+    /// Long writes that are not in the log as a whole.
+    pub(super) parting: Parting,
     /// Somebody waits for data that are those of an index.
     boundary_wanted: bool,
     /// The turn that ends between two entries for that.
@@ -124,7 +127,7 @@ impl Walk {
 }
 
 impl Steps {
-    /// Whether no request waits here.
+    /// Whether no request waits here for its share of a turn.
     pub(super) fn is_idle(&self) -> bool {
         self.due.is_empty() && self.walks.is_empty()
     }
@@ -208,6 +211,7 @@ impl Shard {
         self.steps.committed.clear();
         self.steps.progress = Progress::default();
         self.steps.building = None;
+        self.void_parts();
         self.steps.boundary_wanted = false;
         for walking in &mut self.steps.walks {
             // Its place in the former tables means nothing in the new ones.
@@ -288,8 +292,23 @@ impl Shard {
         self.steps.due.push_front(request);
     }
 
+    /// Keeps a request behind what the same client has asked for and takes many turns, if there is
+    /// such a thing.
+    pub(super) fn keep_behind(&mut self, request: Request) -> Option<Request> {
+        let request = self.keep_behind_walk(request)?;
+        if self.planted.contains(Planting::PartsOvertaken) {
+            return Some(request);
+        }
+        let bytes = request.operation.len();
+        let kept = self.steps.parting.keep_behind(request);
+        if kept.is_ok() {
+            self.admission.queue.add(bytes);
+        }
+        kept.err()
+    }
+
     /// Keeps a request behind KEYS or SCAN of the same client, if that is under way.
-    pub(super) fn keep_behind_walk(&mut self, request: Request) -> Option<Request> {
+    fn keep_behind_walk(&mut self, request: Request) -> Option<Request> {
         let mut walks = self.steps.walks.iter_mut();
         let first = |walking: &&mut Walking| request.ordered && walking.request.is_before(&request);
         let Some(walking) = walks.find(first) else { return Some(request) };

@@ -238,7 +238,8 @@ impl Shard {
         let idle = self.batch.is_empty()
             && self.pending.is_empty()
             && self.held.is_empty()
-            && !self.steps.has_admitted();
+            && !self.steps.has_admitted()
+            && self.steps.parting.is_idle();
         let Some(target) = self.transfer.as_ref().map(|transfer| transfer.target) else { return };
         let ready = self.has_everything(target) || self.planted.contains(Planting::GiveUpEarly);
         let Some(transfer) = &mut self.transfer else { return };

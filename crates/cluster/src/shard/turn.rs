@@ -43,6 +43,7 @@ impl Shard {
             self.serve_due(env);
             self.release_held(env);
             self.flush_batch(env);
+            self.propose_parts(env);
             self.renew_succession(env);
             self.begin_round(env);
             self.advance_transfer(env);
