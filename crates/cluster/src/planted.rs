@@ -177,6 +177,9 @@ pub enum Planting {
     /// All requests wait behind transactions with watched keys, and each of those for the one
     /// before.
     HoldEverything,
+    /// A removed replica that was sent a part of a log again campaigns with that, though it has had
+    /// more.
+    ForgetfulCampaigns,
     /// Salvage takes the longest copy, whatever the term of its end.
     SalvageLongest,
     /// Salvage never says that writes may be missing where any copy of a voter is there.
@@ -273,6 +276,7 @@ impl Planting {
         ("give-up-early", Self::GiveUpEarly),
         ("patience-for-all", Self::PatienceForAll),
         ("hold-everything", Self::HoldEverything),
+        ("forgetful-campaigns", Self::ForgetfulCampaigns),
         ("salvage-longest", Self::SalvageLongest),
         ("salvage-claims-all", Self::SalvageClaimsAll),
         ("salvage-counts-void", Self::SalvageCountsVoid),

@@ -169,13 +169,17 @@ impl fmt::Display for Step<'_> {
                 write!(f, "n{voter} gets the request of n{candidate} for term {term}")
             }
             Action::Win(id) => write!(f, "n{id} leads term {}", self.before.node(id).term),
-            Action::Append { term, to, length, knows } => {
+            Action::Append { term, to, length, knows, seat } => {
+                if seat > self.before.node(to).seat {
+                    write!(f, "n{to} takes seat {seat}: ")?;
+                }
                 write!(f, "n{to} accepts {length} entries from the leader of term {term}")?;
                 let news = knows > self.before.node(to).config;
                 if news { write!(f, ", change {knows} is committed") } else { Ok(()) }
             }
             Action::Change(id) => write!(f, "n{id} appends a change of the configuration"),
             Action::Adopt(id) => write!(f, "n{id} applies a change of the configuration"),
+            Action::Bury(id) => write!(f, "n{id} has been removed, gives up its log"),
             Action::Leave(id) => write!(f, "n{id} has been removed, leads no longer"),
             Action::Release { from, to } => write!(f, "n{from} releases n{to}"),
             Action::Write(id) => write!(f, "n{id} appends a client's write"),

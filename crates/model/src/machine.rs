@@ -10,8 +10,8 @@ use stateright::{Model, Property};
 
 use crate::properties;
 use crate::rules::{
-    Promise, asked, bond, elects, forget, least_known, may_campaign, may_change, may_hand_over,
-    may_vote, promise_ends, settled,
+    Promise, asked, bond, elects, forget, least_known, may_bury, may_campaign, may_change,
+    may_hand_over, may_vote, promise_ends, seats_written_to, settled, takes,
 };
 use crate::settings::Settings;
 use crate::state::{Leadership, Message, NODES, Node, NodeId, Role, State, TERMS, TermRecord};
@@ -87,6 +87,8 @@ pub enum Action {
         length: u8,
         /// Changes of the configuration among them that it learns are committed.
         knows: u8,
+        /// The seat of the replica that it is for.
+        seat: u8,
     },
     /// A leader appends a client's write.
     Write(NodeId),
@@ -103,6 +105,8 @@ pub enum Action {
         /// The follower.
         to: NodeId,
     },
+    /// A replica that was removed gives up its log, and remembers what its vote depends on.
+    Bury(NodeId),
     /// A leader gives its lease up and tells another node to campaign.
     Transfer {
         /// The leader.
@@ -267,6 +271,9 @@ impl Machine {
                 actions.push(Action::Release { from: bond.leader, to: id });
             }
         }
+        if may_bury(settings, node, id) {
+            actions.push(Action::Bury(id));
+        }
         if state.restarts() < settings.restarts {
             actions.push(Action::Restart(id));
         }
@@ -332,12 +339,16 @@ impl Machine {
         let record = state.term(term);
         for to in self.settings.others(leader).filter(|&to| state.node(to).term <= term) {
             // Longer messages have the effect of several that each bring one more entry.
-            let common = state.node(to).log.common(&record.log);
+            let node = state.node(to);
+            let common = node.log.common(&record.log);
             for length in common..=record.log.length().min(common + 1) {
                 let changes = record.log.changes(length);
                 let least = least_known(&self.settings, record, changes);
                 for knows in least..=record.knows.min(changes) {
-                    actions.push(Action::Append { term, to, length, knows });
+                    let seats = seats_written_to(&self.settings, record, to);
+                    for seat in seats.filter(|&seat| takes(node, seat, term, leader)) {
+                        actions.push(Action::Append { term, to, length, knows, seat });
+                    }
                 }
             }
         }

@@ -59,7 +59,10 @@ pub(crate) fn may_vote(
     let pass = settings.breaks(Violation::VoteDespiteBond)
         || (request.marked && settings.breaks(Violation::MarkNotCompared))
         || bond_allows(state, voter, candidate, term, request.marked);
-    !banned && pass
+    // A request is for the replica in one seat.
+    let seat = settings.seat(request.config, voter) == state.node(voter).seat
+        || settings.breaks(Violation::SeatNotCompared);
+    !banned && pass && seat
 }
 
 /// Whether this node may campaign for its next term, as far as promises are concerned.
@@ -76,7 +79,37 @@ pub(crate) fn may_campaign(settings: &Settings, state: &State, id: NodeId, marke
         Role::Leader(leadership) => !leadership.given_up,
     };
     let votes = settings.voters(node.config).contains(id);
-    !banned && pass && !leads && votes
+    let own_seat = settings.seat(node.config, id) == node.seat;
+    // A campaign is a vote for oneself, so it needs what any other candidate would.
+    let forgets = node.has_forgotten() && !settings.breaks(Violation::ForgetfulCampaigns);
+    !banned && pass && !leads && votes && own_seat && !node.buried && !forgets
+}
+
+/// Whether this replica may give up its log: it was removed, and knows.
+#[must_use]
+pub(crate) fn may_bury(settings: &Settings, node: &Node, id: NodeId) -> bool {
+    settings.buries
+        && !node.buried
+        && node.role == Role::Follower
+        && settings.seat(node.config, id) == node.seat + 1
+        && settings.removal(node.config, id).is_some()
+}
+
+/// The seats of this node that the leader of a term has written to, or does.
+pub(crate) fn seats_written_to(
+    settings: &Settings,
+    record: &TermRecord,
+    to: NodeId,
+) -> impl Iterator<Item = u8> + use<> {
+    settings.seat(record.knew, to)..=settings.seat(record.in_force, to)
+}
+
+/// Whether a leader's message for a replica in this seat is heeded here. A removed one that has
+/// given up its log heeds leaders that may not know of the removal.
+#[must_use]
+pub(crate) fn takes(node: &Node, seat: u8, term: u8, leader: NodeId) -> bool {
+    let elected_since = term > node.term || node.vote == leader + 1;
+    seat > node.seat || (seat == node.seat && (!node.buried || elected_since))
 }
 
 /// Whether the leader may append a change of the configuration: the one before is in force here.
@@ -279,10 +312,11 @@ pub(crate) fn serves(settings: &Settings, state: &State, id: NodeId) -> bool {
     holds(settings, state, id)
 }
 
-/// Whether a candidate's log, as its request describes it, is at least as new as the voter's.
+/// Whether a candidate's log, as its request describes it, is at least as new as the voter's, or as
+/// what the voter remembers of it.
 #[must_use]
-pub(crate) fn up_to_date(request: Request, log: &Log) -> bool {
-    (request.last_term, request.length) >= (log.last_term(), log.length())
+pub(crate) fn up_to_date(request: Request, voter: &Node) -> bool {
+    (request.last_term, request.length) >= voter.end()
 }
 
 /// Clears what can't matter any more, so that states that behave alike are alike: promises and
@@ -345,7 +379,7 @@ fn forget_terms(settings: &Settings, state: &mut State) {
         if settings.ids().all(|id| nodes[usize::from(id)].term > term) {
             record.leader = None;
             record.log = Log::default();
-            (record.knew, record.knows) = (0, 0);
+            (record.knew, record.knows, record.in_force) = (0, 0, 0);
         }
     }
     for node in &mut state.nodes {

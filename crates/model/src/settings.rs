@@ -17,6 +17,8 @@ pub struct Settings {
     pub plan: &'static [Voters],
     /// Leaders that no longer lead may release their followers from their bonds.
     pub releases: bool,
+    /// Replicas that were removed give up their logs, and may be added again.
+    pub buries: bool,
     /// Begin with node 0 as the leader of term 1 and its lease record on every log, rather than
     /// with empty nodes. The former is a state that the latter reaches.
     pub begin_with_leader: bool,
@@ -86,6 +88,26 @@ impl Settings {
         self.plan[usize::from(config)]
     }
 
+    /// The seat of the replica that a node has, or is given next, as of this configuration: how
+    /// often one was removed there before.
+    #[must_use]
+    pub(crate) fn seat(&self, config: u8, id: NodeId) -> u8 {
+        if !self.buries {
+            return 0;
+        }
+        let so_far = &self.plan[..=usize::from(config)];
+        let removed = |pair: &&[Voters]| pair[0].contains(id) && !pair[1].contains(id);
+        so_far.windows(2).filter(removed).count() as u8
+    }
+
+    /// The change by which the node has lost its vote as of this configuration, if it has none.
+    pub(crate) fn removal(&self, config: u8, id: NodeId) -> Option<u8> {
+        let removes = |change: &u8| {
+            self.voters(change - 1).contains(id) && !self.voters(*change).contains(id)
+        };
+        (1..=config).rev().find(removes).filter(|_| !self.voters(config).contains(id))
+    }
+
     /// All ids, in order.
     pub(crate) fn ids(&self) -> impl Iterator<Item = NodeId> + use<> {
         0..self.nodes
@@ -106,6 +128,7 @@ const BASE: Settings = Settings {
     nodes: 3,
     plan: THREE,
     releases: false,
+    buries: false,
     begin_with_leader: true,
     ticks: 3,
     windows: [2; NODES],
@@ -245,10 +268,32 @@ pub const GROW: Settings = Settings {
 pub const MOVE: Settings =
     Settings { name: "move", nodes: 3, plan: SHRINK, campaigns: 2, transfers: true, ..FOUR };
 
+/// One of three voters leaves.
+const LEAVE: &[Voters] = &[Voters::of(0b0111), Voters::of(0b0011)];
+/// One of four voters leaves.
+const QUIT: &[Voters] = &[Voters::of(0b1111), Voters::of(0b0111)];
+/// One of three voters leaves, and its node is given a replica again.
+const COME_BACK: &[Voters] = &[Voters::of(0b0111), Voters::of(0b0011), Voters::of(0b0111)];
+
+/// One of three voters is removed and gives up its log; promises may run out.
+pub const PART: Settings =
+    Settings { name: "part", nodes: 3, plan: LEAVE, buries: true, ticks: 1, writes: 1, ..FOUR };
+
+/// The same with rivals and a third term, in no time.
+pub const DISPUTE: Settings =
+    Settings { name: "dispute", ticks: 0, writes: 0, terms: 3, campaigns: 2, ..PART };
+
+/// One of four voters is removed and gives up its log, with what stands behind its removal.
+pub const QUARTER: Settings =
+    Settings { name: "quarter", plan: QUIT, buries: true, writes: 1, log: 3, ..FOUR };
+
+/// A voter is removed and added again.
+pub const RETURN: Settings = Settings { name: "return", plan: COME_BACK, ticks: 0, ..PART };
+
 /// Every configuration in which the unbroken protocol is checked exhaustively, each time.
-pub const CONFIGURATIONS: [Settings; 16] = [
+pub const CONFIGURATIONS: [Settings; 20] = [
     EXPIRY, DELAY, DRIFT, UNEQUAL, RESTART, TRANSFER, DRAIN, ELECTIONS, FRESH, RIVALS, SWAP,
-    RETIRE, JOINT, SHED, GROW, MOVE,
+    RETIRE, JOINT, SHED, GROW, MOVE, PART, DISPUTE, QUARTER, RETURN,
 ];
 
 /// Where a rule is broken only; the unbroken protocol is checked in these by hand.

@@ -84,6 +84,13 @@ impl Log {
         entries.iter().map(|entry| entry / CHANGE).sum()
     }
 
+    /// The term of the entry that is the change of this number, from 1, and the length up to it.
+    #[must_use]
+    pub fn change_at(&self, number: u8) -> Option<(u8, u8)> {
+        let length = (1..=self.length).find(|&length| self.changes(length) == number)?;
+        Some((self.prefix(length).last_term(), length))
+    }
+
     /// Whether this log begins with all of `other`.
     #[must_use]
     pub fn begins_with(&self, other: &Self) -> bool {
@@ -203,6 +210,15 @@ pub struct Node {
     pub slow: u8,
     /// No vote before the clock reads this; 0 if there is no such ban.
     pub banned: Time,
+    /// Persisted: the replica was removed, and has given up its log.
+    pub buried: bool,
+    /// Persisted: term and length of the log that a candidate must have for the vote of a replica
+    /// that has given up its own.
+    pub kept: (u8, u8),
+    /// Persisted: the seat of its replica: how often one was removed here before.
+    pub seat: u8,
+    /// Whom it has voted for in `term`, plus one. Only where replicas give up their logs.
+    pub vote: u8,
     /// The part in `term`.
     pub role: Role,
     /// The bond with a leader, if any.
@@ -226,11 +242,29 @@ impl Node {
             epoch: 1,
             slow: 0,
             banned: 0,
+            buried: false,
+            kept: (0, 0),
+            seat: 0,
+            vote: 0,
             role: Role::Follower,
             fortified: None,
             given: [Given::default(); NODES],
             received: [None; NODES],
         }
+    }
+}
+
+impl Node {
+    /// Term and length that a log must have to be as new as what this replica has, or has given up.
+    #[must_use]
+    pub fn end(&self) -> (u8, u8) {
+        self.kept.max((self.log.last_term(), self.log.length()))
+    }
+
+    /// Whether it has given up what it has not been sent again.
+    #[must_use]
+    pub fn has_forgotten(&self) -> bool {
+        (self.log.last_term(), self.log.length()) < self.kept
     }
 }
 
@@ -295,6 +329,8 @@ pub struct TermRecord {
     pub knew: u8,
     /// Changes that it knew, or knows, to be committed at last.
     pub knows: u8,
+    /// Changes that are in force at this leader: it writes to the replicas' seats of those.
+    pub in_force: u8,
     /// Whom the leader told to campaign for the next term.
     pub campaign_now: Option<NodeId>,
 }

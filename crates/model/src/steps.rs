@@ -7,8 +7,8 @@ use crate::rules::{
 };
 use crate::settings::Settings;
 use crate::state::{
-    Answer, Fortified, Given, Leadership, Message, NODES, Node, NodeId, Received, Request, Role,
-    State,
+    Answer, Fortified, Given, Leadership, Log, Message, NODES, Node, NodeId, Received, Request,
+    Role, State,
 };
 use crate::violation::Violation;
 
@@ -50,8 +50,10 @@ impl Machine {
             Action::Vote { term, candidate, voter } => {
                 vote(&self.settings, state, (term, candidate), voter);
             }
+            Action::Bury(id) => bury(&self.settings, state, id),
             Action::Win(id) => win(state, id),
-            Action::Append { term, to, length, knows } => {
+            Action::Append { term, to, length, knows, seat } => {
+                take_seat(state.node_mut(to), seat);
                 append(&self.settings, state, (term, to), (length, knows));
             }
             Action::Write(id) => {
@@ -67,10 +69,7 @@ impl Machine {
                 node.log.push_change(term);
                 state.terms[usize::from(term)].log = state.node(id).log;
             }
-            Action::Adopt(id) => {
-                state.node_mut(id).config += 1;
-                commit(&self.settings, state, id);
-            }
+            Action::Adopt(id) => adopt(&self.settings, state, id),
             Action::Leave(id) => state.node_mut(id).role = Role::Follower,
             Action::Release { from: _, to } => state.node_mut(to).fortified = None,
             Action::Transfer { from, to } => self.transfer(state, from, to),
@@ -147,6 +146,10 @@ impl Machine {
             incarnation: before.incarnation + 1,
             epoch: before.epoch + 1,
             slow: before.slow,
+            buried: before.buried,
+            kept: before.kept,
+            seat: before.seat,
+            vote: before.vote,
             banned: clock + settings.windows[usize::from(id)],
             ..Node::new()
         };
@@ -159,7 +162,9 @@ impl Machine {
         if settings.breaks(Violation::AnswerBeforePersisted) {
             node.log = before.log.prefix(before.log.length().saturating_sub(1));
         }
-        node.config = changes_remembered(settings, node);
+        if !node.buried {
+            node.config = changes_remembered(settings, node);
+        }
         if settings.breaks(Violation::VoteBeforePersisted) {
             node.voted = false;
         }
@@ -174,6 +179,16 @@ impl Machine {
     }
 }
 
+/// A change takes effect at a leader.
+fn adopt(settings: &Settings, state: &mut State, id: NodeId) {
+    let node = state.node_mut(id);
+    node.config += 1;
+    let (term, config) = (usize::from(node.term), node.config);
+    forget_former_replicas(settings, node);
+    state.terms[term].in_force = config;
+    commit(settings, state, id);
+}
+
 /// A leader takes back the lease that it gave up.
 fn resume(node: &mut Node) {
     if let Role::Leader(leadership) = &mut node.role {
@@ -186,8 +201,53 @@ fn follow(node: &mut Node, term: u8) {
     if term > node.term {
         node.term = term;
         node.voted = false;
+        node.vote = 0;
     }
     node.role = Role::Follower;
+}
+
+/// A removed replica keeps nothing but its vote and its bond.
+///
+/// Of an even number of voters, any two majorities share one that stays: a candidate that has the
+/// removal has all that is committed, even if this one had more.
+fn bury(settings: &Settings, state: &mut State, id: NodeId) {
+    let node = state.node_mut(id);
+    let Some(removal) = settings.removal(node.config, id) else { return };
+    let voters = settings.voters(removal - 1).incoming.count_ones();
+    let left_even = (voters.is_multiple_of(2) || settings.breaks(Violation::RemovedForgetsItsTail))
+        .then(|| node.log.change_at(removal));
+    node.kept = left_even.flatten().unwrap_or_else(|| node.end());
+    if settings.breaks(Violation::RemovedVotesForAnybody) {
+        node.kept = (0, 0);
+    }
+    if settings.breaks(Violation::RemovedBreaksItsPromise) {
+        node.fortified = None;
+    }
+    node.log = Log::default();
+    node.buried = true;
+}
+
+/// A message of a leader for a replica of this seat: a removed one begins anew in its own, or is
+/// followed by one that knows nothing.
+fn take_seat(node: &mut Node, seat: u8) {
+    if seat > node.seat {
+        (node.seat, node.kept, node.log) = (seat, (0, 0), Log::default());
+        (node.buried, node.config) = (false, 0);
+    }
+    if node.buried {
+        (node.buried, node.config) = (false, 0);
+    }
+}
+
+/// A leader knows nothing of the replica that may follow one that is removed.
+fn forget_former_replicas(settings: &Settings, leader: &mut Node) {
+    let (before, now) = (leader.config - 1, leader.config);
+    let Role::Leader(leadership) = &mut leader.role else { return };
+    for (id, answer) in (0..settings.nodes).zip(&mut leadership.answers) {
+        if settings.seat(now, id) != settings.seat(before, id) {
+            *answer = Answer::default();
+        }
+    }
 }
 
 fn campaign(settings: &Settings, state: &mut State, id: NodeId, marked: bool) {
@@ -196,6 +256,9 @@ fn campaign(settings: &Settings, state: &mut State, id: NodeId, marked: bool) {
     node.voted = true;
     node.role = Role::Candidate(with_vote(settings, node.config, 0, id));
     node.fortified = None;
+    if settings.buries {
+        node.vote = id + 1;
+    }
     let (term, log, config) = (usize::from(node.term), node.log, node.config);
     let request = Request { last_term: log.last_term(), length: log.length(), marked, config };
     state.terms[term].requests[usize::from(id)] = Some(request);
@@ -215,10 +278,13 @@ fn vote(settings: &Settings, state: &mut State, (term, candidate): (u8, NodeId),
     if term > node.term {
         follow(node, term);
     }
-    if !up_to_date(request, &node.log) {
+    if !up_to_date(request, node) {
         return;
     }
     node.voted = true;
+    if settings.buries {
+        node.vote = candidate + 1;
+    }
     // Whoever may vote in a later term has proof that the lease behind its bond, if any, is over.
     // In the same term it is the leader's own campaign that arrives late and proves nothing.
     if node.fortified.is_some_and(|bond| bond.term < term || same_term_ends_bond) {
@@ -240,7 +306,7 @@ fn win(state: &mut State, id: NodeId) {
     state.two_leaders |= record.leader.is_some_and(|leader| leader != id);
     record.leader = Some(id);
     record.log = log;
-    (record.knew, record.knows) = (config, config);
+    (record.knew, record.knows, record.in_force) = (config, config, config);
 }
 
 /// A follower accepts a message of the leader of `term`; the leader gets the answer.
@@ -268,8 +334,10 @@ fn append(
         // A leader of a later term is proof that the lease behind the bond is over.
         node.fortified = None;
     }
-    let incarnation = node.incarnation;
-    if state.node(leader).term != term {
+    let (incarnation, seat) = (node.incarnation, node.seat);
+    let sender = state.node(leader);
+    // What was said by a replica that was removed says nothing of the one that followed it.
+    if sender.term != term || settings.seat(sender.config, to) != seat {
         return;
     }
     if let Role::Leader(leadership) = &mut state.node_mut(leader).role {

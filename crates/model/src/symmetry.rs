@@ -26,6 +26,7 @@ fn rename_message(message: Message) -> Message {
 }
 
 fn rename_node(node: &mut Node) {
+    node.vote = node.vote.checked_sub(1).map_or(0, |id| rename(id) + 1);
     node.given.swap(1, 2);
     node.received.swap(1, 2);
     node.fortified = node.fortified.map(|bond| Fortified { leader: rename(bond.leader), ..bond });

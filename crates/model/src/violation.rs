@@ -2,8 +2,8 @@
 
 use crate::properties::Invariant;
 use crate::settings::{
-    DELAY, DEPOSE, DRAIN, DRIFT, ELECTIONS, EXPIRY, FRESH, GROW, JOINT, MOVE, RESTART, RIVALS,
-    SHED, SWAP, Settings, TRANSFER, UNEQUAL,
+    DELAY, DEPOSE, DISPUTE, DRAIN, DRIFT, ELECTIONS, EXPIRY, FRESH, GROW, JOINT, MOVE, PART,
+    RESTART, RETURN, RIVALS, SHED, SWAP, Settings, TRANSFER, UNEQUAL,
 };
 use crate::state::NODES;
 
@@ -88,6 +88,17 @@ pub enum Violation {
     TransferToLearner,
     /// The lease is handed over while a change is under way.
     TransferDuringChange,
+    /// A replica that was added again votes when the one is asked that was removed.
+    SeatNotCompared,
+    /// A removed replica that has given up its log votes for anybody.
+    RemovedVotesForAnybody,
+    /// A removed replica that has given up its log votes for whoever has its removal, also of an
+    /// odd number of voters.
+    RemovedForgetsItsTail,
+    /// A replica that has given up its log, and was sent a part of one, campaigns with that.
+    ForgetfulCampaigns,
+    /// A removed replica forgets what it has promised.
+    RemovedBreaksItsPromise,
 }
 
 /// What is known of one violation.
@@ -116,7 +127,7 @@ const fn case(
 const SHORT_RESTART: Settings = Settings { ticks: 2, windows: [1; NODES], ..RESTART };
 
 /// Every violation.
-pub const CASES: [Case; 39] = {
+pub const CASES: [Case; 44] = {
     use Invariant::{CommittedKept, LeaseExcludesLeaders, NoStaleRead, OneHolder, OneLeader};
     use Violation as V;
     [
@@ -159,5 +170,10 @@ pub const CASES: [Case; 39] = {
         case(V::ChangeForgottenAtRestart, "3", LeaseExcludesLeaders, SHED),
         Case { violation: V::TransferToLearner, rule: "R24", breaks: None, settings: MOVE },
         Case { violation: V::TransferDuringChange, rule: "R20", breaks: None, settings: MOVE },
+        case(V::SeatNotCompared, "ADR 18", CommittedKept, RETURN),
+        case(V::RemovedVotesForAnybody, "ADR 18", CommittedKept, PART),
+        case(V::RemovedForgetsItsTail, "ADR 18", CommittedKept, PART),
+        case(V::ForgetfulCampaigns, "ADR 18", CommittedKept, DISPUTE),
+        case(V::RemovedBreaksItsPromise, "ADR 18", LeaseExcludesLeaders, PART),
     ]
 };

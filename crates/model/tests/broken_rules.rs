@@ -65,6 +65,11 @@ harmful! {
     r24_vote_of_a_removed_voter_counts: VoteCountedOfRemoved, "R24";
     r23_two_changes_at_once: TwoChangesAtOnce, "R23";
     committed_change_forgotten_at_a_restart: ChangeForgottenAtRestart, "3";
+    adr_18_seat_of_the_removed_replica_not_compared: SeatNotCompared, "ADR 18";
+    adr_18_removed_replica_votes_for_anybody: RemovedVotesForAnybody, "ADR 18";
+    adr_18_removed_replica_of_three_forgets_its_tail: RemovedForgetsItsTail, "ADR 18";
+    adr_18_replica_that_gave_up_its_log_campaigns: ForgetfulCampaigns, "ADR 18";
+    adr_18_removed_replica_breaks_its_promise: RemovedBreaksItsPromise, "ADR 18";
 }
 
 /// Searches everything with a rule broken that another rule covers.

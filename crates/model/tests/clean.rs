@@ -1,9 +1,9 @@
 //! The unbroken protocol holds in every state of every configuration, and not vacuously.
 
 use model::{
-    CHANGED, DELAY, DRAIN, DRIFT, ELECTIONS, EXPIRED, EXPIRY, FAILOVER, FRESH, GROW, HELD, JOINT,
-    MOVE, REMOVED, RENEWED, RESTART, RETIRE, RIVALS, SHED, SWAP, Settings, TRANSFER, TRANSFERRED,
-    UNEQUAL, VOTED, check,
+    CHANGED, DELAY, DISPUTE, DRAIN, DRIFT, ELECTIONS, EXPIRED, EXPIRY, FAILOVER, FRESH, GROW, HELD,
+    JOINT, MOVE, PART, QUARTER, REMOVED, RENEWED, RESTART, RETIRE, RETURN, RIVALS, SHED, SWAP,
+    Settings, TRANSFER, TRANSFERRED, UNEQUAL, VOTED, check,
 };
 
 /// Every state is searched; no invariant is broken; the situations are reached.
@@ -96,4 +96,24 @@ fn voters_that_come_together() {
 #[test]
 fn transfers_while_voters_leave() {
     holds_and_reaches(MOVE, &[HELD, CHANGED, FAILOVER, TRANSFERRED]);
+}
+
+#[test]
+fn replicas_that_give_up_their_logs() {
+    holds_and_reaches(PART, &[HELD, CHANGED, EXPIRED, FAILOVER, REMOVED]);
+}
+
+#[test]
+fn replicas_that_give_up_their_logs_and_rivals() {
+    holds_and_reaches(DISPUTE, &[HELD, CHANGED, FAILOVER, REMOVED]);
+}
+
+#[test]
+fn one_of_four_gives_up_what_stands_behind_its_removal() {
+    holds_and_reaches(QUARTER, &[HELD, CHANGED, FAILOVER, REMOVED]);
+}
+
+#[test]
+fn replicas_that_are_added_again() {
+    holds_and_reaches(RETURN, &[HELD, CHANGED, FAILOVER, REMOVED]);
 }

@@ -22,6 +22,7 @@ const TABLE: &[(&str, &str)] = &[
     ("removed_replica_votes", "removed-has-no-vote"),
     ("removed_replica_had_more", "removed-keeps-its-tail"),
     ("removed_replica_promised", "removed-breaks-its-promise"),
+    ("removed_replica_is_fed_again", "forgetful-campaigns"),
     ("removed_node_is_needed", "gone-at-once"),
     ("replica_added_again", "seat-used-again"),
     ("copied_back", "accept-older-directory"),

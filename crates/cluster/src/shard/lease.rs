@@ -486,7 +486,11 @@ impl Shard {
             self.campaign_at = env.support.may_vote_at() + delay;
             return;
         }
-        if !self.has_been_told(env) {
+        // A campaign is a vote for oneself: a replica that has given its log up, and was sent a
+        // part of one since, lacks what it asks of any other candidate.
+        let forgets =
+            self.group.has_forgotten() && !self.planted.contains(Planting::ForgetfulCampaigns);
+        if forgets || !self.has_been_told(env) {
             // Whoever tells wakes it, see `on_appeared`.
             self.campaign_at = now + env.settings.campaign_step;
             return;
