@@ -119,9 +119,12 @@ impl Image {
         let end = self.taken + bytes.min(self.waiting());
         let piece = self.bytes[self.taken..end].to_vec();
         self.taken = end;
-        if self.waiting() == 0 {
-            // A large value may have been there.
-            (self.bytes, self.taken) = (Vec::new(), 0);
+        if self.taken >= self.waiting() {
+            // What was taken would else be kept up to the image's end: pieces hardly ever end where
+            // entries do. A large value may have been there, too.
+            self.bytes.drain(..self.taken);
+            self.taken = 0;
+            self.bytes.shrink_to(bytes.max(self.waiting()).saturating_mul(4));
         }
         Piece { bytes: piece, last: self.complete && self.waiting() == 0 }
     }
@@ -372,5 +375,29 @@ impl SlotBuilder {
             return Err(ImageError::Malformed);
         }
         Ok(BuiltSlot { hasher: self.hasher, data: self.data })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_holds_little_more_than_what_waits() {
+        let SlotCopy { mut image, .. } = SlotCopy::new(None);
+        let (mut put, mut taken) = (Vec::new(), Vec::new());
+        for entry in 0..1000_usize {
+            let bytes = if entry == 500 { 100_000 } else { 700 };
+            let bytes: Vec<u8> = (0..bytes).map(|at| (at * 31 + entry) as u8).collect();
+            image.bytes.extend_from_slice(&bytes);
+            put.extend_from_slice(&bytes);
+            while image.waiting() >= 256 {
+                taken.extend_from_slice(&image.take(256).bytes);
+                let most = 8 * image.waiting().max(256);
+                assert!(image.bytes.capacity() <= most, "{}", image.bytes.capacity());
+            }
+        }
+        taken.extend_from_slice(&image.take(256).bytes);
+        assert!(taken == put);
     }
 }
