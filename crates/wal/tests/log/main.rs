@@ -8,4 +8,5 @@ mod harness;
 mod identity;
 mod meta;
 mod os;
+mod reread;
 mod space;
