@@ -21,7 +21,8 @@ mod payload;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use types::{NodeId, SegmentId, SessionId};
+use bytes::Bytes;
+use types::{NodeId, SegmentId, SessionId, ShardId};
 
 pub use crate::forwarded::{ForwardOutcome, ForwardedRequest};
 use crate::member::Member;
@@ -35,9 +36,37 @@ pub use payload::Payload;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Hash)]
 pub struct WriteId(pub u64);
 
+/// A place in the log's files.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogPlace {
+    /// The segment.
+    pub segment: SegmentId,
+    /// Where in it a commit begins, in bytes; 0: the first one.
+    pub offset: u64,
+}
+
+/// Numbers what a shard wants to be read of the log.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct LogReadId {
+    /// The shard.
+    pub shard: ShardId,
+    /// Counts them.
+    pub number: u64,
+}
+
+/// Commits that were read of the log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogPart {
+    /// Their payloads, in order.
+    pub payloads: Vec<Bytes>,
+    /// Where the next commit of the segment begins.
+    pub next: u64,
+    /// Nothing that can be read follows in the segment.
+    pub ends: bool,
+}
+
 /// What happens to a node, but for clients' requests, which have a call of their own.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "messages are what most inputs are")]
 pub enum Input {
     /// A message arrived from another node. The driver vouches for the sender.
     Peer {
@@ -66,6 +95,13 @@ pub enum Input {
         oldest: SegmentId,
         /// Where the log ends with it: grows with every write, over restarts too.
         log_end: u64,
+    },
+    /// What [`Output::ReadLog`] has asked for.
+    LogRead {
+        /// As it was asked for.
+        id: LogReadId,
+        /// What was read, or why nothing could be.
+        part: Result<LogPart, String>,
     },
     /// A client went away.
     Disconnected {
@@ -120,6 +156,16 @@ pub enum Output {
     Release {
         /// The newest segment that may be reused.
         segment: SegmentId,
+    },
+    /// Read commits of the log again, from a place on until they have so many bytes, one at least,
+    /// in one segment; answer with [`Input::LogRead`]. Commits come and go on meanwhile.
+    ReadLog {
+        /// For the answer.
+        id: LogReadId,
+        /// The first commit.
+        place: LogPlace,
+        /// How many bytes of payloads are wanted.
+        bytes: usize,
     },
     /// The nodes of the cluster are these from now on, this one among them: talk to the others, and
     /// to nobody else. Comes with the first turn and with every change.

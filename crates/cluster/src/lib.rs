@@ -55,8 +55,8 @@ pub use frontend::ProcessStats;
 pub use histogram::Histogram;
 pub use io::{
     Admission, ClientAddress, Condition, Event, Fortification, ForwardOutcome, ForwardedRequest,
-    Input, Introduction, Membership, Memory, Message, Order, OrderOutcome, Origin, Output, Payload,
-    StandDownReason, StandsBack, WriteId,
+    Input, Introduction, LogPart, LogPlace, LogReadId, Membership, Memory, Message, Order,
+    OrderOutcome, Origin, Output, Payload, StandDownReason, StandsBack, WriteId,
 };
 pub use lives::Start;
 pub use member::{InvalidMember, Member, PEER_PORT_STEP, Role};

@@ -192,6 +192,12 @@ pub enum Planting {
     SalvageByOneSet,
     /// Salvage takes of a copy what it knows to be committed.
     SalvageLeavesTail,
+    /// A leader keeps in memory whatever of its log a catch-up needs.
+    KeepLogInMemory,
+    /// A segment is freed although a catch-up under way needs entries in it.
+    FreeNeededLog,
+    /// What was read from the log again is sent by its index, of whatever term it is.
+    SendAnyTerm,
 }
 
 impl Planting {
@@ -283,6 +289,9 @@ impl Planting {
         ("salvage-counts-namesakes", Self::SalvageCountsNamesakes),
         ("salvage-by-one-set", Self::SalvageByOneSet),
         ("salvage-leaves-tail", Self::SalvageLeavesTail),
+        ("keep-log-in-memory", Self::KeepLogInMemory),
+        ("free-needed-log", Self::FreeNeededLog),
+        ("send-any-term", Self::SendAnyTerm),
     ];
 
     /// The rule of this name.

@@ -374,6 +374,11 @@ impl<'a> Records<'a> {
         Self { rest: Take::new(payload) }
     }
 
+    /// The same; long data stay where they are.
+    pub(crate) fn of(payload: &'a bytes::Bytes) -> Self {
+        Self { rest: Take::of_shared(payload) }
+    }
+
     /// The next record; `None` at the end.
     pub(crate) fn next(&mut self) -> Result<Option<Record<'a>>, CodecError> {
         if self.rest.is_empty() {

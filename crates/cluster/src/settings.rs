@@ -80,6 +80,9 @@ pub struct Settings {
     pub piece_bytes: usize,
     /// Bytes of one commit of the log, if it can be parted. A constant but in tests.
     pub persist_bytes: usize,
+    /// Bytes of a shard's applied entries that stay in memory, whatever a catch-up needs. A
+    /// constant but in tests.
+    pub log_window: usize,
     /// From so many bytes on values are not copied. A constant but in tests.
     pub long_bytes: usize,
     /// Divides the work that a turn may do, so that in a simulation, where there is little to do,
@@ -135,6 +138,7 @@ impl Settings {
             disk_reserve: 256 << 20,
             piece_bytes: types::limits::PIECE_BYTES,
             persist_bytes: types::limits::PERSIST_BYTES,
+            log_window: types::limits::LOG_WINDOW,
             long_bytes: types::limits::LONG_BYTES,
             turn_divisor: 1,
             planted: Plantings::default(),
@@ -145,6 +149,14 @@ impl Settings {
     #[must_use]
     pub fn breaks(&self, planting: Planting) -> bool {
         self.planted.contains(planting)
+    }
+
+    /// Bytes that are read of the log at a time: half of a window, but not so little that a segment
+    /// is searched without an end.
+    #[must_use]
+    pub fn log_read_bytes(&self) -> usize {
+        let part = usize::try_from(self.segment_bytes / 16).unwrap_or(usize::MAX);
+        part.max(self.log_window / 2)
     }
 
     /// The shards of a new cluster: each one's slots and its replicas, the preferred holder first.

@@ -20,6 +20,7 @@ use types::{Incarnation, Life, Monotonic};
 use crate::clients::Clients;
 use crate::config::Config;
 use crate::core::Core;
+use crate::log_reader::LogReader;
 use crate::log_thread::{LogFigures, LogThread, News};
 use crate::peer_frame::Purpose;
 use crate::peer_transport::{INTAKES_MAX, LINKS_MAX, PeerTokens, PeerTransport};
@@ -89,6 +90,8 @@ pub(crate) struct Parts {
     pub(crate) life: (Incarnation, Life),
     /// The thread that owns the log.
     pub(crate) log: LogThread,
+    /// The thread that reads it again.
+    pub(crate) reader: LogReader,
     /// The poller that `waker` wakes.
     pub(crate) poll: Poll,
     /// Wakes the event loop from other threads.
@@ -110,6 +113,7 @@ pub(crate) struct EventLoop {
     poll: Poll,
     core: Core,
     log: LogThread,
+    reader: LogReader,
     peers: PeerTransport,
     clients: Clients,
     signals: Signals,
@@ -130,7 +134,7 @@ impl EventLoop {
     /// # Errors
     /// If an address can't be listened at; says which one.
     pub(crate) fn new(config: &Config, parts: Parts) -> io::Result<Self> {
-        let Parts { node, life, log, poll, waker } = parts;
+        let Parts { node, life, log, reader, poll, waker } = parts;
         let settings = config.settings();
         let own = settings.members.iter().find(|member| member.node == settings.node);
         let own = own.ok_or_else(|| io::Error::other("this node is not a member"))?;
@@ -148,6 +152,7 @@ impl EventLoop {
             poll,
             core: Core::new(node),
             log,
+            reader,
             peers,
             clients,
             signals,
@@ -172,6 +177,7 @@ impl EventLoop {
             self.turn(&events);
         }
         self.log.stop();
+        self.reader.stop();
         if self.stage == Stage::Void {
             return Ok(Ending::BeginAnew);
         }
@@ -257,6 +263,9 @@ impl EventLoop {
         if let Some(space) = space {
             self.core.step(Input::DiskSpace(space));
         }
+        for (id, part) in self.reader.take() {
+            self.core.step(Input::LogRead { id, part });
+        }
     }
 
     fn take_signals(&mut self) {
@@ -320,6 +329,7 @@ impl EventLoop {
                 Output::Resume { session } => self.clients.resume(session),
                 Output::Close { session } => self.clients.close(session, &mut self.core),
                 Output::Release { segment } => self.log.release(segment),
+                Output::ReadLog { id, place, bytes } => self.reader.read(id, place, bytes),
                 Output::Members(members) => self.peers.set_members(&members, &mut self.core),
                 Output::Observe(event) => {
                     if event == Event::Removed {

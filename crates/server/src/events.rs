@@ -26,7 +26,10 @@ pub(crate) fn log(event: &Event) {
         | Event::SupportWithdrawn { .. }
         | Event::Unheard { .. }
         | Event::Heard { .. } => log_peer(event),
-        Event::DiskShort { .. } | Event::DiskStalled => log_disk(event),
+        Event::DiskShort { .. }
+        | Event::DiskStalled
+        | Event::LogUnreadable { .. }
+        | Event::SegmentReleased { .. } => log_disk(event),
         Event::DiskSlow { millis } => {
             warn!(millis, "each sync of the disk takes long: leases go to nodes with faster disks");
         }
@@ -98,9 +101,6 @@ pub(crate) fn log(event: &Event) {
         Event::ReplicaFreed { shard } => {
             info!(%shard, "the replica was removed from this node: its data are freed");
         }
-        Event::SegmentReleased { segment } => {
-            debug!(segment = segment.0, "a log segment is free again");
-        }
         Event::ReadServed { shard, epoch, at } => {
             trace!(%shard, epoch = epoch.0, ?at, "served a read under a lease");
         }
@@ -140,6 +140,15 @@ fn log_disk(event: &Event) {
         );
     } else if *event == (Event::DiskShort { short: false }) {
         info!("the disk has space again");
+    } else if let Event::SegmentReleased { segment } = event {
+        debug!(segment = segment.0, "a log segment is free again");
+    } else if let Event::LogUnreadable { shard, index, reason } = event {
+        error!(
+            %shard, %index, reason,
+            "entries of the log can't be read from this node's disk again: the replica that lacks \
+             them is given all its slots anew; look at the disk, and give this node an empty \
+             directory if it goes on"
+        );
     }
 }
 

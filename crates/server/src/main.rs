@@ -19,6 +19,7 @@ mod events;
 mod exit;
 mod http;
 mod log_lines;
+mod log_reader;
 mod log_thread;
 mod output_buffer;
 mod peer_frame;

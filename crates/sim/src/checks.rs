@@ -6,14 +6,18 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use cluster::{Event, ReplicaView};
+use cluster::{Event, ReplicaView, Settings};
 use types::{LeaseEpoch, LogIndex, ShardId, Term};
 
+use crate::machine::UNPARTED_BYTES;
 use crate::situations::{Reached, name_of};
 use crate::world::node_id;
 
 /// Bytes beyond the limit that a node itself may ask a shard for: keys that have expired.
 const QUEUE_SLACK: usize = 32 << 10;
+
+/// How many times its window and what must stay in memory the entries in memory may be.
+const LOG_MEMORY_FACTOR: usize = 2;
 
 /// What a node writes in one commit to free a segment, at most.
 const FREED_AT_ONCE: u64 = 256 << 10;
@@ -196,6 +200,7 @@ impl Checker {
             | Event::Decided(_)
             | Event::Arranged(_)
             | Event::ReportRefused { .. }
+            | Event::LogUnreadable { .. }
             | Event::SegmentReleased { .. } => {}
         }
         None
@@ -311,6 +316,31 @@ impl Checker {
             let (node, shard, bytes) = (node_id(node), view.shard, view.queued_bytes);
             let text = format!("{bytes} bytes of requests are under way in {shard} at {node}");
             self.report(at, "queues are bounded", text);
+        }
+    }
+
+    /// Looks at the entries that are in memory: what is applied and durable has a window, and what
+    /// is read from the disk again comes in commits.
+    pub(crate) fn look_at_logs(
+        &mut self,
+        at: u64,
+        node: usize,
+        settings: &Settings,
+        views: &[ReplicaView],
+    ) {
+        let window = settings.log_window;
+        for view in views {
+            let (bytes, kept, read) = view.log_in_memory;
+            let most = LOG_MEMORY_FACTOR * (window + kept);
+            let most_read = settings.log_read_bytes() + settings.persist_bytes + UNPARTED_BYTES;
+            if bytes > most || read > most_read {
+                let (node, shard) = (node_id(node), view.shard);
+                let text = format!(
+                    "{bytes} bytes of entries of {shard} are in memory at {node}, at most {most}, \
+                     and {read} that were read again, at most {most_read}"
+                );
+                self.report(at, "the log in memory is bounded", text);
+            }
         }
     }
 

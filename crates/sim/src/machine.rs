@@ -6,11 +6,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use cluster::{Node, Payload, Planting, Recovered, Recovery, Settings, Start, WriteId};
+use cluster::{
+    LogPart, LogPlace, LogReadId, Node, Payload, Planting, Recovered, Recovery, Settings, Start,
+    WriteId,
+};
 use types::{DirectoryId, Incarnation, Life, NodeId, Now, SegmentId, SessionId};
 use wal::{
-    Disk, DiskFile, Fault, Finding, Log, LogError, MemoryDisk, MetaFile, Options, Preparation,
-    VisitError, segment_name,
+    Commits, Disk, DiskFile, Fault, Finding, Log, LogError, MemoryDisk, MetaFile, Options,
+    Preparation, VisitError, segment_name,
 };
 
 use crate::clock::Clock;
@@ -20,7 +23,7 @@ use crate::world::MILLISECOND;
 /// Bytes of a segment to come that are written between two commits.
 const PREPARE_STEP_BYTES: u64 = 512 << 10;
 /// Bytes of a payload that may belong together: an entry.
-const UNPARTED_BYTES: usize = 1 << 20;
+pub(crate) const UNPARTED_BYTES: usize = 1 << 20;
 /// The log's identity of the simulated cluster.
 const CLUSTER: u64 = 0x51;
 
@@ -33,12 +36,14 @@ pub struct DiskProfile {
     pub jitter: u64,
     /// Commits in a thousand that take fifty times as long.
     pub slow_permille: u64,
+    /// Reads of the log in a thousand that fail, but for those of a start.
+    pub unreadable_permille: u64,
 }
 
 impl DiskProfile {
     /// A disk without chance, for runs that are told step by step.
     pub(crate) fn without_chance() -> Self {
-        Self { delay: MILLISECOND, jitter: 0, slow_permille: 0 }
+        Self { delay: MILLISECOND, jitter: 0, slow_permille: 0, unreadable_permille: 0 }
     }
 }
 
@@ -59,6 +64,7 @@ pub(crate) enum Arrival {
     PeerDown(NodeId),
     Persisted { write: WriteId, segment: SegmentId, oldest: SegmentId, log_end: u64 },
     DiskSpace(u64),
+    LogRead { id: LogReadId, part: Result<LogPart, String> },
     Connect { connection: u64 },
     Request { connection: u64, args: Vec<Vec<u8>> },
     Hangup { connection: u64 },
@@ -124,6 +130,8 @@ pub(crate) struct Machine {
     pub(crate) disk_is_bounded: bool,
     /// The next sync fails.
     pub(crate) failing: bool,
+    /// So many reads of the log to come fail.
+    pub(crate) failing_reads: u64,
     /// Counts processes; events for earlier ones are void.
     pub(crate) life: u64,
     pub(crate) process: Option<Process>,
@@ -166,6 +174,7 @@ impl Machine {
             stalled_until: 0,
             disk_is_bounded: false,
             failing: false,
+            failing_reads: 0,
             life: 0,
             process: None,
             paused: false,
@@ -365,6 +374,18 @@ impl Machine {
         let profile = &self.disk_profile;
         let time = profile.delay + self.random.between(0, profile.jitter);
         if self.random.permille(profile.slow_permille) { time * 50 } else { time }
+    }
+
+    /// Reads some of the log again, as it is at this moment.
+    pub(crate) fn read_log(&mut self, place: LogPlace, bytes: usize) -> Result<LogPart, String> {
+        let fails = self.random.permille(self.disk_profile.unreadable_permille);
+        if fails || self.failing_reads > 0 {
+            self.failing_reads = self.failing_reads.saturating_sub(1);
+            self.disk.fail_next(Fault::Read);
+        }
+        let read = wal::read_commits(&self.disk, place.segment, place.offset, bytes);
+        let Commits { payloads, next, ends } = read.map_err(|error| error.to_string())?;
+        Ok(LogPart { payloads, next, ends })
     }
 
     /// Ends the process without a warning. `power`: the machine's page cache is lost, too.

@@ -96,6 +96,7 @@ impl Plan {
             delay: random.skewed(50_000, 5 * MILLISECOND),
             jitter: random.skewed(50_000, 5 * MILLISECOND),
             slow_permille: random.pick(&[0, 0, 5, 20]),
+            unreadable_permille: 2,
         };
         let network = draw_network(&mut random);
         let mut workload = draw_workload(&mut random);
@@ -144,6 +145,7 @@ impl Plan {
         self.contact = 0;
         self.clock_rates = (0..nodes).map(|_| random.between(0, 200) as i64 - 100).collect();
         self.disk.slow_permille = 0;
+        self.disk.unreadable_permille = 0;
         self.network.loss_permille = 0;
         self.network.duplicate_permille = 0;
         self.network.slow_permille = 0;
@@ -216,6 +218,8 @@ fn draw_settings(random: &mut Random, nodes: usize) -> Vec<Settings> {
     let drawn = base.segment_bytes / 512;
     base.piece_bytes = 64 << (drawn % 11);
     base.persist_bytes = 1024 << (drawn % 7);
+    // Small enough that what catch-ups need is read from the disk again.
+    base.log_window = 1024 << (drawn % 6);
     // Small enough that some values are not copied.
     base.long_bytes = 32 << (drawn % 5);
     let unequal = random.permille(300);

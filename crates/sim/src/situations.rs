@@ -53,6 +53,7 @@ const EVENTS: &[&str] = &[
     "decided",
     "report refused",
     "replica freed",
+    "log unreadable",
     "segment released",
     "said why a shard has no holder",
     "said that it has one again",
@@ -64,6 +65,9 @@ pub(crate) const REPAIR_DECIDED: &str = "repair decided";
 const TOO_FEW: &str = "too few living replicas";
 /// That a node refuses a damaged directory.
 pub(crate) const DAMAGE_REFUSED: &str = "damage refused";
+
+/// That entries which are no longer in memory are read for a follower.
+pub(crate) const LOG_READ_AGAIN: &str = "log read again";
 
 /// What the disks that are left may have of a shard.
 pub(crate) const SALVAGED_ALL: &str = "salvage of a majority";
@@ -83,6 +87,7 @@ const OTHERS: &[&str] = &[
     "value expired",
     REPAIR_DECIDED,
     DAMAGE_REFUSED,
+    LOG_READ_AGAIN,
     SALVAGED_ALL,
     SALVAGED_IN_PART,
 ];
@@ -229,6 +234,7 @@ pub(crate) fn name_of(event: &Event) -> &'static str {
         Event::Decided(_) | Event::Arranged(_) => "decided",
         Event::ReportRefused { .. } => "report refused",
         Event::ReplicaFreed { .. } => "replica freed",
+        Event::LogUnreadable { .. } => "log unreadable",
         Event::SegmentReleased { .. } => "segment released",
         Event::Unserved { .. } => "said why a shard has no holder",
         Event::ServedAgain { .. } => "said that it has one again",

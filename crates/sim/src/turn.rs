@@ -114,6 +114,7 @@ impl World {
                 process.node.step(now, Input::Persisted { write, segment, oldest, log_end });
             }
             Arrival::DiskSpace(bytes) => process.node.step(now, Input::DiskSpace(bytes)),
+            Arrival::LogRead { id, part } => process.node.step(now, Input::LogRead { id, part }),
             Arrival::Connect { connection } => process.connect(now, connection),
             Arrival::Request { connection, args } => process.request(now, connection, args),
             Arrival::Hangup { connection } => process.hang_up(now, connection),
@@ -137,6 +138,10 @@ impl World {
                 self.note(format_args!("n{at} <- c{connection} {}", words.join(" ")));
             }
             Arrival::Persisted { .. } | Arrival::DiskSpace(_) => {}
+            Arrival::LogRead { id, part } => {
+                let what = part.as_ref().map(|part| part.payloads.len());
+                self.note(format_args!("n{at} has read {id:?}: {what:?} payloads"));
+            }
             Arrival::PeerUp(_)
             | Arrival::PeerDown(_)
             | Arrival::Connect { .. }
@@ -188,6 +193,12 @@ impl World {
                     // A log that has failed says so again at its next commit.
                     let _ = process.log.release(segment);
                 }
+            }
+            Output::ReadLog { id, place, bytes } => {
+                let machine = &mut self.machines[node];
+                let (life, time) = (machine.life, machine.commit_time());
+                let at = machine.stalled_until.max(self.now + time);
+                self.schedule(at, Event::LogRead { node, life, id, place, bytes });
             }
             Output::Members(members) => {
                 let members = members.iter().map(|member| member.node).collect();

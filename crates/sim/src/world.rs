@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use cluster::{Event as CoreEvent, Output, ReplicaView, Settings};
+use cluster::{Event as CoreEvent, LogPlace, LogReadId, Output, ReplicaView, Settings};
 use types::{LeaseEpoch, LogIndex, NodeId, Now, ShardId, Slot};
 
 use crate::checks::{Checker, LogView, Violation};
@@ -17,6 +17,7 @@ use crate::machine::{Arrival, Commit, DiskProfile, Machine};
 use crate::network::{Network, NetworkProfile, Path};
 use crate::queue::Queue;
 use crate::random::Random;
+use crate::situations::LOG_READ_AGAIN;
 use crate::trace::{Trace, TraceMode};
 
 /// A millisecond of virtual time, in nanoseconds.
@@ -55,6 +56,7 @@ pub(crate) enum Event {
     TurnEnd { node: usize, life: u64, outputs: Vec<Output> },
     Wake { node: usize, life: u64, wake: u64 },
     Committed { node: usize, life: u64 },
+    LogRead { node: usize, life: u64, id: LogReadId, place: LogPlace, bytes: usize },
     Connect { a: usize, b: usize },
     Notice { node: usize, life: u64, peer: usize, up: bool },
     Client { node: usize, life: u64, arrival: Arrival },
@@ -208,6 +210,7 @@ impl World {
                 self.is_current(*node, *life).then_some(*node)
             }
             Event::Message { .. }
+            | Event::LogRead { .. }
             | Event::Wake { .. }
             | Event::TurnEnd { .. }
             | Event::Connect { .. }
@@ -238,6 +241,13 @@ impl World {
             Event::TurnEnd { node, life, outputs } => self.turn_ended(node, life, outputs),
             Event::Wake { node, life, wake } => self.wake(node, life, wake),
             Event::Committed { node, life } => self.committed(node, life),
+            Event::LogRead { node, life, id, place, bytes } => {
+                if self.is_current(node, life) {
+                    let part = self.machines[node].read_log(place, bytes);
+                    self.checker.saw(LOG_READ_AGAIN);
+                    self.arrive(node, life, Arrival::LogRead { id, part });
+                }
+            }
             Event::Connect { a, b } => self.try_connect(a, b),
             Event::Notice { node, life, peer, up } => {
                 let peer = node_id(peer);
@@ -467,6 +477,7 @@ impl World {
             let views = process.node.replicas(now);
             self.checker.look(self.now, node, machine.life, &views);
             self.checker.look_at_queues(self.now, node, machine.settings.shard_queue_bytes, &views);
+            self.checker.look_at_logs(self.now, node, &machine.settings, &views);
             // A replica that has not begun knows nothing, not even its range.
             let has_data = |view: &&ReplicaView| !view.mixed && view.applied_index > LogIndex(0);
             for view in views.iter().filter(has_data).filter(|_| !slots.is_empty()) {

@@ -6,6 +6,9 @@ use std::path::Path;
 /// Scenarios, and rules of `cluster::Planting` that they are about.
 const TABLE: &[(&str, &str)] = &[
     ("catch_up_under_load", "compact-over-catch-ups"),
+    ("catch_up_reads_log", "keep-log-in-memory"),
+    ("catch_up_reads_log", "free-needed-log"),
+    ("log_read_after_a_conflict", "send-any-term"),
     ("catch_up_thin_line", "resend-all-pieces"),
     ("catch_up_while_log_turns", "drop-staging"),
     ("catch_up_overtaken", "install-newest-staging"),

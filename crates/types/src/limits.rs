@@ -44,6 +44,9 @@ pub const PEER_MESSAGE_BYTES_MAX: usize = ARGUMENT_BYTES_MAX + (64 << 20);
 pub const RECORD_BYTES_MAX: usize = PEER_MESSAGE_BYTES_MAX + (16 << 20);
 /// A slot image travels and is logged in pieces of this many bytes.
 pub const PIECE_BYTES: usize = 256 << 10;
+/// Applied entries of a shard beyond so many bytes are not kept in memory: who needs them is sent
+/// what the log's segments have.
+pub const LOG_WINDOW: usize = 8 << 20;
 /// What is to be logged at once is committed in parts of this many bytes, where it can be parted.
 pub const PERSIST_BYTES: usize = 16 << 20;
 /// Longest request, all its arguments together, in bytes: it must fit in a message between nodes,

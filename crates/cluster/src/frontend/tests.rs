@@ -78,6 +78,7 @@ impl Driver {
                     Output::Replies { .. }
                     | Output::Resume { .. }
                     | Output::Release { .. }
+                    | Output::ReadLog { .. }
                     | Output::Members(_)
                     | Output::Observe(_)
                     | Output::BeginAnew

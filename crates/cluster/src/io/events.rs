@@ -278,6 +278,15 @@ pub enum Event {
         /// The shard.
         shard: ShardId,
     },
+    /// Entries that a replica lacks can't be read from the log again: it is given slot images.
+    LogUnreadable {
+        /// The shard.
+        shard: ShardId,
+        /// The first of them.
+        index: LogIndex,
+        /// Why.
+        reason: String,
+    },
     /// A segment is free again.
     SegmentReleased {
         /// The segment.

@@ -291,6 +291,7 @@ impl Node {
                 self.world.founding.lives.note_durable(log_end);
                 self.on_persisted(now, write, segment, oldest);
             }
+            Input::LogRead { id, part } => self.on_log_read(now, id, part),
             Input::Disconnected { session } => self.on_disconnected(now, session),
             Input::DiskSpace(bytes) => self.note_disk_space(now, bytes),
             Input::Stop => {
@@ -524,6 +525,7 @@ impl Node {
             self.persist(write, out);
         }
         out.extend(self.storage.take_release());
+        out.extend(self.take_log_reads());
         let answers = core::mem::take(&mut self.world.sessions.messages);
         self.world.sessions.answered_bytes.clear();
         let messages = core::mem::take(&mut self.world.effects.messages);

@@ -1,6 +1,7 @@
 //! The node's log as the core sees it: writes under way, the disk's health, and segments on their
 //! way to being free.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -8,7 +9,8 @@ use types::{Monotonic, Now, SegmentId};
 
 use super::Node;
 use crate::histogram::Histogram;
-use crate::io::{Event, Output, WriteId};
+use crate::io::{Event, LogPart, LogReadId, Output, WriteId};
+use crate::planted::Planting;
 use crate::record::Record;
 use crate::shard::Shard;
 
@@ -283,12 +285,12 @@ impl Node {
 
     /// Empties the oldest segment when the log has grown beyond what it may be.
     pub(super) fn continue_reclaiming(&mut self, now: Now) {
+        let target = self.storage.oldest;
         if self.storage.under_way.is_some()
-            || self.storage.reclaiming.is_none() && !self.log_is_long()
+            || self.storage.reclaiming.is_none() && (!self.log_is_long() || self.holds(target))
         {
             return;
         }
-        let target = self.storage.oldest;
         let all = 0..self.shards.len();
         let reclaiming = self.storage.reclaiming.get_or_insert_with(|| Reclaiming {
             target,
@@ -319,17 +321,47 @@ impl Node {
         }
     }
 
+    /// Whether a segment stays although the log is long: a catch-up under way or a live follower
+    /// needs entries in it, and neither the log nor the disk is full for that.
+    fn holds(&self, target: SegmentId) -> bool {
+        let most = self.log_budget();
+        self.log_bytes() <= most + most / 2
+            && !self.world.room.disk_is_short()
+            && !self.world.settings.breaks(Planting::FreeNeededLog)
+            && self.shards.iter().any(|shard| shard.needs_log_of(target))
+    }
+
+    fn log_bytes(&self) -> u64 {
+        let segments = self.storage.newest.0.saturating_sub(self.storage.oldest.0);
+        segments.saturating_mul(self.world.settings.segment_bytes)
+    }
+
+    /// Asked in every turn, so it must be cheap.
     fn log_is_long(&self) -> bool {
-        let storage = &self.storage;
-        let settings = &self.world.settings;
-        let segments = storage.newest.0.saturating_sub(storage.oldest.0);
-        let bytes = segments.saturating_mul(settings.segment_bytes);
-        if bytes <= settings.log_bytes {
-            return false;
-        }
-        // The log must have room for every slot's image and for as much again in entries, or the
-        // same images would be written over and over. Asked in every turn, so it must be cheap.
+        let bytes = self.log_bytes();
+        bytes > self.world.settings.log_bytes && bytes > self.log_budget()
+    }
+
+    /// What the log may have. It must have room for every slot's image and for as much again in
+    /// entries, or the same images would be written over and over.
+    fn log_budget(&self) -> u64 {
         let live: u64 = self.shards.iter().map(Shard::live_bytes).sum();
-        bytes > live.saturating_mul(2)
+        live.saturating_mul(2).max(self.world.settings.log_bytes)
+    }
+
+    /// What was asked for of the log has been read.
+    pub(super) fn on_log_read(&mut self, now: Now, id: LogReadId, part: Result<LogPart, String>) {
+        let Some(at) = self.local(id.shard) else { return };
+        if let Some(shard) = self.shards.get_mut(at) {
+            shard.on_log_read(&mut self.world.env(now), id.number, part);
+        }
+        self.touch(at);
+    }
+
+    /// What is to be read of the log.
+    pub(super) fn take_log_reads(&mut self) -> impl Iterator<Item = Output> + use<> {
+        let bytes = self.world.settings.log_read_bytes();
+        let reads = core::mem::take(&mut self.world.effects.log_reads);
+        reads.into_iter().map(move |(id, place)| Output::ReadLog { id, place, bytes })
     }
 }

@@ -44,6 +44,9 @@ pub struct ReplicaView {
     pub keys: u64,
     /// Bytes of requests that are under way in it.
     pub queued_bytes: usize,
+    /// Bytes of entries in memory, of those among them that are not applied or not durable, and of
+    /// those that were read from the log again.
+    pub log_in_memory: (usize, usize, usize),
 }
 
 /// What a node keeps, in bytes.

@@ -13,6 +13,7 @@ mod log;
 mod message;
 mod replicas;
 mod sending;
+mod shed;
 mod storage;
 
 use alloc::collections::VecDeque;
@@ -273,9 +274,14 @@ impl RaftGroup {
         self.engine.store().get(index.0).cloned().map(LogEntry)
     }
 
-    /// First index of the log that is in memory, and the bytes of its entries.
-    pub(crate) fn memory(&self) -> (LogIndex, usize) {
-        (LogIndex(self.engine.store().first()), self.engine.store().bytes)
+    /// The first entry of the log.
+    pub(crate) fn first_index(&self) -> LogIndex {
+        LogIndex(self.engine.store().first())
+    }
+
+    /// Bytes of entries in memory.
+    pub(crate) fn memory(&self) -> usize {
+        self.engine.store().bytes + self.read_bytes()
     }
 
     pub(crate) fn replicas(&self) -> Replicas {

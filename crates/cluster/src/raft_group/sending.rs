@@ -24,6 +24,11 @@ impl Sending {
         self.left.get() > 0
     }
 
+    /// A turn begins, in which so many bytes may be sent.
+    pub(super) fn allow(&self, bytes: u64) {
+        self.left.set(bytes);
+    }
+
     pub(super) fn count(&self, bytes: u64) {
         self.left.set(self.left.get().saturating_sub(bytes));
         self.sent.set(self.sent.get().saturating_add(bytes));
@@ -34,7 +39,7 @@ impl RaftGroup {
     /// A turn begins, in which so many bytes of the log may be sent; a longer entry goes alone.
     pub(crate) fn allow_sending(&mut self, bytes: u64) {
         let sending = &self.engine.store().sending;
-        sending.left.set(bytes);
+        sending.allow(bytes);
         if !sending.short.take() || !self.is_leader() {
             return;
         }
@@ -54,7 +59,12 @@ impl RaftGroup {
                     store.sending.short.set(true);
                     return;
                 }
+                let next = raft.prs().get(id).map(|progress| progress.next_idx);
                 raft.send_append(id);
+                if raft.prs().get(id).map(|progress| progress.next_idx) == next {
+                    // What it lacks must be read first.
+                    break;
+                }
             }
         }
     }

@@ -1,8 +1,11 @@
-//! The engine's view of a shard's log: the entries that are still in memory.
+//! The engine's view of a shard's log.
 //!
 //! Entries are handed to the log thread and put here at the same time; the engine is told
 //! separately when they are durable. What lies before the first entry here can only be had as
 //! slot images.
+//!
+//! The oldest entries may be *shed*: applied, durable, and on disk only (`shed`). The engine gets
+//! them when they were read again, and only to send them.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -11,6 +14,7 @@ use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
 
 use super::sending::Sending;
+use super::shed::Shed;
 
 /// The log of one replica, in memory.
 #[derive(Default)]
@@ -19,8 +23,11 @@ pub(super) struct LogStorage {
     pub(super) conf_state: ConfState,
     /// Index and term of the entry before the first.
     pub(super) before: (u64, u64),
+    /// The first entries, of which only this is in memory.
+    pub(super) shed: Shed,
+    /// Those behind.
     pub(super) entries: VecDeque<Entry>,
-    /// Bytes of the entries' data.
+    /// Bytes of the data of entries in memory.
     pub(super) bytes: usize,
     /// Bytes of those among them that are not applied.
     pub(super) unapplied_bytes: usize,
@@ -37,12 +44,18 @@ impl LogStorage {
         self.before.0 + 1
     }
 
-    pub(super) fn last(&self) -> u64 {
-        self.before.0 + self.entries.len() as u64
+    /// The first entry in memory, or the one to come.
+    pub(super) fn first_in_memory(&self) -> u64 {
+        self.first() + self.shed.count()
     }
 
+    pub(super) fn last(&self) -> u64 {
+        self.before.0 + self.shed.count() + self.entries.len() as u64
+    }
+
+    /// An entry that is in memory.
     pub(super) fn get(&self, index: u64) -> Option<&Entry> {
-        let at = index.checked_sub(self.first())?;
+        let at = index.checked_sub(self.first_in_memory())?;
         self.entries.get(usize::try_from(at).ok()?)
     }
 
@@ -50,7 +63,8 @@ impl LogStorage {
         if index == self.before.0 {
             return Some(self.before.1);
         }
-        self.get(index).map(|entry| entry.term)
+        let in_memory = || self.get(index).map(|entry| entry.term);
+        self.shed.term_of(index).or_else(in_memory)
     }
 
     /// Index and term of the newest applied entry behind which none is needed: where a catch-up
@@ -64,7 +78,8 @@ impl LogStorage {
     /// Appends entries, cutting off what they contradict.
     pub(super) fn append(&mut self, entries: &[Entry]) {
         let Some(first) = entries.first() else { return };
-        assert!(first.index >= self.first(), "an entry below the log's start was rewritten");
+        let start = self.first_in_memory();
+        assert!(first.index >= start, "an entry below the log's start was rewritten");
         assert!(first.index <= self.last() + 1, "a gap in a shard's log");
         while self.last() >= first.index {
             let dropped = self.entries.pop_back().expect("entries up to the last are here");
@@ -88,6 +103,9 @@ impl LogStorage {
 
     /// Forgets the entries up to `index`, which are applied.
     pub(super) fn compact(&mut self, index: u64) {
+        if let Some(last) = self.shed.forget(index) {
+            self.before = last;
+        }
         while self.before.0 < index {
             let Some(dropped) = self.entries.pop_front() else { return };
             self.bytes -= dropped.data.len();
@@ -95,8 +113,20 @@ impl LogStorage {
         }
     }
 
+    /// Keeps the oldest entries up to `index`, which are applied and durable, on disk only, but for
+    /// `most` bytes of entries.
+    pub(super) fn shed(&mut self, index: u64, most: usize) {
+        while self.bytes > most
+            && let Some(first) = self.entries.pop_front_if(|first| first.index <= index)
+        {
+            self.bytes -= first.data.len();
+            self.shed.add(&first);
+        }
+    }
+
     /// Begins anew after `index`: slot images replaced what came before.
     pub(super) fn reset(&mut self, index: u64, term: u64, conf_state: ConfState) {
+        self.shed = Shed::default();
         self.entries.clear();
         self.bytes = 0;
         self.unapplied_bytes = 0;
@@ -122,22 +152,27 @@ impl Storage for LogStorage {
         if low < self.first() {
             return Err(StorageError::Compacted.into());
         }
+        if low >= high {
+            return Ok(Vec::new());
+        }
         let is_sent = context.can_async();
-        if is_sent && low < high && !self.sending.may() {
+        if is_sent && !self.sending.may() {
             self.sending.short.set(true);
             return Err(StorageError::LogTemporarilyUnavailable.into());
         }
         let max_size = max_size.into().unwrap_or(u64::MAX);
-        let from = usize::try_from(low - self.first()).map_err(|_| StorageError::Unavailable)?;
-        let count = usize::try_from(high - low).map_err(|_| StorageError::Unavailable)?;
-        let mut size = 0u64;
         let mut found = Vec::new();
-        for entry in self.entries.range(from..from + count) {
-            size += entry.data.len() as u64 + 32;
-            if !found.is_empty() && size > max_size {
-                break;
+        if self.shed.has(low) {
+            // Only applied entries are shed, so the engine asks for them only to send them.
+            take_some(self.shed.read_from(low, high), max_size, &mut found);
+            if found.is_empty() {
+                return Err(StorageError::LogTemporarilyUnavailable.into());
             }
-            found.push(entry.clone());
+        } else {
+            let from = usize::try_from(low - self.first_in_memory())
+                .map_err(|_| StorageError::Unavailable)?;
+            let count = usize::try_from(high - low).map_err(|_| StorageError::Unavailable)?;
+            take_some(self.entries.range(from..from + count), max_size, &mut found);
         }
         if is_sent {
             self.sending.count(found.iter().map(|entry| entry.data.len() as u64 + 32).sum());
@@ -172,5 +207,17 @@ impl Storage for LogStorage {
         metadata.term = term;
         metadata.set_conf_state(self.conf_state.clone());
         Ok(snapshot)
+    }
+}
+
+/// Takes entries until they have so many bytes, one at least.
+fn take_some<'a>(entries: impl Iterator<Item = &'a Entry>, most: u64, into: &mut Vec<Entry>) {
+    let mut size = 0u64;
+    for entry in entries {
+        size += entry.data.len() as u64 + 32;
+        if !into.is_empty() && size > most {
+            return;
+        }
+        into.push(entry.clone());
     }
 }

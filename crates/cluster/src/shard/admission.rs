@@ -128,7 +128,7 @@ impl Shard {
     pub(crate) fn memory_bytes(&self) -> u64 {
         let parts = self.steps.parting.assembly.bytes();
         let data = self.data.memory_bytes() + self.data.garbage_bytes();
-        data + parts + self.group.memory().1 as u64
+        data + parts + self.group.memory() as u64
     }
 
     /// The same; without `tables`, those are taken as they were counted last.
@@ -138,7 +138,7 @@ impl Shard {
         }
         let parts = self.steps.parting.assembly.bytes();
         let data = self.data.payload_bytes() + self.data.garbage_bytes() + parts;
-        data + self.admission.table_bytes + self.group.memory().1 as u64
+        data + self.admission.table_bytes + self.group.memory() as u64
     }
 
     /// Bytes of requests that are under way here.

@@ -50,6 +50,8 @@ pub(super) struct Places {
     history: Vec<Stated>,
     /// Entries up to here have been written again, and lie in this segment or behind it.
     kept: (SegmentId, LogIndex),
+    /// Entries up to here may be in no segment any more.
+    freed: LogIndex,
 }
 
 /// A slot image that is being written.
@@ -107,6 +109,7 @@ impl Places {
             newest: SegmentId(0),
             history: alloc::vec![Stated::of(state)],
             kept: (SegmentId(0), LogIndex(0)),
+            freed: state.applied.0,
         };
         for entry in recovered.entries.values() {
             places.note_term(entry.index(), entry.term());
@@ -124,6 +127,7 @@ impl Places {
         self.images = state.range.len();
         self.touched = alloc::vec![false; state.range.len()];
         self.entries.clear();
+        self.freed = state.applied.0;
         self.terms = alloc::vec![state.applied];
         self.state = state.applied;
         self.state_segment = self.newest;
@@ -195,6 +199,18 @@ impl Places {
     fn kept(&mut self, index: LogIndex) {
         let newest = self.entries.entry(self.newest).or_default();
         *newest = index.max(*newest);
+    }
+
+    /// Entries up to here may be in no segment any more.
+    pub(super) fn freed(&self) -> LogIndex {
+        self.freed
+    }
+
+    /// The first segment that an entry may lie in, if it is in one. It lies in that or in a later
+    /// one.
+    pub(super) fn segment_of(&self, index: LogIndex) -> Option<SegmentId> {
+        let found = self.entries.iter().find(|(_, newest)| **newest >= index);
+        found.filter(|_| index > self.freed).map(|(segment, _)| *segment)
     }
 
     /// The log has moved on to this segment.
@@ -292,6 +308,8 @@ impl Shard {
             self.write_state(stated, payload);
         }
         self.places.entries.retain(|segment, _| *segment > target);
+        self.places.freed = self.places.freed.max(stated);
+        self.group.forget_shed(stated);
         true
     }
 

@@ -18,6 +18,7 @@ mod flow;
 mod lag;
 mod lease;
 pub(crate) mod load;
+mod log_reads;
 mod parking;
 mod parting;
 mod proposals;
@@ -46,7 +47,9 @@ use types::{
 use crate::bytes_codec::CodecError;
 use crate::clock::ClusterClock;
 use crate::founding::Founding;
-use crate::io::{CatchUpName, Event, Fortification, Gathered, Message, WriteId};
+use crate::io::{
+    CatchUpName, Event, Fortification, Gathered, LogPlace, LogReadId, Message, WriteId,
+};
 use crate::node::ReplicaView;
 use crate::planted::{Planting, Plantings};
 use crate::raft_group::{RaftGroup, ReplicaChange, ReplicaId};
@@ -121,6 +124,8 @@ pub(crate) struct Effects {
     pub(crate) events: Vec<Event>,
     /// Records to persist.
     pub(crate) payload: Gathered,
+    /// What is to be read of the log again.
+    pub(crate) log_reads: Vec<(LogReadId, LogPlace)>,
     /// The number that the turn's write will have.
     pub(crate) write: WriteId,
     /// A write is on its way to the disk: what clients ask for gathers until it is there.
@@ -211,6 +216,7 @@ pub(crate) struct Shard {
     settle_at: Monotonic,
     catch_ups: Vec<catch_up::Sending>,
     catch_ups_begun: u64,
+    log_reads: log_reads::LogReads,
     staging: Option<catch_up::Staging>,
     /// What the engine has accepted in this turn and will install.
     accepted: Option<catch_up::Staging>,
@@ -286,10 +292,8 @@ impl Shard {
         let mut data = removal::first_data(recovered.removed, form);
         let mut floors = BTreeMap::new();
         let whole = settings.breaks(Planting::WholeImages);
-        for (slot, image) in core::mem::take(&mut recovered.images) {
-            if !state.range.contains(slot) {
-                continue;
-            }
+        let images = core::mem::take(&mut recovered.images).into_iter();
+        for (slot, image) in images.filter(|(slot, _)| state.range.contains(*slot)) {
             data.put_slot(slot, image.slot);
             places.imaged(slot, image.segment);
             if image.index > state.applied.0 {
@@ -339,6 +343,7 @@ impl Shard {
             settle_at: Monotonic::NEVER,
             catch_ups: Vec::new(),
             catch_ups_begun: 0,
+            log_reads: log_reads::LogReads::default(),
             staging: None,
             accepted: None,
             dropped: None,
@@ -405,7 +410,7 @@ impl Shard {
 
     /// Bytes of entries in memory.
     pub(crate) fn log_memory(&self) -> u64 {
-        self.group.memory().1 as u64
+        self.group.memory() as u64
     }
 
     /// A leader that the log has removed leads no longer. Those that have promised themselves to

@@ -55,6 +55,7 @@ impl Shard {
             goal: self.goal.nodes.clone(),
             keys: self.data.keys(),
             queued_bytes: self.queued_bytes(),
+            log_in_memory: self.log_in_memory(),
         }
     }
 
@@ -71,7 +72,7 @@ impl Shard {
             .filter(|_| self.group.is_leader())
             .filter_map(|node| Some((node, self.group.progress(node)?.0)))
             .collect();
-        let (first_index, log_bytes) = self.group.memory();
+        let (first_index, log_bytes) = (self.group.first_index(), self.group.memory());
         let remaining = self.lease_until.since(now.monotonic).as_millis();
         ShardStatus {
             shard: self.id,

@@ -15,14 +15,6 @@ use crate::work::Kind;
 
 /// How long a leader waits for followers to have everything before it asks them.
 const SETTLE_AFTER: Duration = Duration::from_millis(100);
-/// Bytes of applied entries that all shards of a node together keep in memory although every
-/// replica has them: a follower's, for the day when it leads, a leader's to save compactions.
-const LOG_KEPT: usize = 8 << 20;
-const LOG_KEPT_MIN: usize = 16 << 10;
-const LOG_KEPT_MAX: usize = 1 << 20;
-/// Bytes of applied entries kept in memory for a replica that lags; then it needs slot images.
-const LOG_KEPT_FOR_LAGGARDS: usize = 16 << 20;
-
 impl Shard {
     /// Does everything there is to do now.
     pub(crate) fn advance(&mut self, env: &mut Env<'_>) {
@@ -65,7 +57,7 @@ impl Shard {
         self.advance_catch_ups(env);
         self.place_parked(env);
         self.free_garbage(env);
-        self.compact(env);
+        self.trim_log(env);
     }
 
     /// After a change of the replicas the holder commits a new order of heirs: those that stay,
@@ -232,40 +224,6 @@ impl Shard {
         });
         if unsettled || self.has_step(env) {
             self.settle_at = now + SETTLE_AFTER;
-        }
-    }
-
-    /// Forgets entries in memory that nobody needs.
-    fn compact(&mut self, env: &Env<'_>) {
-        let (first, bytes) = self.group.memory();
-        let keep = LOG_KEPT / usize::from(env.settings.shards.max(1));
-        if bytes <= keep.clamp(LOG_KEPT_MIN, LOG_KEPT_MAX) {
-            return;
-        }
-        let mut upto = self.group.applied_index();
-        if self.group.is_leader() {
-            // To begin anew costs as much as the shard is large: one that is on its way to catching
-            // up is waited for until the log costs more.
-            let most = self.data.payload_bytes().max(LOG_KEPT_FOR_LAGGARDS as u64);
-            let (few, many) = (bytes <= LOG_KEPT_FOR_LAGGARDS, bytes as u64 <= most);
-            let forgets = self.planted.contains(Planting::CompactOverCatchUps);
-            let many = many && !forgets;
-            if let Some(needed) = self.catch_ups_need().filter(|_| many) {
-                upto = upto.min(needed);
-            }
-            let replicas = self.group.replicas();
-            let others = replicas.voters().into_iter().chain(replicas.learners());
-            for node in others.filter(|node| *node != self.me) {
-                let alive = self.group.is_fed_from_log(node)
-                    && env.support.is_alive(env.now.monotonic, node);
-                if few || many && alive {
-                    let matched = self.group.progress(node).map(|(matched, _)| matched);
-                    upto = upto.min(matched.unwrap_or(upto));
-                }
-            }
-        }
-        if upto >= first {
-            self.group.compact(upto);
         }
     }
 

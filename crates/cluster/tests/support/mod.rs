@@ -83,6 +83,7 @@ impl World {
                         self.events.push((from, event));
                     }
                 }
+                Output::ReadLog { .. } => panic!("nobody here keeps the log"),
                 Output::Replies { .. }
                 | Output::Resume { .. }
                 | Output::Close { .. }

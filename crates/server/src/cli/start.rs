@@ -17,6 +17,7 @@ use super::CommandError;
 use crate::config::{Config, Sources};
 use crate::event_loop::{self, Ending, EventLoop, Parts};
 use crate::log_lines::LogLines;
+use crate::log_reader::LogReader;
 use crate::log_thread::LogThread;
 use crate::{clock, data_directory, descriptors, http, log_lines, process_stats};
 
@@ -120,16 +121,17 @@ fn claim(config: &Config) -> Result<OsDisk, CommandError> {
 
 /// Runs one life of the node.
 fn run_node(config: &Config, settings: Settings, disk: OsDisk) -> Result<Ending, CommandError> {
-    let opened = data_directory::open(disk, &config.dir, &settings, random())
+    let opened = data_directory::open(disk.clone(), &config.dir, &settings, random())
         .map_err(|error| CommandError::configuration(&error))?;
     let start = opened.recovered.start();
     let life = (start.incarnation, start.life);
     let (poll, waker) = event_loop::poller()?;
     let log = LogThread::start(opened.log, waker.clone())?;
+    let reader = LogReader::start(disk, waker.clone())?;
     let node = Node::new(settings, opened.recovered, random(), clock::now()).map_err(|error| {
         CommandError::configuration(&format_args!("the log can't be used: {error:?}"))
     })?;
-    let event_loop = EventLoop::new(config, Parts { node, life, log, poll, waker })
+    let event_loop = EventLoop::new(config, Parts { node, life, log, reader, poll, waker })
         .map_err(|error| CommandError::configuration(&error))?;
     Ok(event_loop.run()?)
 }

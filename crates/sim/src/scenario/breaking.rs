@@ -17,6 +17,7 @@
 //!   puts it in the disk's place.
 //! - `zero-tail n1 3`: the last 3 commits of the log turn into zeroes (its process has ended).
 //! - `disk n1 20000` leaves so many bytes free on a disk, `disk n1 endless` ends that.
+//! - `fail-reads n1 1`: so many reads of the log to come fail.
 //! - `stall-disk n1 2s`, `fail-disk n1`, `lose-disk n1` (and its machine), `disk-time n1 20ms`,
 //!   `slow n1 20` (work takes so many times as long as the core counts), `clock-jump n1 +5s`,
 //!   `clock-rate n1 10000` (parts per million).
@@ -61,6 +62,10 @@ impl Stage {
                 world.machines[node(name)?].stalled_until = now + time(how_long)?;
             }
             ("fail-disk", [name]) => world.machines[node(name)?].failing = true,
+            ("fail-reads", [name, count]) => {
+                let Ok(count) = count.parse() else { return fail("how many is a number") };
+                world.machines[node(name)?].failing_reads = count;
+            }
             ("disk-time", [name, how_long]) => {
                 world.machines[node(name)?].disk_profile.delay = time(how_long)?;
             }

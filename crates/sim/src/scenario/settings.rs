@@ -42,6 +42,7 @@ fn setting(settings: &mut Settings, name: &str, value: &str) -> Result<()> {
         "disk-reserve" => settings.disk_reserve = count()?,
         "queue" => settings.shard_queue_bytes = count()? as usize,
         "piece" => settings.piece_bytes = count()? as usize,
+        "window" => settings.log_window = count()? as usize,
         "long" => settings.long_bytes = count()? as usize,
         "persist" => settings.persist_bytes = count()? as usize,
         "redirect" => {
