@@ -86,8 +86,23 @@ fn parse(words: &[String]) -> Option<Arguments> {
     (!arguments.seeds.is_empty()).then_some(arguments)
 }
 
+/// Whoever reads the output has seen enough (`sim --seeds .. | head`): that is no failure of a run,
+/// and ends this one without a word.
+fn end_with_the_reader() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let text = info.payload().downcast_ref::<String>();
+        let printing = |text: &String| text.starts_with("failed printing to stdout");
+        if text.is_some_and(|text| printing(text) && text.contains("Broken pipe")) {
+            std::process::exit(0);
+        }
+        usual(info);
+    }));
+}
+
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a command-line program")]
 fn main() -> ExitCode {
+    end_with_the_reader();
     let words: Vec<String> = std::env::args().skip(1).collect();
     if words == ["--planted-report"] {
         return report_plantings();
