@@ -272,6 +272,16 @@ impl Founding {
         self.peers.values().any(|peer| peer.introduction.members > own)
     }
 
+    /// Whether this node knows into which shards the data are cut. Its settings say so to a founder
+    /// only.
+    pub(crate) fn knows_cut(&self) -> bool {
+        match self.origin() {
+            Origin::Blank => false,
+            Origin::Founder => true,
+            Origin::Replacement => self.remembered.membership.cluster != ClusterId(0),
+        }
+    }
+
     /// The members that a blank node waits for.
     pub(crate) fn awaited(&self) -> Vec<NodeId> {
         let silent = |(_, peer): &(&NodeId, &Peer)| peer.introduction.known != self.directory;

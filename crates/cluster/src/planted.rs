@@ -136,6 +136,10 @@ pub enum Planting {
     KeepEndedWatches,
     /// A node runs a request although it has refused an earlier one of the same client.
     ServeBehindRefusals,
+    /// A node that has yet to learn the cut asks the shards of its settings, and calls them all.
+    AskAssumedShards,
+    /// The pieces of a catch-up are written before the record that installs the one before.
+    StageBeforeInstall,
     /// A request of unknown outcome is answered with UNCERTAIN even if it changes nothing.
     UncertainReads,
     /// Reads wait for a quorum's word without an end.
@@ -262,6 +266,8 @@ impl Planting {
         ("hide-done-parts", Self::HideDoneParts),
         ("keep-ended-watches", Self::KeepEndedWatches),
         ("serve-behind-refusals", Self::ServeBehindRefusals),
+        ("ask-assumed-shards", Self::AskAssumedShards),
+        ("stage-before-install", Self::StageBeforeInstall),
         ("uncertain-reads", Self::UncertainReads),
         ("waiting-reads", Self::WaitingReads),
         ("no-detours", Self::NoDetours),

@@ -428,6 +428,11 @@ impl Node {
                 if forward.by_way {
                     self.end_detour(now, forward.shard);
                 }
+                // It has let the read go with its lease, and may have executed a later write.
+                if forward.overtaken && !forward.request.writes {
+                    let waiter = forward.request.waiter;
+                    return self.world.sessions.answer_error(waiter, OVERTAKEN);
+                }
                 self.wait_for_route(now, forward.shard, forward.request);
             }
             ForwardOutcome::Uncertain => self.fail_forward(now, forward),

@@ -47,6 +47,10 @@ struct Gather {
 /// How many shards of a kind are named in the reply to a write that was done in part.
 const SHARDS_NAMED: usize = 16;
 
+/// What a client is told by a node that does not know all shards.
+const CUT_UNKNOWN: &str = "CLUSTERDOWN this node has not learnt yet into which shards the cluster's \
+    data are cut: it waits for other nodes; the request was not executed, try again";
+
 enum Kind {
     Count,
     Keys,
@@ -69,6 +73,9 @@ impl Node {
         command: &'static Command,
         args: &[&[u8]],
     ) {
+        if !self.knows_all_shards() {
+            return self.reply_error(id, CUT_UNKNOWN);
+        }
         let mut operation = Vec::new();
         let kind = match command.id() {
             Some(CommandId::DbSize) => {
@@ -110,6 +117,12 @@ impl Node {
             .collect();
         let writes = matches!(kind, Kind::Flush);
         self.gather(now, id, kind, &shards, operation, writes);
+    }
+
+    /// Whether this node can name all shards. One that has yet to learn into how many the data are
+    /// cut goes by its settings: it would ask some of them, and call that all.
+    fn knows_all_shards(&self) -> bool {
+        self.world.founding.knows_cut() || self.world.settings.breaks(Planting::AskAssumedShards)
     }
 
     /// Whether a client is shown the whole cluster's data by this node, or only this node's part.

@@ -105,6 +105,14 @@ fn follows(waiting: &Waiting, request: &Request) -> bool {
     waiting.get(&sent.lane).is_some_and(|first| *first < sent.number)
 }
 
+/// For each lane, the number of its newest request.
+pub(super) type Newest = BTreeMap<Lane, u64>;
+
+/// Whether its client has sent one of these later.
+pub(super) fn is_before(request: &Request, newest: &Newest) -> bool {
+    request.sent().is_some_and(|it| newest.get(&it.lane).is_some_and(|newest| it.number < *newest))
+}
+
 /// A request in the park: its lane, if a client waits for it, its number there, and its arrival.
 type Place = (Option<Lane>, u64, u64);
 
@@ -179,19 +187,32 @@ impl Park {
         taken.into_iter().filter_map(|(_, place)| self.remove(place)).collect()
     }
 
-    /// Takes those whose time is up, each lane's in the order of sending.
+    /// Takes those whose time is up, each lane's in the order of sending. With a forwarded one goes
+    /// all that its client sent behind it: its sender tries it again, and what is served meanwhile
+    /// would have overtaken it.
     fn take_late(
         &mut self,
         now: Monotonic,
         mut goes: impl FnMut(&Request) -> bool,
     ) -> Vec<Request> {
         let late = self.deadlines.iter().take_while(|(deadline, _)| *deadline <= now);
-        let mut late: Vec<Place> = late
+        let mut late: BTreeSet<Place> = late
             .map(|(_, place)| *place)
             .filter(|place| self.requests.get(place).is_some_and(&mut goes))
             .collect();
-        late.sort_unstable();
-        late.into_iter().filter_map(|place| self.remove(place)).collect()
+        let forwarded = |place: &&Place| place.0.is_some_and(|lane| lane.forwarder.is_some());
+        let behind = late.iter().filter(forwarded).flat_map(|&(lane, number, arrival)| {
+            let end = (lane, u64::MAX, u64::MAX);
+            self.requests.range((lane, number, arrival)..=end).map(|(place, _)| *place)
+        });
+        let behind: Vec<Place> = behind.collect();
+        late.extend(behind);
+        let mut taken: Vec<Request> =
+            late.into_iter().filter_map(|place| self.remove(place)).collect();
+        for request in &mut taken {
+            request.deadline = request.deadline.min(now);
+        }
+        taken
     }
 
     fn next_deadline(&self) -> Monotonic {
@@ -226,6 +247,18 @@ impl Shard {
         request.ordered
             && (request.sent().is_some_and(|sent| self.parked.has_before(sent))
                 || follows(&self.unfinished(standing, request.writes), request))
+    }
+
+    /// The newest write of each client that is in the log and not applied.
+    pub(super) fn newest_written(&self) -> Newest {
+        let mut newest = Newest::new();
+        for local in self.pending.iter().flat_map(|pending| &pending.locals) {
+            if let (Local::Apply { .. }, Some(sent)) = (local, local.sent()) {
+                let number = newest.entry(sent.lane).or_insert(sent.number);
+                *number = sent.number.max(*number);
+            }
+        }
+        newest
     }
 
     /// What waits here, but not parked, and would be overtaken by a request that is placed now.
@@ -279,10 +312,11 @@ impl Shard {
             });
         }
         // Those that are left wait, or come behind one that does.
-        going.extend(self.parked.take_late(now, |request| {
+        let goes = |request: &Request| {
             waits_for_turn |= request.placed == turn;
             request.placed != turn
-        }));
+        };
+        going.extend(self.parked.take_late(now, goes));
         self.parked.waits_for_turn = waits_for_turn;
         for request in going {
             self.admission.queue.remove(request.operation.len());
@@ -375,10 +409,26 @@ mod tests {
         let late = Request { deadline: Monotonic(10), ..request(5, 12, true, true) };
         park.add(request(5, 11, false, true), false);
         park.add(late, false);
+        park.add(request(6, 13, true, true), false);
         assert_eq!(park.next_deadline(), Monotonic(10));
         assert!(park.take_late(Monotonic(9), |_| true).is_empty());
         assert!(park.take_late(Monotonic(10), |_| false).is_empty());
         assert_eq!(names(&park.take_late(Monotonic(10), |_| true)), [(5, 12)]);
-        assert_eq!((park.len(), park.next_deadline()), (1, DEADLINE));
+        assert_eq!((park.len(), park.next_deadline()), (2, DEADLINE));
+    }
+
+    #[test]
+    fn what_was_sent_behind_one_whose_time_is_up_goes_with_it() {
+        let mut park = Park::default();
+        park.add(Request { deadline: Monotonic(10), ..request(5, 12, true, false) }, false);
+        park.add(request(5, 13, true, false), false);
+        park.add(request(6, 14, true, false), false);
+        let taken = park.take_late(Monotonic(10), |_| true);
+        assert_eq!(names(&taken), [(5, 12), (5, 13)]);
+        assert!(
+            taken.iter().all(|request| request.deadline <= Monotonic(10)),
+            "none is parked again"
+        );
+        assert_eq!(park.len(), 1, "what came another way has its own order");
     }
 }

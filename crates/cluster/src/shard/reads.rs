@@ -10,9 +10,11 @@ use core::time::Duration;
 
 use types::{LogIndex, Monotonic};
 
+use super::parking::is_before;
 use super::{Env, Request, Shard, Standing};
 use crate::io::Event;
 use crate::planted::Planting;
+use crate::refusals::OVERTAKEN;
 use crate::work::Kind;
 
 /// How long the answers to a round are awaited before it is tried anew.
@@ -163,14 +165,24 @@ impl Shard {
         }
     }
 
-    /// Sends waiting reads elsewhere: this replica no longer leads.
+    /// Sends waiting reads elsewhere: this replica no longer leads. Not those whose clients have
+    /// asked for writes behind them that are in the log and will be executed: the next holder may
+    /// execute these first.
     pub(super) fn displace_reads(&mut self, env: &mut Env<'_>) {
+        if self.reads.is_idle() {
+            return;
+        }
+        let written = self.newest_written();
         let reads = core::mem::take(&mut self.reads);
         self.reads.next = reads.next;
         let under_way = reads.under_way.into_iter().flat_map(|round| round.reads);
         let confirmed = reads.confirmed.into_iter().flat_map(|(_, reads)| reads);
         for request in confirmed.chain(under_way).chain(reads.waiting) {
-            env.effects.displaced.push((self.id, request));
+            if is_before(&request, &written) {
+                env.sessions.answer_error(request.waiter, OVERTAKEN);
+            } else {
+                env.effects.displaced.push((self.id, request));
+            }
         }
     }
 

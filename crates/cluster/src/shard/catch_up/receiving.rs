@@ -62,6 +62,12 @@ impl Shard {
     /// Logs the pieces that have arrived, and builds their slots.
     pub(in crate::shard) fn advance_staging(&mut self, env: &mut Env<'_>) {
         self.drop_stale_staging(env.now.monotonic);
+        // The record that installs those is written at the end of this turn. In the log it must
+        // stand behind all their pieces and before those of the next catch-up: a start goes by
+        // the newest.
+        if self.accepted.is_some() && !self.planted.contains(Planting::StageBeforeInstall) {
+            return;
+        }
         let Some(mut staging) = self.staging.take() else { return };
         let (from, name) = (staging.from, staging.name);
         let before = staging.next;
