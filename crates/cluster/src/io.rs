@@ -93,6 +93,9 @@ pub enum Input {
         segment: SegmentId,
         /// The oldest segment of the log that has not been released.
         oldest: SegmentId,
+        /// How long the log is, in bytes: from its oldest segment that has not been released to
+        /// where it ends.
+        log_bytes: u64,
         /// Where the log ends with it: grows with every write, over restarts too.
         log_end: u64,
     },

@@ -257,6 +257,7 @@ impl EventLoop {
                 write: durable.write,
                 segment: durable.segment,
                 oldest: durable.oldest,
+                log_bytes: durable.log_bytes,
                 log_end: durable.log_end,
             });
         }

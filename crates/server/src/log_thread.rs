@@ -45,6 +45,8 @@ pub(crate) struct Durable {
     pub(crate) segment: SegmentId,
     /// The oldest segment that has not been released.
     pub(crate) oldest: SegmentId,
+    /// How long the log is from there on, in bytes.
+    pub(crate) log_bytes: u64,
     /// Where the log ends with it.
     pub(crate) log_end: u64,
 }
@@ -181,9 +183,10 @@ impl Worker {
                 drop(payload);
                 let segment = self.commit(write);
                 let (oldest, log_end) = (self.log.oldest_segment(), self.log.sequence());
+                let log_bytes = self.log.bytes();
                 let space = self.news_of_space();
                 self.tell(|news| {
-                    news.durable = Some(Durable { write, segment, oldest, log_end });
+                    news.durable = Some(Durable { write, segment, oldest, log_bytes, log_end });
                     news.space = space.or(news.space);
                 });
             }
@@ -203,6 +206,7 @@ impl Worker {
             write: WriteId(write.0.saturating_sub(1)),
             segment: self.log.current_segment(),
             oldest: self.log.oldest_segment(),
+            log_bytes: self.log.bytes(),
             log_end: self.log.sequence(),
         };
         let mut step = || {

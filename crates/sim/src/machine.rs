@@ -59,15 +59,35 @@ pub(crate) struct ClientLink {
 /// What has arrived at a process and was not looked at.
 #[derive(Debug)]
 pub(crate) enum Arrival {
-    Message { from: NodeId, bytes: Vec<u8>, urgent: bool },
+    Message {
+        from: NodeId,
+        bytes: Vec<u8>,
+        urgent: bool,
+    },
     PeerUp(NodeId),
     PeerDown(NodeId),
-    Persisted { write: WriteId, segment: SegmentId, oldest: SegmentId, log_end: u64 },
+    Persisted {
+        write: WriteId,
+        segment: SegmentId,
+        oldest: SegmentId,
+        log_bytes: u64,
+        log_end: u64,
+    },
     DiskSpace(u64),
-    LogRead { id: LogReadId, part: Result<LogPart, String> },
-    Connect { connection: u64 },
-    Request { connection: u64, args: Vec<Vec<u8>> },
-    Hangup { connection: u64 },
+    LogRead {
+        id: LogReadId,
+        part: Result<LogPart, String>,
+    },
+    Connect {
+        connection: u64,
+    },
+    Request {
+        connection: u64,
+        args: Vec<Vec<u8>>,
+    },
+    Hangup {
+        connection: u64,
+    },
     Stop,
 }
 
@@ -444,6 +464,7 @@ impl Machine {
             write: newest,
             segment: process.log.current_segment(),
             oldest: process.log.oldest_segment(),
+            log_bytes: process.log.bytes(),
             log_end: process.log.sequence() + 1,
         };
         let early = self.early_persisted.then_some(early);
@@ -483,8 +504,8 @@ impl Machine {
         while unless_full(process.log.prepare_spare(PREPARE_STEP_BYTES))?
             == Some(Preparation::Working)
         {}
-        let oldest = process.log.oldest_segment();
-        Ok(Arrival::Persisted { write, segment, oldest, log_end })
+        let (oldest, log_bytes) = (process.log.oldest_segment(), process.log.bytes());
+        Ok(Arrival::Persisted { write, segment, oldest, log_bytes, log_end })
     }
 }
 

@@ -110,8 +110,10 @@ impl World {
             },
             Arrival::PeerUp(peer) => process.node.step(now, Input::PeerUp { peer }),
             Arrival::PeerDown(peer) => process.node.step(now, Input::PeerDown { peer }),
-            Arrival::Persisted { write, segment, oldest, log_end } => {
-                process.node.step(now, Input::Persisted { write, segment, oldest, log_end });
+            Arrival::Persisted { write, segment, oldest, log_bytes, log_end } => {
+                process
+                    .node
+                    .step(now, Input::Persisted { write, segment, oldest, log_bytes, log_end });
             }
             Arrival::DiskSpace(bytes) => process.node.step(now, Input::DiskSpace(bytes)),
             Arrival::LogRead { id, part } => process.node.step(now, Input::LogRead { id, part }),

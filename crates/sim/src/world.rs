@@ -502,10 +502,14 @@ impl World {
             };
             let settings = &machine.settings;
             let stored = process.node.stored();
-            let budget = settings.log_bytes.max(stored.live * 2) + 2 * settings.segment_bytes;
+            let budget = settings.log_bytes.max(stored.live * 2);
+            // The newest segment is being written, and what empties the one before may be under
+            // way. One that was begun with a large write is as long as that.
+            let mut segments: Vec<u64> = process.log.segments().map(|it| it.file_bytes).collect();
+            let newest: u64 = segments.drain(segments.len().saturating_sub(2)..).sum();
             let log = LogView {
                 bytes: process.log.bytes(),
-                most: LOG_FACTOR * budget,
+                most: LOG_FACTOR * budget + newest,
                 segment: settings.segment_bytes,
                 commits: machine.commits,
             };

@@ -88,7 +88,10 @@ fn writes_that_gather_while_the_disk_is_busy_queue() {
         Some(*write)
     });
     let (write, segment) = (writes.last().expect("it was written"), SegmentId(1));
-    driver.node.step(driver.now, Input::Persisted { write, segment, oldest: segment, log_end: 1 });
+    driver.node.step(
+        driver.now,
+        Input::Persisted { write, segment, oldest: segment, log_bytes: 0, log_end: 1 },
+    );
     driver.settle();
     let report = driver.report();
     let held = shard_of(&report, "key");

@@ -88,7 +88,7 @@ impl Driver {
             let Some(write) = persisted else { return };
             let segment = SegmentId(1);
             let log_end = write.0;
-            let done = Input::Persisted { write, segment, oldest: segment, log_end };
+            let done = Input::Persisted { write, segment, oldest: segment, log_bytes: 0, log_end };
             self.node.step(self.now, done);
         }
     }

@@ -39,8 +39,12 @@ pub(super) struct Storage {
     appended: u64,
     stalled: bool,
     newest: SegmentId,
+    /// The oldest segment that is needed, or that what is being written needs.
     oldest: SegmentId,
+    /// How long the log is, and from which segment on, as it was said last.
+    length: (SegmentId, u64),
     reclaiming: Option<Reclaiming>,
+    emptied: Option<Emptied>,
     release: Option<SegmentId>,
 }
 
@@ -80,8 +84,13 @@ struct Reclaiming {
     target: SegmentId,
     /// Shards that still need something in it.
     shards: Vec<usize>,
-    /// The write after which nothing in it is needed.
-    last_write: Option<WriteId>,
+}
+
+/// Segments of which nothing is needed any more once a write is durable.
+struct Emptied {
+    write: WriteId,
+    /// The newest of them.
+    upto: SegmentId,
 }
 
 impl Storage {
@@ -97,9 +106,42 @@ impl Storage {
             stalled: false,
             newest: SegmentId(0),
             oldest: SegmentId(0),
+            length: (SegmentId(0), 0),
             reclaiming: None,
+            emptied: None,
             release: None,
         }
+    }
+
+    /// Notes how far the log goes, and how long it is.
+    pub(super) fn note_length(&mut self, oldest: SegmentId, bytes: u64) {
+        // It may be about a moment before the last release.
+        self.oldest = self.oldest.max(oldest);
+        self.length = (oldest, bytes);
+    }
+
+    /// How long the log would be without what is to be released by now. A segment counts as long
+    /// as the settings say; one that was begun with a larger write is longer.
+    fn bytes_needed(&self, segment_bytes: u64) -> u64 {
+        let (from, bytes) = self.length;
+        let freed = self.first_needed().0.saturating_sub(from.0);
+        bytes.saturating_sub(freed.saturating_mul(segment_bytes))
+    }
+
+    /// The oldest segment that is still to be emptied.
+    fn first_needed(&self) -> SegmentId {
+        let emptied = self.emptied.as_ref().map_or(SegmentId(0), |emptied| emptied.upto.next());
+        self.oldest.max(emptied)
+    }
+
+    /// What was written again is durable: the segments that it was in are free. They count as such
+    /// at once. Were they asked for before the log says the same, with the next write, they would
+    /// be emptied twice, and each segment would take twice as long.
+    fn release(&mut self, emptied: &Emptied) -> impl Iterator<Item = SegmentId> + use<> {
+        let freed = self.oldest.0..=emptied.upto.0;
+        self.oldest = self.oldest.max(emptied.upto.next());
+        self.release = Some(emptied.upto);
+        freed.map(SegmentId)
     }
 
     pub(super) fn next_write(&self) -> WriteId {
@@ -198,17 +240,10 @@ impl Node {
         }
     }
 
-    pub(super) fn on_persisted(
-        &mut self,
-        now: Now,
-        write: WriteId,
-        segment: SegmentId,
-        oldest: SegmentId,
-    ) {
+    pub(super) fn on_persisted(&mut self, now: Now, write: WriteId, segment: SegmentId) {
         self.storage.last_durable = now.monotonic;
         let moved = segment != self.storage.newest;
         self.storage.newest = segment;
-        self.storage.oldest = self.storage.oldest.max(oldest);
         if let Some(done) = self.storage.under_way.take_if(|done| done.write <= write) {
             self.storage.writes.add(now.monotonic.since(done.begun));
             for at in done.shards {
@@ -229,15 +264,10 @@ impl Node {
                 shard.log_moved_to(segment);
             }
         }
-        let emptied = self
-            .storage
-            .reclaiming
-            .as_ref()
-            .is_some_and(|reclaiming| reclaiming.last_write.is_some_and(|last| last <= write));
-        if emptied && let Some(reclaiming) = self.storage.reclaiming.take() {
-            self.storage.release = Some(reclaiming.target);
-            let event = Event::SegmentReleased { segment: reclaiming.target };
-            self.world.effects.events.push(event);
+        if let Some(emptied) = self.storage.emptied.take_if(|emptied| emptied.write <= write) {
+            for segment in self.storage.release(&emptied) {
+                self.world.effects.events.push(Event::SegmentReleased { segment });
+            }
         }
     }
 
@@ -249,11 +279,10 @@ impl Node {
         }
         shards.sort_unstable();
         shards.dedup();
-        let (write, segment, oldest) =
-            (self.storage.next, self.storage.newest, self.storage.oldest);
+        let (write, segment) = (self.storage.next, self.storage.newest);
         self.storage.next = WriteId(write.0 + 1);
         self.storage.under_way = Some(UnderWay { write, begun: now.monotonic, shards });
-        self.on_persisted(now, write, segment, oldest);
+        self.on_persisted(now, write, segment);
     }
 
     /// Whether the disk answers: a node that can't persist can't make progress, and must not keep
@@ -283,25 +312,34 @@ impl Node {
         }
     }
 
-    /// Empties the oldest segment when the log has grown beyond what it may be.
+    /// Empties the oldest segments when the log has grown beyond what it may be: as many with one
+    /// write as there is room for, since a write may begin a segment of its own.
     pub(super) fn continue_reclaiming(&mut self, now: Now) {
-        let target = self.storage.oldest;
-        if self.storage.under_way.is_some()
-            || self.storage.reclaiming.is_none() && (!self.log_is_long() || self.holds(target))
+        if self.storage.under_way.is_some() {
+            return;
+        }
+        let budget = self.world.effects.payload.len() + IMAGE_BYTES_PER_TURN;
+        while self.storage.reclaiming.is_some()
+            || self.log_is_long() && !self.holds(self.storage.first_needed())
         {
-            return;
+            if !self.empty_segment(now, budget) || self.world.effects.payload.len() >= budget {
+                break;
+            }
         }
+        if self.storage.emptied.is_some() {
+            // What the node itself must remember may lie there, too.
+            self.remember();
+        }
+    }
+
+    /// Goes on with a segment, until the payload has grown to `budget` bytes. Says whether nothing
+    /// in it is needed any more, once the write in preparation is durable.
+    fn empty_segment(&mut self, now: Now, budget: usize) -> bool {
+        let target = self.storage.first_needed();
         let all = 0..self.shards.len();
-        let reclaiming = self.storage.reclaiming.get_or_insert_with(|| Reclaiming {
-            target,
-            shards: all.collect(),
-            last_write: None,
-        });
-        if reclaiming.last_write.is_some() {
-            return;
-        }
+        let begin = || Reclaiming { target, shards: all.collect() };
+        let reclaiming = self.storage.reclaiming.get_or_insert_with(begin);
         let effects = &mut self.world.effects;
-        let budget = effects.payload.len() + IMAGE_BYTES_PER_TURN;
         let (target, now) = (reclaiming.target, now.monotonic);
         let (shards, unfinished) = (&mut self.shards, &mut self.unfinished);
         reclaiming.shards.retain(|&at| {
@@ -314,11 +352,12 @@ impl Node {
             }
             waits
         });
-        if reclaiming.shards.is_empty() {
-            // What the node itself must remember may lie there, too.
-            reclaiming.last_write = Some(self.storage.next);
-            self.remember();
+        if !reclaiming.shards.is_empty() {
+            return false;
         }
+        self.storage.reclaiming = None;
+        self.storage.emptied = Some(Emptied { write: self.storage.next, upto: target });
+        true
     }
 
     /// Whether a segment stays although the log is long: a catch-up under way or a live follower
@@ -331,15 +370,22 @@ impl Node {
             && self.shards.iter().any(|shard| shard.needs_log_of(target))
     }
 
+    /// How long the log is, but for what is freed already.
     fn log_bytes(&self) -> u64 {
-        let segments = self.storage.newest.0.saturating_sub(self.storage.oldest.0);
-        segments.saturating_mul(self.world.settings.segment_bytes)
+        let (storage, settings) = (&self.storage, &self.world.settings);
+        if settings.breaks(Planting::LogBySegments) {
+            let segments = storage.newest.0.saturating_sub(storage.first_needed().0);
+            return segments.saturating_mul(settings.segment_bytes);
+        }
+        storage.bytes_needed(settings.segment_bytes)
     }
 
     /// Asked in every turn, so it must be cheap.
     fn log_is_long(&self) -> bool {
         let bytes = self.log_bytes();
-        bytes > self.world.settings.log_bytes && bytes > self.log_budget()
+        bytes > self.world.settings.log_bytes
+            && bytes > self.log_budget()
+            && self.storage.newest > self.storage.first_needed()
     }
 
     /// What the log may have. It must have room for every slot's image and for as much again in

@@ -336,6 +336,9 @@ impl Shard {
     /// The last entry that the slot's data reflect. After a start or a catch-up that may be one
     /// which is not applied yet: an image of the slot had it, and it is not applied to it again.
     pub(super) fn reflected(&self, slot: Slot) -> LogIndex {
+        if self.planted.contains(Planting::ImagesByApplied) {
+            return self.group.applied_index();
+        }
         let floor = self.floors.get(&slot).copied().unwrap_or_default();
         floor.max(self.group.applied_index())
     }

@@ -66,8 +66,13 @@ impl World {
             match output {
                 Output::Persist { write, .. } => {
                     let segment = SegmentId(1);
-                    let done =
-                        Input::Persisted { write, segment, oldest: segment, log_end: write.0 };
+                    let done = Input::Persisted {
+                        write,
+                        segment,
+                        oldest: segment,
+                        log_bytes: 0,
+                        log_end: write.0,
+                    };
                     self.nodes[at].step(self.now, done);
                     worked = true;
                 }
