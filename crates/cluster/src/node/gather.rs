@@ -48,8 +48,8 @@ struct Gather {
 const SHARDS_NAMED: usize = 16;
 
 /// What a client is told by a node that does not know all shards.
-const CUT_UNKNOWN: &str = "CLUSTERDOWN this node has not learnt yet into which shards the cluster's \
-    data are cut: it waits for other nodes; the request was not executed, try again";
+const CUT_UNKNOWN: &str = "CLUSTERDOWN this node has not learnt yet into which shards the \
+    cluster's data are cut: it waits for other nodes; the request was not executed, try again";
 
 enum Kind {
     Count,

@@ -89,11 +89,7 @@ pub(super) fn failover(
         let remark = format!("the worst of all kills; median {} ms{beside}", short(middle));
         figure(row, what.into(), largest(values), "ms", remark, goal, kills.len())
     };
-    let calm = format!(
-        "; as long before each kill {} ms, median {} ms",
-        short(largest(&still)),
-        short(median(&still).unwrap_or(0.0))
-    );
+    let calm = without_kills(&still);
     Ok(vec![
         worst(
             "kill -9 of a holder to the next acknowledged write of its shards",
@@ -117,6 +113,12 @@ pub(super) fn failover(
             kills.len(),
         ),
     ])
+}
+
+/// The gaps of windows without a kill, in words.
+fn without_kills(gaps: &[f64]) -> String {
+    let middle = median(gaps).unwrap_or(0.0);
+    format!("; as long before each kill {} ms, median {} ms", short(largest(gaps)), short(middle))
 }
 
 pub(super) fn figure(
