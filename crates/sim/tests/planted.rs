@@ -14,7 +14,6 @@ const TABLE: &[(&str, &str)] = &[
     ("catch_up_overtaken", "install-newest-staging"),
     ("catch_up_overtaken_and_killed", "stage-before-install"),
     ("shards_of_the_settings", "ask-assumed-shards"),
-    ("catch_up_by_a_starter", "images-by-applied"),
     ("log_of_large_writes", "log-by-segments"),
     ("late_read_of_an_expired_key", "late-reads-at-place"),
     ("transfer_over_a_long_line", "lag-by-entries"),
