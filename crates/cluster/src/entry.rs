@@ -51,7 +51,7 @@ pub(crate) enum Entry<'a> {
         header: BatchHeader,
         operations: Operations<'a>,
     },
-    /// A batch of one operation, or a part of it: the last part's header is the operation's.
+    /// A part of an operation: the last one's header is the operation's.
     Part {
         header: BatchHeader,
         part: Part<'a>,
@@ -59,6 +59,11 @@ pub(crate) enum Entry<'a> {
     Lease(LeaseRecord),
     Succession(Vec<NodeId>),
     Goal(Vec<NodeId>),
+}
+
+/// Whether an entry voids the parts that stand before it: what is no operation of a client does.
+pub(crate) fn voids_parts(decoded: Option<&Entry<'_>>) -> bool {
+    !matches!(decoded, Some(Entry::Batch { .. } | Entry::Part { .. }))
 }
 
 /// What makes a batch deterministic, and fences it.

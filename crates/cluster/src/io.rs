@@ -36,6 +36,22 @@ pub use payload::Payload;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Hash)]
 pub struct WriteId(pub u64);
 
+/// How far the log is durable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Persisted {
+    /// The newest durable write: all before it are durable, too.
+    pub write: WriteId,
+    /// The segment that it lies in.
+    pub segment: SegmentId,
+    /// The oldest segment of the log that has not been released.
+    pub oldest: SegmentId,
+    /// How long the log is, in bytes: from its oldest segment that has not been released to where
+    /// it ends.
+    pub log_bytes: u64,
+    /// Where the log ends with the write: grows with every write, over restarts too.
+    pub log_end: u64,
+}
+
 /// A place in the log's files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LogPlace {
@@ -85,20 +101,8 @@ pub enum Input {
         /// The node.
         peer: NodeId,
     },
-    /// This write and all before it are durable.
-    Persisted {
-        /// The newest durable write.
-        write: WriteId,
-        /// The segment it lies in.
-        segment: SegmentId,
-        /// The oldest segment of the log that has not been released.
-        oldest: SegmentId,
-        /// How long the log is, in bytes: from its oldest segment that has not been released to
-        /// where it ends.
-        log_bytes: u64,
-        /// Where the log ends with it: grows with every write, over restarts too.
-        log_end: u64,
-    },
+    /// Writes have become durable.
+    Persisted(Persisted),
     /// What [`Output::ReadLog`] has asked for.
     LogRead {
         /// As it was asked for.

@@ -56,7 +56,7 @@ pub use histogram::Histogram;
 pub use io::{
     Admission, ClientAddress, Condition, Event, Fortification, ForwardOutcome, ForwardedRequest,
     Input, Introduction, LogPart, LogPlace, LogReadId, Membership, Memory, Message, Order,
-    OrderOutcome, Origin, Output, Payload, StandDownReason, StandsBack, WriteId,
+    OrderOutcome, Origin, Output, Payload, Persisted, StandDownReason, StandsBack, WriteId,
 };
 pub use lives::Start;
 pub use member::{InvalidMember, Member, PEER_PORT_STEP, Role};

@@ -75,8 +75,12 @@ struct Open {
 }
 
 impl Assembly {
-    /// Takes the next part.
-    pub(crate) fn take(&mut self, index: LogIndex, part: &Part<'_>) {
+    /// Takes the next part. One that is not `fenced`, whose lease is not the shard's, voids those
+    /// before it.
+    pub(crate) fn take(&mut self, index: LogIndex, part: &Part<'_>, fenced: bool) {
+        if !fenced {
+            return self.close();
+        }
         if part.at == 0 && part.total > 0 {
             let bytes = Vec::with_capacity(part.total);
             self.open = Some(Open { first: index, total: part.total, bytes, whole: None });
@@ -123,10 +127,10 @@ mod tests {
     #[test]
     fn parts_become_a_whole_only_in_their_order() {
         let mut assembly = Assembly::default();
-        assembly.take(LogIndex(4), &part(5, 0, b"ab"));
+        assembly.take(LogIndex(4), &part(5, 0, b"ab"), true);
         assert_eq!((assembly.first(), assembly.whole()), (Some(LogIndex(4)), None));
-        assembly.take(LogIndex(6), &part(5, 2, b"cd"));
-        assembly.take(LogIndex(9), &part(5, 4, b"e"));
+        assembly.take(LogIndex(6), &part(5, 2, b"cd"), true);
+        assembly.take(LogIndex(9), &part(5, 4, b"e"), true);
         assert_eq!(assembly.whole().as_deref(), Some(&b"abcde"[..]));
         assert_eq!(assembly.first(), Some(LogIndex(4)), "it is not executed yet");
         assembly.close();
@@ -134,18 +138,23 @@ mod tests {
 
         // A part that is missing, that comes twice, or that is another's.
         for second in [part(5, 3, b"de"), part(5, 0, b"ab"), part(6, 2, b"cdef")] {
-            assembly.take(LogIndex(1), &part(5, 0, b"ab"));
-            assembly.take(LogIndex(2), &second);
-            assembly.take(LogIndex(3), &part(5, 4, b"e"));
+            assembly.take(LogIndex(1), &part(5, 0, b"ab"), true);
+            assembly.take(LogIndex(2), &second, true);
+            assembly.take(LogIndex(3), &part(5, 4, b"e"), true);
             assert_eq!(assembly.whole(), None);
         }
 
         // One that begins anew, and one that is given up.
-        assembly.take(LogIndex(1), &part(5, 0, b"ab"));
-        assembly.take(LogIndex(2), &part(3, 0, b"abc"));
+        assembly.take(LogIndex(1), &part(5, 0, b"ab"), true);
+        assembly.take(LogIndex(2), &part(3, 0, b"abc"), true);
         assert_eq!((assembly.first(), assembly.whole().is_some()), (Some(LogIndex(2)), true));
-        assembly.take(LogIndex(3), &part(5, 0, b"ab"));
-        assembly.take(LogIndex(4), &part(0, 0, b"-"));
+        assembly.take(LogIndex(3), &part(5, 0, b"ab"), true);
+        assembly.take(LogIndex(4), &part(0, 0, b"-"), true);
+        assert_eq!((assembly.first(), assembly.whole()), (None, None));
+
+        // One that is fenced off.
+        assembly.take(LogIndex(1), &part(5, 0, b"ab"), true);
+        assembly.take(LogIndex(2), &part(5, 2, b"cde"), false);
         assert_eq!((assembly.first(), assembly.whole()), (None, None));
     }
 

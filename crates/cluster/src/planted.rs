@@ -45,8 +45,6 @@ pub enum Planting {
     RemovedBreaksItsPromise,
     /// A catch-up installs the slots that came last, whichever the engine has accepted.
     InstallNewestStaging,
-    /// Images that a leader sends count as those of what it has applied, though they may be newer.
-    ImagesByApplied,
     /// A segment counts as long as the settings say, however large the write is that began it.
     LogBySegments,
     /// A turn takes as long as what clients ask for in it.
@@ -227,7 +225,6 @@ impl Planting {
         ("gone-at-once", Self::GoneAtOnce),
         ("removed-breaks-its-promise", Self::RemovedBreaksItsPromise),
         ("install-newest-staging", Self::InstallNewestStaging),
-        ("images-by-applied", Self::ImagesByApplied),
         ("log-by-segments", Self::LogBySegments),
         ("endless-turn", Self::EndlessTurn),
         ("builder-loses-place", Self::BuilderLosesPlace),

@@ -356,19 +356,14 @@ struct Replay {
 impl Replay {
     fn apply(&mut self, entry: &LogEntry) -> Result<(), RecordError> {
         let decoded = entry::decode(entry.context(), entry.data())?;
-        // As replicas do, see `Shard::apply`.
-        if !matches!(decoded, Some(Entry::Batch { .. } | Entry::Part { .. })) {
+        if entry::voids_parts(decoded.as_ref()) {
             self.assembly.close();
         }
         match decoded {
             Some(Entry::Lease(_)) => self.epoch = self.epoch.next(),
             Some(Entry::Part { header, part }) => {
                 self.stamp = self.stamp.max(header.stamp);
-                if header.epoch == self.epoch {
-                    self.assembly.take(entry.index(), &part);
-                } else {
-                    self.assembly.close();
-                }
+                self.assembly.take(entry.index(), &part, header.epoch == self.epoch);
                 if let Some(operation) = self.assembly.whole() {
                     self.assembly.close();
                     self.apply_batch(entry.index(), &header, Operations::new(&operation))?;

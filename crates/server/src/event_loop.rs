@@ -253,13 +253,7 @@ impl EventLoop {
     fn take_news(&mut self) {
         let News { durable, space } = self.log.take_news();
         if let Some(durable) = durable {
-            self.core.step(Input::Persisted {
-                write: durable.write,
-                segment: durable.segment,
-                oldest: durable.oldest,
-                log_bytes: durable.log_bytes,
-                log_end: durable.log_end,
-            });
+            self.core.step(Input::Persisted(durable));
         }
         if let Some(space) = space {
             self.core.step(Input::DiskSpace(space));

@@ -30,8 +30,7 @@ pub(crate) struct LogReader {
 }
 
 impl LogReader {
-    /// Starts the thread. `waker` is woken when something
-    /// was read.
+    /// Starts the thread. `waker` is woken when something was read.
     ///
     /// # Errors
     /// If the system has no room for a thread.

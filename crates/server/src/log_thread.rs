@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use cluster::{Payload, WriteId};
+use cluster::{Payload, Persisted, WriteId};
 use mio::Waker;
 use types::{Monotonic, SegmentId};
 use wal::{Log, LogError, OsDisk, Preparation};
@@ -36,26 +36,11 @@ enum Order {
     Release { segment: SegmentId },
 }
 
-/// How far the log is durable.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Durable {
-    /// The newest durable write.
-    pub(crate) write: WriteId,
-    /// The segment it lies in.
-    pub(crate) segment: SegmentId,
-    /// The oldest segment that has not been released.
-    pub(crate) oldest: SegmentId,
-    /// How long the log is from there on, in bytes.
-    pub(crate) log_bytes: u64,
-    /// Where the log ends with it.
-    pub(crate) log_end: u64,
-}
-
 /// What the thread has to say. Only the newest of each counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct News {
     /// Writes that have become durable.
-    pub(crate) durable: Option<Durable>,
+    pub(crate) durable: Option<Persisted>,
     /// How far the log may grow before the disk is full, if that has changed.
     pub(crate) space: Option<u64>,
 }
@@ -182,11 +167,10 @@ impl Worker {
                 survive(self.log.append_with(payload.bytes(), payload.long()));
                 drop(payload);
                 let segment = self.commit(write);
-                let (oldest, log_end) = (self.log.oldest_segment(), self.log.sequence());
-                let log_bytes = self.log.bytes();
+                let durable = self.durable(write, segment);
                 let space = self.news_of_space();
                 self.tell(|news| {
-                    news.durable = Some(Durable { write, segment, oldest, log_bytes, log_end });
+                    news.durable = Some(durable);
                     news.space = space.or(news.space);
                 });
             }
@@ -196,19 +180,25 @@ impl Worker {
         }
     }
 
+    /// The log as it is, durable up to a write in this segment.
+    fn durable(&self, write: WriteId, segment: SegmentId) -> Persisted {
+        Persisted {
+            write,
+            segment,
+            oldest: self.log.oldest_segment(),
+            log_bytes: self.log.bytes(),
+            log_end: self.log.sequence(),
+        }
+    }
+
     /// Makes durable what was appended. On a full disk it waits for space, and the node with it:
     /// other nodes serve its shards meanwhile, and it goes on where it was.
     fn commit(&mut self, write: WriteId) -> SegmentId {
         let shared = Arc::clone(&self.shared);
         let waker = Arc::clone(&self.waker);
         // The write before is durable already: to say so again is a sign of life.
-        let alive = Durable {
-            write: WriteId(write.0.saturating_sub(1)),
-            segment: self.log.current_segment(),
-            oldest: self.log.oldest_segment(),
-            log_bytes: self.log.bytes(),
-            log_end: self.log.sequence(),
-        };
+        let before = WriteId(write.0.saturating_sub(1));
+        let alive = self.durable(before, self.log.current_segment());
         let mut step = || {
             lock(&shared).news.durable = Some(alive);
             wake(&waker);

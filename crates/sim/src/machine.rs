@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use cluster::{
-    LogPart, LogPlace, LogReadId, Node, Payload, Planting, Recovered, Recovery, Settings, Start,
-    WriteId,
+    LogPart, LogPlace, LogReadId, Node, Payload, Persisted, Planting, Recovered, Recovery,
+    Settings, Start, WriteId,
 };
-use types::{DirectoryId, Incarnation, Life, NodeId, Now, SegmentId, SessionId};
+use types::{DirectoryId, Incarnation, Life, NodeId, Now, SessionId};
 use wal::{
     Commits, Disk, DiskFile, Fault, Finding, Log, LogError, MemoryDisk, MetaFile, Options,
     Preparation, VisitError, segment_name,
@@ -59,35 +59,15 @@ pub(crate) struct ClientLink {
 /// What has arrived at a process and was not looked at.
 #[derive(Debug)]
 pub(crate) enum Arrival {
-    Message {
-        from: NodeId,
-        bytes: Vec<u8>,
-        urgent: bool,
-    },
+    Message { from: NodeId, bytes: Vec<u8>, urgent: bool },
     PeerUp(NodeId),
     PeerDown(NodeId),
-    Persisted {
-        write: WriteId,
-        segment: SegmentId,
-        oldest: SegmentId,
-        log_bytes: u64,
-        log_end: u64,
-    },
+    Persisted(Persisted),
     DiskSpace(u64),
-    LogRead {
-        id: LogReadId,
-        part: Result<LogPart, String>,
-    },
-    Connect {
-        connection: u64,
-    },
-    Request {
-        connection: u64,
-        args: Vec<Vec<u8>>,
-    },
-    Hangup {
-        connection: u64,
-    },
+    LogRead { id: LogReadId, part: Result<LogPart, String> },
+    Connect { connection: u64 },
+    Request { connection: u64, args: Vec<Vec<u8>> },
+    Hangup { connection: u64 },
     Stop,
 }
 
@@ -460,13 +440,13 @@ impl Machine {
             newest = write;
         }
         process.committing = Some(newest);
-        let early = Arrival::Persisted {
+        let early = Arrival::Persisted(Persisted {
             write: newest,
             segment: process.log.current_segment(),
             oldest: process.log.oldest_segment(),
             log_bytes: process.log.bytes(),
             log_end: process.log.sequence() + 1,
-        };
+        });
         let early = self.early_persisted.then_some(early);
         Ok(Some((self.commit_time(), early)))
     }
@@ -505,7 +485,7 @@ impl Machine {
             == Some(Preparation::Working)
         {}
         let (oldest, log_bytes) = (process.log.oldest_segment(), process.log.bytes());
-        Ok(Arrival::Persisted { write, segment, oldest, log_bytes, log_end })
+        Ok(Arrival::Persisted(Persisted { write, segment, oldest, log_bytes, log_end }))
     }
 }
 

@@ -110,11 +110,7 @@ impl World {
             },
             Arrival::PeerUp(peer) => process.node.step(now, Input::PeerUp { peer }),
             Arrival::PeerDown(peer) => process.node.step(now, Input::PeerDown { peer }),
-            Arrival::Persisted { write, segment, oldest, log_bytes, log_end } => {
-                process
-                    .node
-                    .step(now, Input::Persisted { write, segment, oldest, log_bytes, log_end });
-            }
+            Arrival::Persisted(persisted) => process.node.step(now, Input::Persisted(persisted)),
             Arrival::DiskSpace(bytes) => process.node.step(now, Input::DiskSpace(bytes)),
             Arrival::LogRead { id, part } => process.node.step(now, Input::LogRead { id, part }),
             Arrival::Connect { connection } => process.connect(now, connection),
@@ -139,7 +135,7 @@ impl World {
                     args.iter().map(|arg| arg.escape_ascii().to_string()).collect();
                 self.note(format_args!("n{at} <- c{connection} {}", words.join(" ")));
             }
-            Arrival::Persisted { .. } | Arrival::DiskSpace(_) => {}
+            Arrival::Persisted(_) | Arrival::DiskSpace(_) => {}
             Arrival::LogRead { id, part } => {
                 let what = part.as_ref().map(|part| part.payloads.len());
                 self.note(format_args!("n{at} has read {id:?}: {what:?} payloads"));

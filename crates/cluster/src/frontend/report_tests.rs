@@ -8,7 +8,9 @@ use placement::{HeldShard, Origin, Report};
 use types::{Monotonic, NodeId, SegmentId, ShardId};
 
 use super::tests::{Driver, settings};
-use crate::{ClientAddress, ForwardedRequest, Input, Message, Output, ProcessStats, report_codec};
+use crate::{
+    ClientAddress, ForwardedRequest, Input, Message, Output, Persisted, ProcessStats, report_codec,
+};
 
 impl Driver {
     /// The report after another second.
@@ -90,7 +92,7 @@ fn writes_that_gather_while_the_disk_is_busy_queue() {
     let (write, segment) = (writes.last().expect("it was written"), SegmentId(1));
     driver.node.step(
         driver.now,
-        Input::Persisted { write, segment, oldest: segment, log_bytes: 0, log_end: 1 },
+        Input::Persisted(Persisted { write, segment, oldest: segment, log_bytes: 0, log_end: 1 }),
     );
     driver.settle();
     let report = driver.report();

@@ -15,7 +15,9 @@ use types::{
     DirectoryId, Incarnation, Life, Monotonic, NodeId, Now, SegmentId, SessionId, UnixMillis,
 };
 
-use crate::{ClientAddress, Input, Member, Message, Node, Output, Recovery, Settings, Start};
+use crate::{
+    ClientAddress, Input, Member, Message, Node, Output, Persisted, Recovery, Settings, Start,
+};
 
 /// The life of the node itself.
 pub(super) const OWN_LIFE: Life = Life(1);
@@ -88,7 +90,13 @@ impl Driver {
             let Some(write) = persisted else { return };
             let segment = SegmentId(1);
             let log_end = write.0;
-            let done = Input::Persisted { write, segment, oldest: segment, log_bytes: 0, log_end };
+            let done = Input::Persisted(Persisted {
+                write,
+                segment,
+                oldest: segment,
+                log_bytes: 0,
+                log_end,
+            });
             self.node.step(self.now, done);
         }
     }

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use types::{DirectoryId, Monotonic, Now};
 
 use super::Node;
-use crate::io::{Event, Input, Output, WriteId};
+use crate::io::{Event, Input, Output, Persisted, WriteId};
 use crate::record::Record;
 
 /// How far a node is with it.
@@ -34,7 +34,7 @@ impl Node {
 
     /// A void node waits for nothing but its disk.
     pub(super) fn note_void(&mut self, input: &Input) {
-        let Input::Persisted { write, .. } = input else { return };
+        let Input::Persisted(Persisted { write, .. }) = input else { return };
         self.storage.end_write(*write);
         if matches!(self.anew, Anew::Writing(verdict) if verdict <= *write) {
             self.anew = Anew::Durable;

@@ -287,10 +287,10 @@ impl Node {
             Input::Peer { from, message } => self.on_message(now, from, message),
             Input::PeerUp { peer } => self.on_peer_up(now, peer),
             Input::PeerDown { peer } => self.on_peer_down(now, peer),
-            Input::Persisted { write, segment, oldest, log_bytes, log_end } => {
-                self.world.founding.lives.note_durable(log_end);
-                self.storage.note_length(oldest, log_bytes);
-                self.on_persisted(now, write, segment);
+            Input::Persisted(persisted) => {
+                self.world.founding.lives.note_durable(persisted.log_end);
+                self.storage.note_length(persisted.oldest, persisted.log_bytes);
+                self.on_persisted(now, persisted.write, persisted.segment);
             }
             Input::LogRead { id, part } => self.on_log_read(now, id, part),
             Input::Disconnected { session } => self.on_disconnected(now, session),

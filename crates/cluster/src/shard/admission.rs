@@ -126,9 +126,7 @@ impl Rooms {
 impl Shard {
     /// Bytes of data, and of the log in memory.
     pub(crate) fn memory_bytes(&self) -> u64 {
-        let parts = self.steps.parting.assembly.bytes();
-        let data = self.data.memory_bytes() + self.data.garbage_bytes();
-        data + parts + self.group.memory() as u64
+        self.data.memory_bytes() + self.buffered_bytes()
     }
 
     /// The same; without `tables`, those are taken as they were counted last.
@@ -136,9 +134,13 @@ impl Shard {
         if tables {
             self.admission.table_bytes = self.data.memory_bytes() - self.data.payload_bytes();
         }
+        self.data.payload_bytes() + self.admission.table_bytes + self.buffered_bytes()
+    }
+
+    /// Bytes beside the data: what waits to be freed, parts of a long write, the log in memory.
+    fn buffered_bytes(&self) -> u64 {
         let parts = self.steps.parting.assembly.bytes();
-        let data = self.data.payload_bytes() + self.data.garbage_bytes() + parts;
-        data + self.admission.table_bytes + self.group.memory() as u64
+        self.data.garbage_bytes() + parts + self.log_memory()
     }
 
     /// Bytes of requests that are under way here.

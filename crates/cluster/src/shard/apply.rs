@@ -89,7 +89,7 @@ impl Shard {
             // would silently split the replicas.
             panic!("{} entry {index} cannot be applied: {error}", self.id)
         });
-        if !matches!(decoded, Some(Entry::Batch { .. } | Entry::Part { .. })) {
+        if entry::voids_parts(decoded.as_ref()) {
             self.cut_parts();
         }
         match decoded {

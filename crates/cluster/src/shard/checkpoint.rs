@@ -209,8 +209,13 @@ impl Places {
     /// The first segment that an entry may lie in, if it is in one. It lies in that or in a later
     /// one.
     pub(super) fn segment_of(&self, index: LogIndex) -> Option<SegmentId> {
+        self.noted_in(index).filter(|_| index > self.freed)
+    }
+
+    /// The first segment that is noted to have this entry or a later one.
+    fn noted_in(&self, index: LogIndex) -> Option<SegmentId> {
         let found = self.entries.iter().find(|(_, newest)| **newest >= index);
-        found.filter(|_| index > self.freed).map(|(segment, _)| *segment)
+        found.map(|(segment, _)| *segment)
     }
 
     /// The log has moved on to this segment.
@@ -220,25 +225,23 @@ impl Places {
 
     /// An applied entry changed a slot.
     pub(super) fn changed(&mut self, slot: Slot, index: LogIndex) {
-        let at = self.number(slot);
-        if self.touched.get(at) != Some(&false) {
-            return;
-        }
-        let found = self.entries.iter().find(|(_, newest)| **newest >= index);
-        let segment = found.map_or(self.newest, |(segment, _)| *segment);
-        if let (Some(place), Some(touched)) = (self.slots.get_mut(at), self.touched.get_mut(at)) {
-            place.changed = Some(segment);
-            *touched = true;
+        if self.touched.get(self.number(slot)) == Some(&false) {
+            self.touch(slot, self.noted_in(index).unwrap_or(self.newest));
         }
     }
 
     /// An applied operation changed a slot that stands in parts in the log, from `first` on.
     pub(super) fn changed_from(&mut self, slot: Slot, first: LogIndex) {
+        let segment = self.noted_in(first).unwrap_or(self.newest);
+        let earlier = self.slots.get(self.number(slot)).and_then(|place| place.changed);
+        self.touch(slot, earlier.map_or(segment, |earlier| earlier.min(segment)));
+    }
+
+    /// What a slot's image lacks stands in this segment or in later ones.
+    fn touch(&mut self, slot: Slot, segment: SegmentId) {
         let at = self.number(slot);
-        let found = self.entries.iter().find(|(_, newest)| **newest >= first);
-        let segment = found.map_or(self.newest, |(segment, _)| *segment);
         if let (Some(place), Some(touched)) = (self.slots.get_mut(at), self.touched.get_mut(at)) {
-            place.changed = Some(place.changed.map_or(segment, |changed| changed.min(segment)));
+            place.changed = Some(segment);
             *touched = true;
         }
     }
@@ -336,9 +339,6 @@ impl Shard {
     /// The last entry that the slot's data reflect. After a start or a catch-up that may be one
     /// which is not applied yet: an image of the slot had it, and it is not applied to it again.
     pub(super) fn reflected(&self, slot: Slot) -> LogIndex {
-        if self.planted.contains(Planting::ImagesByApplied) {
-            return self.group.applied_index();
-        }
         let floor = self.floors.get(&slot).copied().unwrap_or_default();
         floor.max(self.group.applied_index())
     }

@@ -67,7 +67,8 @@ impl Shard {
     /// Forgets entries that nobody needs.
     fn compact(&mut self, env: &Env<'_>) {
         let leads = self.group.is_leader();
-        self.log_reads.needed = self.catch_ups_need().filter(|_| leads).map(LogIndex::next);
+        let catch_ups = self.catch_ups_need().filter(|_| leads);
+        self.log_reads.needed = catch_ups.map(LogIndex::next);
         let (first, bytes) = (self.group.first_index(), self.group.log_bytes());
         let keep = LOG_KEPT / usize::from(env.settings.shards.max(1));
         let is_short = bytes <= keep.clamp(LOG_KEPT_MIN, LOG_KEPT_MAX);
@@ -83,7 +84,7 @@ impl Shard {
             let (few, many) = (bytes <= LOG_KEPT_FOR_LAGGARDS, bytes as u64 <= most);
             let forgets = self.planted.contains(Planting::CompactOverCatchUps);
             let many = many && !forgets;
-            let mut needed = self.catch_ups_need().filter(|_| many);
+            let mut needed = catch_ups.filter(|_| many);
             upto = upto.min(needed.unwrap_or(upto));
             let replicas = self.group.replicas();
             let others = replicas.voters().into_iter().chain(replicas.learners());

@@ -11,6 +11,7 @@
 
 mod admission;
 mod apply;
+mod batch;
 mod catch_up;
 mod checkpoint;
 pub(crate) mod execution;
@@ -61,10 +62,11 @@ use crate::settings::Settings;
 use crate::support::Support;
 use crate::work::TurnWork;
 pub(crate) use admission::MEMORY_SCARCE;
+use batch::Batch;
 pub(crate) use lease::Standing;
 use load::Load;
 use parking::Park;
-use proposals::{Batch, Pending};
+use proposals::Pending;
 pub(crate) use status::ShardStatus;
 
 /// A request that waits, with all that is needed to run it elsewhere.

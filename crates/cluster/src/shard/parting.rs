@@ -10,7 +10,8 @@ use bytes::Bytes;
 use types::limits::RETRIED_BYTES_MAX;
 use types::{LogIndex, Monotonic, Term};
 
-use super::proposals::{Local, Pending};
+use super::batch::Sealed;
+use super::proposals::Pending;
 use super::steps::Progress;
 use super::{Effects, Env, Request, Shard};
 use crate::entry::{self, BatchHeader, Operation, Operations};
@@ -32,6 +33,11 @@ pub(super) const NOT_RETRIED: &str = "TRYAGAIN the lease of this shard was lost 
 /// What a client is told whose write was still being taken in when its time was up.
 const TOO_SLOW: &str = "TRYAGAIN the write is so large that its replicas have not stored it in \
     time; it was not executed, try again when the cluster is quiet, or in smaller pieces";
+
+/// Whether a write of so many bytes that is not in the log is tried at the next holder.
+pub(super) fn is_retried(bytes: usize, settings: &Settings) -> bool {
+    bytes <= RETRIED_BYTES_MAX || settings.breaks(Planting::RetryEverything)
+}
 
 /// Long writes that are not in the log as a whole.
 #[derive(Default)]
@@ -154,25 +160,16 @@ impl Shard {
             let end = total.min(write.sent + size);
             let bytes = write.request.operation.slice(write.sent..end);
             let part = Part { total, at: write.sent, grows: write.growth > 0, bytes: &bytes };
-            let Some((index, term)) = self.propose_part(env, &part, bytes.clone()) else {
+            let Some(place) = self.propose_part(env, &part, bytes.clone()) else {
                 // It is being handed over; what is to become of the write is clear when that is.
                 return false;
             };
             write.sent = end;
-            write.under_way.push_back(index);
+            write.under_way.push_back(place.0);
             if end == total {
-                let bytes = u32::try_from(total).expect("requests are bounded");
-                let Request { waiter, watcher, operation, .. } = write.request.clone();
-                let proposed = env.now.monotonic;
-                self.pending.push_back(Pending {
-                    index,
-                    term,
-                    proposed,
-                    deadline: proposed + env.settings.request_time,
-                    locals: alloc::vec![Local::Apply { waiter, watcher, bytes }],
-                    operations: operation,
-                    growth: write.growth,
-                });
+                let Request { waiter, watcher, ref operation, .. } = write.request;
+                let sealed = Sealed::alone(waiter, watcher, operation.clone(), write.growth);
+                self.await_entry(env, place, sealed);
                 return true;
             }
         }
@@ -185,18 +182,10 @@ impl Shard {
         part: &Part<'_>,
         bytes: Bytes,
     ) -> Option<(LogIndex, Term)> {
-        self.proposed_stamp = self.next_stamp(env);
-        let header = BatchHeader {
-            epoch: self.lease.epoch,
-            stamp: self.proposed_stamp,
-            seed: self.random(),
-            bounded: true,
-        };
-        let context = entry::encode_part(header, part);
-        self.load.note_proposed(env.now.monotonic, context.len() + bytes.len());
-        let proposed = self.group.propose_with(context, bytes);
+        let context = entry::encode_part(self.next_header(env), part);
+        let place = self.propose_operations(env, context, bytes);
         self.unsettle(env);
-        proposed
+        place
     }
 
     /// What waited behind a write goes on, before all that waits for a turn: it came earlier.
@@ -239,8 +228,7 @@ impl Shard {
         {
             self.admission.queue.remove(request.operation.len());
             self.admission.queue.remove_growth(growth);
-            let retried = request.operation.len() <= RETRIED_BYTES_MAX;
-            if retried || settings.breaks(Planting::RetryEverything) {
+            if is_retried(request.operation.len(), settings) {
                 effects.displaced.push((self.id, request));
             } else {
                 sessions.answer_error(request.waiter, NOT_RETRIED);
@@ -265,11 +253,7 @@ impl Shard {
         let assembly = &mut self.steps.parting.assembly;
         if assembly.whole().is_none() {
             self.stamp = self.stamp.max(header.stamp);
-            if header.epoch == self.lease.epoch {
-                assembly.take(index, &part);
-            } else {
-                assembly.close();
-            }
+            assembly.take(index, &part, header.epoch == self.lease.epoch);
             env.work.count(Kind::Entries, part.bytes.len() as u64 / 2);
             self.keep_parts();
         }

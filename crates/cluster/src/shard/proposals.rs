@@ -5,14 +5,14 @@
 //! a write of the same client stand between them and run when the entry is applied.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use resp::CommandId;
-use types::limits::RETRIED_BYTES_MAX;
 use types::{LogIndex, Monotonic, Slot, Term, UnixMillis};
 
-use super::parting::NOT_RETRIED;
+use super::batch::Sealed;
+use super::parting::{NOT_RETRIED, is_retried};
 use super::{Env, MALFORMED, Request, Shard, Watcher};
 use crate::entry::{self, BatchHeader, Operation, OperationKind};
 use crate::planted::Planting;
@@ -25,31 +25,8 @@ use crate::work::Kind;
 const HELD_TOO_LONG: &str = "TRYAGAIN what was asked of this shard before is not done in time; the \
                              request was not executed, try again";
 
-/// Longest run of operations in one entry, in bytes; a longer single operation stands alone.
-const ENTRY_BYTES: usize = 256 << 10;
-/// Room that a shard keeps for its next batch: bytes of operations, and those who wait for them.
-const BATCH_ROOM: usize = 16 << 10;
-const LOCALS_ROOM: usize = 128;
 /// Keys that one entry reaps at most.
 const REAPED_KEYS: usize = 256;
-
-/// What was asked of the shard since its last entry.
-#[derive(Default)]
-pub(super) struct Batch {
-    operations: Vec<u8>,
-    locals: Vec<Local>,
-    /// What the operations may make the data grow by.
-    growth: u64,
-    /// Batches that are full, in order.
-    full: VecDeque<Sealed>,
-}
-
-/// What becomes one entry.
-struct Sealed {
-    operations: Bytes,
-    locals: Vec<Local>,
-    growth: u64,
-}
 
 /// What the holder does, beside applying, when an operation of an entry is applied.
 pub(super) enum Local {
@@ -111,61 +88,6 @@ pub(super) struct Pending {
     pub(super) operations: Bytes,
     /// What they may make the data grow by.
     pub(super) growth: u64,
-}
-
-impl Batch {
-    pub(super) fn push_read(&mut self, request: Request) {
-        self.locals.push(Local::Read(request));
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.locals.is_empty() && self.full.is_empty()
-    }
-
-    /// Whether there is enough for an entry that no other operation should join.
-    fn is_full(&self) -> bool {
-        !self.full.is_empty()
-    }
-
-    /// All that somebody waits for.
-    pub(super) fn locals(&self) -> impl Iterator<Item = &Local> {
-        self.full.iter().flat_map(|sealed| &sealed.locals).chain(&self.locals)
-    }
-
-    fn push(&mut self, waiter: Waiter, watcher: Watcher, start: usize, growth: u64) {
-        self.growth = self.growth.saturating_add(growth);
-        let bytes = u32::try_from(self.operations.len() - start).expect("requests are bounded");
-        self.locals.push(Local::Apply { waiter, watcher, bytes });
-        if self.operations.len() > ENTRY_BYTES {
-            self.seal();
-        }
-    }
-
-    /// Adds a long operation, which stands alone in its entry and is not copied.
-    fn push_alone(&mut self, waiter: Waiter, watcher: Watcher, operation: Bytes, growth: u64) {
-        self.seal();
-        let bytes = u32::try_from(operation.len()).expect("requests are bounded");
-        let locals = alloc::vec![Local::Apply { waiter, watcher, bytes }];
-        self.full.push_back(Sealed { operations: operation, locals, growth });
-    }
-
-    fn seal(&mut self) {
-        if !self.locals.is_empty() {
-            // The next batch will be about as large as this one: room for it at once saves copying
-            // it again and again while it grows.
-            let operations = Vec::with_capacity(self.operations.len().min(BATCH_ROOM));
-            let operations = core::mem::replace(&mut self.operations, operations);
-            let locals = Vec::with_capacity(self.locals.len().min(LOCALS_ROOM));
-            let locals = core::mem::replace(&mut self.locals, locals);
-            let growth = core::mem::take(&mut self.growth);
-            self.full.push_back(Sealed { operations: operations.into(), locals, growth });
-        }
-    }
-
-    fn take(&mut self) -> Option<Sealed> {
-        self.seal();
-        self.full.pop_front()
-    }
 }
 
 impl Shard {
@@ -377,28 +299,49 @@ impl Shard {
                 self.attach_reads(env, locals);
                 continue;
             }
-            self.proposed_stamp = self.next_stamp(env);
-            let header = BatchHeader {
-                epoch: self.lease.epoch,
-                stamp: self.proposed_stamp,
-                seed: self.random(),
-                bounded: true,
-            };
+            let header = self.next_header(env);
             let is_long = operations.len() >= self.data.long_bytes();
             let (context, data) = entry::encode_batch(header, &operations, is_long);
-            self.load.note_proposed(env.now.monotonic, context.len() + data.len());
-            let proposed = self.group.propose_with(context, data);
-            let Some((index, term)) = proposed else {
+            let Some(place) = self.propose_operations(env, context, data) else {
                 self.admission.queue.remove_growth(growth);
                 self.displace(env, &locals, &operations);
                 continue;
             };
-            let proposed = env.now.monotonic;
-            let deadline = proposed + env.settings.request_time;
-            let pending = Pending { index, term, proposed, deadline, locals, operations, growth };
-            self.pending.push_back(pending);
+            self.await_entry(env, place, Sealed { operations, locals, growth });
             self.unsettle(env);
         }
+    }
+
+    /// The header of the next entry.
+    pub(super) fn next_header(&mut self, env: &Env<'_>) -> BatchHeader {
+        self.proposed_stamp = self.next_stamp(env);
+        let (epoch, stamp) = (self.lease.epoch, self.proposed_stamp);
+        BatchHeader { epoch, stamp, seed: self.random(), bounded: true }
+    }
+
+    /// Proposes an entry of operations. Says where it will stand, unless the lease is being handed
+    /// over.
+    pub(super) fn propose_operations(
+        &mut self,
+        env: &Env<'_>,
+        context: Vec<u8>,
+        data: Bytes,
+    ) -> Option<(LogIndex, Term)> {
+        self.load.note_proposed(env.now.monotonic, context.len() + data.len());
+        self.group.propose_with(context, data)
+    }
+
+    /// Notes who waits for an entry that was proposed.
+    pub(super) fn await_entry(
+        &mut self,
+        env: &Env<'_>,
+        (index, term): (LogIndex, Term),
+        Sealed { operations, locals, growth }: Sealed,
+    ) {
+        let proposed = env.now.monotonic;
+        let deadline = proposed + env.settings.request_time;
+        let pending = Pending { index, term, proposed, deadline, locals, operations, growth };
+        self.pending.push_back(pending);
     }
 
     /// Reads that follow nothing of their own batch wait for the newest entry, or run now.
@@ -475,8 +418,7 @@ impl Shard {
                     if *waiter == Waiter::Nobody {
                         continue;
                     }
-                    let retried = operation.len() <= RETRIED_BYTES_MAX;
-                    if !retried && !env.settings.breaks(Planting::RetryEverything) {
+                    if !is_retried(operation.len(), env.settings) {
                         env.sessions.answer_error(*waiter, NOT_RETRIED);
                         continue;
                     }

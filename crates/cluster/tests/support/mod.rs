@@ -3,7 +3,9 @@
 //! For what needs no faults; the simulator has those.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
-use cluster::{ClientAddress, Event, Input, Member, Node, Output, Recovery, Settings, Start};
+use cluster::{
+    ClientAddress, Event, Input, Member, Node, Output, Persisted, Recovery, Settings, Start,
+};
 use types::{
     DirectoryId, Incarnation, Life, Monotonic, NodeId, Now, SegmentId, SessionId, UnixMillis,
 };
@@ -66,13 +68,13 @@ impl World {
             match output {
                 Output::Persist { write, .. } => {
                     let segment = SegmentId(1);
-                    let done = Input::Persisted {
+                    let done = Input::Persisted(Persisted {
                         write,
                         segment,
                         oldest: segment,
                         log_bytes: 0,
                         log_end: write.0,
-                    };
+                    });
                     self.nodes[at].step(self.now, done);
                     worked = true;
                 }
