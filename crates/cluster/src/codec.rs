@@ -24,7 +24,7 @@ use crate::record::ImagePart;
 use crate::report_codec;
 
 /// Version of the language between nodes. Nodes of different versions refuse each other.
-pub const PEER_PROTOCOL_VERSION: u16 = 4;
+pub const PEER_PROTOCOL_VERSION: u16 = 5;
 
 /// From so many bytes on, a field at the end of a message is not copied.
 const APART_BYTES: usize = LONG_BYTES;
@@ -436,6 +436,10 @@ mod tests {
             resp3: false,
             passes_on: false,
             home: NodeId(1),
+            home_life: Life(1),
+            at_home: 8,
+            given_up: 0,
+            lease: LeaseEpoch(u64::MAX),
             session: types::SessionId(9),
             watch: 0,
             wait_micros: 5,

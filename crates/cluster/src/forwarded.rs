@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use resp::{Replies, Reply};
 use types::limits::{REASON_BYTES_MAX, REQUEST_BYTES_MAX};
-use types::{Life, NodeId, SessionId, ShardId};
+use types::{LeaseEpoch, Life, NodeId, SessionId, ShardId};
 
 use crate::bytes_codec::{CodecError, Last, Put, Take};
 use crate::refusals::too_long_to_pass_on;
@@ -37,6 +37,16 @@ pub struct ForwardedRequest {
     pub passes_on: bool,
     /// The node that the client is connected to: the sender, or the one that it passes this on for.
     pub home: NodeId,
+    /// That node's life.
+    pub home_life: Life,
+    /// The request's number there: it grows in the order of sending, whichever way they go.
+    pub at_home: u64,
+    /// The largest number of a request that has an unknown outcome there: what has not been run
+    /// of those up to it must not be run any more.
+    pub given_up: u64,
+    /// The newest lease on the shard that node knew of when it sent the request. It is not run
+    /// under a later one: what the client has asked for since may have been, under those between.
+    pub lease: LeaseEpoch,
     /// The client's session there, for WATCH.
     pub session: SessionId,
     /// Which of the session's watches it is about, or would be.
@@ -69,6 +79,8 @@ pub enum ForwardOutcome {
         hint: Option<NodeId>,
         /// Numbers the refusals of one life of a node, upwards.
         refusal: u64,
+        /// The newest lease on the shard that I know of.
+        lease: LeaseEpoch,
         /// Why nobody does, as the end of a sentence that begins with the shard; empty if I don't
         /// know.
         why: String,
@@ -88,6 +100,10 @@ impl ForwardedRequest {
         into.put_u8(flags.sum());
         into.put_u64(self.refusal);
         into.put_u32(self.home.0);
+        into.put_u64(self.home_life.0);
+        into.put_u64(self.at_home);
+        into.put_u64(self.given_up);
+        into.put_u64(self.lease.0);
         into.put_u64(self.session.0);
         into.put_u32(self.watch);
         into.put_u64(self.wait_micros);
@@ -109,6 +125,10 @@ impl ForwardedRequest {
             passes_on: flags & 4 != 0,
             refusal: from.u64()?,
             home: NodeId(from.u32()?),
+            home_life: Life(from.u64()?),
+            at_home: from.u64()?,
+            given_up: from.u64()?,
+            lease: LeaseEpoch(from.u64()?),
             session: SessionId(from.u64()?),
             watch: from.u32()?,
             wait_micros: from.u64()?,
@@ -155,10 +175,11 @@ impl ForwardOutcome {
                 into.put_u8(0);
                 into.put_last(reply, last);
             }
-            Self::NotHolder { hint, refusal, why } => {
+            Self::NotHolder { hint, refusal, lease, why } => {
                 into.put_u8(1);
                 into.put_u32(hint.map_or(0, |node| node.0));
                 into.put_u64(*refusal);
+                into.put_u64(lease.0);
                 into.put_bytes(why.as_bytes());
             }
             Self::Uncertain => into.put_u8(2),
@@ -176,8 +197,9 @@ impl ForwardOutcome {
             0 => Self::Reply(from.kept_bytes()?),
             1 => {
                 let hint = Some(NodeId(from.u32()?)).filter(|node| *node != NodeId(0));
-                let (refusal, why) = (from.u64()?, from.text(REASON_BYTES_MAX)?);
-                Self::NotHolder { hint, refusal, why: String::from(why) }
+                let (refusal, lease) = (from.u64()?, LeaseEpoch(from.u64()?));
+                let why = String::from(from.text(REASON_BYTES_MAX)?);
+                Self::NotHolder { hint, refusal, lease, why }
             }
             2 => Self::Uncertain,
             3 => {

@@ -138,6 +138,9 @@ pub enum Planting {
     KeepEndedWatches,
     /// A node runs a request although it has refused an earlier one of the same client.
     ServeBehindRefusals,
+    /// A forwarded write is run although its client was told that nobody knows what becomes of it,
+    /// and has asked for other things since.
+    RunGivenUp,
     /// A node that has yet to learn the cut asks the shards of its settings, and calls them all.
     AskAssumedShards,
     /// The pieces of a catch-up are written before the record that installs the one before.
@@ -269,6 +272,7 @@ impl Planting {
         ("hide-done-parts", Self::HideDoneParts),
         ("keep-ended-watches", Self::KeepEndedWatches),
         ("serve-behind-refusals", Self::ServeBehindRefusals),
+        ("run-given-up", Self::RunGivenUp),
         ("ask-assumed-shards", Self::AskAssumedShards),
         ("stage-before-install", Self::StageBeforeInstall),
         ("uncertain-reads", Self::UncertainReads),

@@ -8,6 +8,8 @@
 //! pipelined requests are concurrent, as they are across the nodes of a Redis Cluster.
 
 mod slotted;
+mod unsettled;
+mod waiter;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -24,31 +26,8 @@ use crate::io::{ClientAddress, ForwardOutcome, Message};
 use crate::node::redirects::Redirects;
 use crate::origins::Origins;
 use slotted::Slotted;
-
-/// Who waits for the outcome of a request.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Waiter {
-    /// A client of this node, at this place in its pipeline.
-    Client { session: SessionId, ticket: u64 },
-    /// Another node, on behalf of one of its clients.
-    Peer { node: NodeId, request: u64, resp3: bool },
-    /// A part of a request to several shards, and the place of the whole in its pipeline.
-    Gather { gather: u64, part: usize, ticket: u64 },
-    /// Nobody: the node itself asked.
-    Nobody,
-}
-
-impl Waiter {
-    /// The request's number among those of the same client, which grows in the order of sending;
-    /// for one that another node forwarded, that node's.
-    pub(crate) fn number(self) -> Option<u64> {
-        match self {
-            Self::Client { ticket, .. } | Self::Gather { ticket, .. } => Some(ticket),
-            Self::Peer { request, .. } => Some(request),
-            Self::Nobody => None,
-        }
-    }
-}
+use unsettled::Unsettled;
+pub(crate) use waiter::Waiter;
 
 /// One client connection.
 pub(crate) struct Session {
@@ -97,6 +76,7 @@ pub(crate) struct Session {
     /// One bit for each shard (by its number modulo 64) with outstanding requests. A collision
     /// only makes a read wait that need not.
     outstanding_shards: u64,
+    unsettled: Unsettled,
 }
 
 /// What CLIENT REPLY has set.
@@ -169,6 +149,7 @@ impl Session {
             asked_bytes: 0,
             first_ticket: 0,
             outstanding_shards: 0,
+            unsettled: Unsettled::default(),
         }
     }
 
@@ -184,7 +165,7 @@ impl Session {
         }
         let silent = self.reply_mode != ReplyMode::On;
         let asked = self.asked.take();
-        self.queue.push_back(Slotted::Waiting { silent, asked, bytes: 0 });
+        self.queue.push_back(Slotted::Waiting { silent, asked, bytes: 0, shard });
         let ticket = self.first_ticket + self.queue.len() as u64 - 1;
         if let Some(group) = self.group.take() {
             self.groups.push((ticket, group));
@@ -202,9 +183,15 @@ impl Session {
         self.outstanding_shards |= 1 << (shard.0 % 64);
     }
 
-    /// Whether an earlier request to `shard` may still be outstanding.
+    /// Whether an earlier request to `shard` may still be outstanding: not answered, or answered
+    /// with UNCERTAIN and perhaps still under way.
     pub(crate) fn has_outstanding(&self, shard: ShardId) -> bool {
-        self.outstanding_shards & 1 << (shard.0 % 64) != 0
+        self.outstanding_shards & 1 << (shard.0 % 64) != 0 || self.unsettled.has(shard)
+    }
+
+    /// Notes that a request to `shard` was answered with UNCERTAIN.
+    pub(crate) fn note_uncertain(&mut self, shard: ShardId) {
+        self.unsettled.add(shard, self.first_ticket + self.queue.len() as u64);
     }
 
     /// Notes how many bytes the request with this ticket has.
@@ -266,13 +253,15 @@ impl Session {
         write: impl FnOnce(&mut Reply<'_>) -> T,
     ) -> Option<T> {
         let at = usize::try_from(ticket.checked_sub(self.first_ticket)?).ok()?;
+        let sent = self.first_ticket + self.queue.len() as u64;
         match self.queue.get_mut(at)? {
             Slotted::Done(_) | Slotted::Long(_) => None,
-            &mut Slotted::Waiting { silent, asked, bytes: done } if at == 0 => {
+            &mut Slotted::Waiting { silent, asked, bytes: done, shard } if at == 0 => {
                 self.asked_bytes -= done;
                 let start = self.output.len();
                 let result = write(&mut self.output.writer(self.protocol));
                 let reply = self.output.after(start);
+                self.unsettled.note_reply(shard, ticket, sent, reply);
                 let slow = count(asked, ticket, &mut self.groups, stats, reply);
                 if silent {
                     self.output.truncate(start);
@@ -283,10 +272,11 @@ impl Session {
                 self.log_slow(slow, ticket, stats);
                 Some(result)
             }
-            waiting @ &mut Slotted::Waiting { silent, asked, bytes: done } => {
+            waiting @ &mut Slotted::Waiting { silent, asked, bytes: done, shard } => {
                 self.asked_bytes -= done;
                 let mut replies = Replies::default();
                 let result = write(&mut replies.writer(self.protocol));
+                self.unsettled.note_reply(shard, ticket, sent, replies.after(0));
                 let slow = count(asked, ticket, &mut self.groups, stats, replies.after(0));
                 if silent {
                     replies.clear();
@@ -491,7 +481,7 @@ impl Sessions {
                 let write = write.expect("a reply that found no session was not written");
                 self.discard_reply(write)
             }
-            Waiter::Peer { node, request, resp3 } => {
+            Waiter::Peer { node, request, resp3, .. } => {
                 let protocol = if resp3 { Protocol::Resp3 } else { Protocol::Resp2 };
                 let mut replies = Replies::default();
                 let result = write(&mut replies.writer(protocol));

@@ -2,11 +2,12 @@
 //!
 //! The checkers of histories take what a connection sent at once for concurrent, as it is across
 //! shards; within a shard the store promises more. Texts show it: they only grow, so the length
-//! that a request left behind, or saw, tells where it took effect.
+//! that a request left behind, or saw, tells where it took effect. One of unknown outcome has its
+//! place as well: it takes effect before what its connection asks next, or never.
 
 use std::collections::BTreeMap;
 
-use history::{Call, Key, Operation, Reply, Status};
+use history::{Call, Key, Operation, Reply};
 
 use crate::world::ConnectionId;
 
@@ -38,10 +39,8 @@ impl Sequences {
                         connection.0
                     ));
                 }
-                // One of unknown outcome may take effect at any time after it was answered so.
-                if operation.status == Status::Ok {
-                    before = Some((length, operation));
-                }
+                // One of unknown outcome takes effect before what its client asks next, or never.
+                before = Some((length, operation));
             }
         }
         None
@@ -86,6 +85,7 @@ fn length_after(operation: &Operation, text: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use history::Status;
 
     use super::*;
 

@@ -53,6 +53,7 @@ const TABLE: &[(&str, &str)] = &[
     ("flush_in_part", "hide-done-parts"),
     ("no_quorum", "waiting-reads"),
     ("order_over_refusal", "serve-behind-refusals"),
+    ("given_up_is_not_run", "run-given-up"),
     ("parked_in_order", "park-unordered-last"),
     ("refused_pipeline", "send-again-at-once"),
     ("unanswered", "uncertain-reads"),

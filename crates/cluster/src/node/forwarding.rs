@@ -12,6 +12,9 @@
 //! that are under way says what they said, and is refused if one of them was; and what has
 //! come back is sent again when all that its client sent behind it has come back, too.
 
+mod late;
+mod seen;
+
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -30,14 +33,13 @@ use crate::planted::Planting;
 use crate::refusals::OVERTAKEN;
 use crate::room;
 use crate::session::Waiter;
-use crate::shard::{MALFORMED, Request, Sent, Watcher};
+use crate::shard::{MALFORMED, Request, Said, Sent, Watcher};
+use late::GivenUp;
+use seen::{Arrival, SeenOf};
 
 /// What a client is told whose read was lost with each node that ran it.
 const LOST_TOO_OFTEN: &str = "TRYAGAIN the nodes that were to run this read were lost one after \
     the other before they had answered; it may be the reason, so it is not tried again";
-
-/// How many numbers below the largest one a receiver remembers. An older number is refused.
-const NUMBERS_REMEMBERED: u64 = 1 << 16;
 
 /// Requests that other nodes are to answer.
 #[derive(Default)]
@@ -60,6 +62,7 @@ pub(super) struct Forwards {
     /// The newest refusal of ours of each node's requests to the shard.
     refused: BTreeMap<(NodeId, ShardId), u64>,
     refusals: u64,
+    given_up: GivenUp,
 }
 
 /// The newest refusal by a node, in one of its lives, that a request's sender had heard of.
@@ -74,25 +77,6 @@ struct Forward {
     /// A later request of the same client to the shard has been answered.
     overtaken: bool,
     deadline: Monotonic,
-}
-
-/// Which of a node's requests have arrived.
-#[derive(Default)]
-struct SeenOf {
-    accepted: Seen,
-    /// Those of a life that was not known here yet: they were refused, once and for all.
-    early: Seen,
-}
-
-/// Which of a sender's requests have arrived.
-#[derive(Default)]
-struct Seen {
-    life: Life,
-    largest: u64,
-    /// The largest number whose answer may be lost: the connection to the sender broke after it.
-    lost: u64,
-    /// One bit for each of the newest numbers.
-    bits: Vec<u64>,
 }
 
 /// The number before the first of a life. A peer may answer late, when the node has begun a new
@@ -200,66 +184,6 @@ impl Forwards {
     }
 }
 
-/// What a request that arrives is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Arrival {
-    New,
-    /// Of a life that is not known here yet, or of a node that has not introduced itself: it is not
-    /// run, now or later.
-    Early,
-    /// It was here before, or its life is over.
-    Again,
-}
-
-impl SeenOf {
-    fn arrival(&mut self, life: Life, number: u64, accepted: bool) -> Arrival {
-        if !accepted {
-            let former = self.accepted.life == life;
-            let early = !former && self.early.is_new(life, number);
-            return if early { Arrival::Early } else { Arrival::Again };
-        }
-        if self.accepted.life != life && self.early.life == life {
-            self.accepted = core::mem::take(&mut self.early);
-        }
-        if self.accepted.is_new(life, number) { Arrival::New } else { Arrival::Again }
-    }
-}
-
-impl Seen {
-    /// Notes a number of the sender's present life; says whether it is new.
-    fn is_new(&mut self, life: Life, number: u64) -> bool {
-        if life != self.life {
-            *self = Self { life, largest: 0, lost: 0, bits: Vec::new() };
-        }
-        if self.bits.is_empty() {
-            self.bits = alloc::vec![0; (NUMBERS_REMEMBERED / 64) as usize];
-        }
-        if number + NUMBERS_REMEMBERED <= self.largest {
-            return false;
-        }
-        // The places of numbers between the largest so far and this one are free again: all of
-        // them, if it is the first of its life.
-        if number >= self.largest.saturating_add(NUMBERS_REMEMBERED) {
-            self.bits.fill(0);
-        } else {
-            for skipped in self.largest + 1..=number {
-                let (word, bit) = place(skipped);
-                self.bits[word] &= !bit;
-            }
-        }
-        self.largest = self.largest.max(number);
-        let (word, bit) = place(number);
-        let new = self.bits[word] & bit == 0;
-        self.bits[word] |= bit;
-        new
-    }
-}
-
-fn place(number: u64) -> (usize, u64) {
-    let at = number % NUMBERS_REMEMBERED;
-    ((at / 64) as usize, 1 << (at % 64))
-}
-
 impl Node {
     /// Sends a request to the node that holds its shard, or by way of one that reaches that.
     pub(super) fn forward(
@@ -275,11 +199,13 @@ impl Node {
         if !room::joins(waiting, length, self.forward_bytes()) {
             return self.refuse(&request, "on their way to", to, waiting);
         }
+        let (home, session) = request.watcher;
+        let said = self.to_say(shard, &request);
+        let at_home = request.sent().map(Sent::number);
         let resp3 = self.world.sessions.protocol(request.waiter) == resp::Protocol::Resp3;
         let deadline = now.monotonic + self.world.settings.request_time;
         let operation = request.operation.clone();
         let (ordered, watch, origin) = (request.ordered, request.watch, request.origin);
-        let (home, session) = request.watcher;
         let wait = request.deadline.since(now.monotonic);
         let left = self.routes.get(shard).and_then(|route| route.left);
         if left.is_some_and(|at| now.monotonic.since(at) < CLIENTS_LEARN) {
@@ -299,6 +225,10 @@ impl Node {
             resp3,
             passes_on: by_way,
             home,
+            home_life: said.home_life,
+            at_home: at_home.filter(|_| home != self.world.settings.node).unwrap_or(number),
+            given_up: self.forwards.given_up.by(home, said.home_life),
+            lease: said.lease,
             session,
             watch,
             wait_micros: u64::try_from(wait.as_micros()).unwrap_or(u64::MAX),
@@ -312,7 +242,7 @@ impl Node {
     /// A request from another node's client arrives.
     pub(super) fn on_forward(&mut self, now: Now, from: NodeId, forwarded: ForwardedRequest) {
         let ForwardedRequest { request, life, shard, resp3, operation, .. } = forwarded;
-        let waiter = Waiter::Peer { node: from, request, resp3 };
+        let waiter = Waiter::Peer { node: from, request, at_home: forwarded.at_home, resp3 };
         if forwarded.receiver != self.world.founding.lives.own() {
             // A former life may have run it.
             return self.world.sessions.answer_uncertain(waiter);
@@ -331,16 +261,8 @@ impl Node {
         let Ok((writes, kind)) = parsed.map(|parsed| (parsed.writes(), parsed.kind())) else {
             return self.world.sessions.answer_error(waiter, MALFORMED);
         };
-        let newest = self.forwards.refused.get(&(from, shard)).copied().unwrap_or(0);
-        let overtakes = forwarded.ordered
-            && !self.world.settings.breaks(Planting::ServeBehindRefusals)
-            && newest > forwarded.refusal;
-        if overtakes {
-            let outcome =
-                ForwardOutcome::NotHolder { hint: None, refusal: newest, why: String::new() };
-            let reply = Message::ForwardReply { request, outcome };
-            return self.world.effects.messages.push((from, reply));
-        }
+        let ForwardedRequest { home, home_life, given_up, lease, refusal, .. } = forwarded;
+        self.forwards.given_up.note(home, home_life, given_up);
         // The sender cuts the slots otherwise, as a node does that has yet to learn the cut.
         if !self.has_slots_of(shard, &operation) {
             return self.refuse_forward(shard, from, request, None, String::new());
@@ -351,8 +273,9 @@ impl Node {
             operation,
             writes,
             ordered: forwarded.ordered,
-            watcher: (forwarded.home, forwarded.session),
+            watcher: (home, forwarded.session),
             watch: forwarded.watch,
+            said: Said { home_life, lease, refusal },
             passes_on: forwarded.passes_on,
             origin: forwarded.origin,
             arrived: now.monotonic,
@@ -385,8 +308,7 @@ impl Node {
         self.forwards.refusals += 1;
         let refusal = self.forwards.refusals;
         self.forwards.refused.insert((to, shard), refusal);
-        let outcome = ForwardOutcome::NotHolder { hint, refusal, why };
-        self.world.effects.messages.push((to, Message::ForwardReply { request, outcome }));
+        self.say_not_holder(shard, to, request, hint, refusal, why);
     }
 
     /// Whether the slot that an operation is about is the shard's.
@@ -420,7 +342,8 @@ impl Node {
                 self.describe_slow(waiter, &forward.request.operation);
             }
             // Not executed there. Our picture was old or theirs is; look again in a moment.
-            ForwardOutcome::NotHolder { refusal, why, .. } => {
+            ForwardOutcome::NotHolder { refusal, lease, why, .. } => {
+                self.forwards.given_up.note_lease(forward.shard, lease);
                 self.note_reason(now, from, forward.shard, &why);
                 let newest = (self.world.support.life_of(from), refusal);
                 let heard = self.forwards.heard.entry((from, forward.shard)).or_default();
@@ -435,7 +358,7 @@ impl Node {
                 }
                 self.wait_for_route(now, forward.shard, forward.request);
             }
-            ForwardOutcome::Uncertain => self.fail_forward(now, forward),
+            ForwardOutcome::Uncertain => self.fail_forward(now, number, forward),
         }
     }
 
@@ -553,7 +476,7 @@ impl Node {
                 self.world.sessions.answer_error(forward.request.waiter, OVERTAKEN);
                 continue;
             }
-            self.fail_forward(now, forward);
+            self.fail_forward(now, number, forward);
         }
     }
 
@@ -567,6 +490,7 @@ impl Node {
             .collect();
         for number in late {
             if let Some(Forward { request, .. }) = self.forwards.remove(number) {
+                self.give_up_number(number);
                 let World { sessions, settings, .. } = &mut self.world;
                 sessions.answer_unknown(settings, request.waiter, &request.operation);
                 self.describe_slow(request.waiter, &request.operation);
@@ -574,7 +498,7 @@ impl Node {
         }
     }
 
-    fn fail_forward(&mut self, now: Now, forward: Forward) {
+    fn fail_forward(&mut self, now: Now, number: u64, forward: Forward) {
         let Forward { mut request, shard, overtaken, .. } = forward;
         let tried_again = !request.writes && !request.changes();
         if tried_again && overtaken {
@@ -590,11 +514,9 @@ impl Node {
             request.deadline = end.min(now.monotonic + settings.park_time);
             self.wait_for_route(now, shard, request);
         } else {
+            self.give_up_number(number);
             let World { sessions, settings, .. } = &mut self.world;
             sessions.answer_unknown(settings, request.waiter, &request.operation);
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

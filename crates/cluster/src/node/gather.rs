@@ -25,7 +25,7 @@ use crate::entry::{self, Survey};
 use crate::planted::Planting;
 use crate::refusals::is_uncertain;
 use crate::session::{QueuedCommand, Waiter};
-use crate::shard::Request;
+use crate::shard::{Request, Said};
 
 /// Requests that wait for answers of several shards.
 #[derive(Default)]
@@ -174,6 +174,7 @@ impl Node {
                 ordered,
                 watcher: (self.world.settings.node, id),
                 watch,
+                said: Said::default(),
                 passes_on: false,
                 origin,
                 arrived: now.monotonic,
@@ -263,6 +264,7 @@ impl Node {
     fn finish(&mut self, now: Now, number: u64) {
         let Some(gather) = self.gathers.under_way.remove(&number) else { return };
         let parts: Vec<Vec<u8>> = gather.parts.into_iter().flatten().collect();
+        self.note_uncertain(gather.waiter, &gather.shards, &parts);
         if let Some(refused) = parts.iter().find(|part| is_error(part)) {
             let hides = self.world.settings.breaks(Planting::HideDoneParts);
             let partly = matches!(gather.kind, Kind::Flush) && !hides;
@@ -296,6 +298,16 @@ impl Node {
                 let part = parts.first().map(Vec::as_slice).unwrap_or_default();
                 self.finish_exec(now, gather.waiter, session, &commands, part);
             }
+        }
+    }
+
+    /// What the client asks next of shards whose parts may be under way comes behind them.
+    fn note_uncertain(&mut self, waiter: Waiter, shards: &[ShardId], parts: &[Vec<u8>]) {
+        let Waiter::Client { session, .. } = waiter else { return };
+        let Some(session) = self.world.sessions.get(session) else { return };
+        let answered = shards.iter().zip(parts);
+        for (shard, _) in answered.filter(|(_, part)| is_uncertain(part)) {
+            session.note_uncertain(*shard);
         }
     }
 

@@ -322,7 +322,8 @@ impl Node {
         loop {
             while !self.dirty.is_empty() || !self.world.effects.displaced.is_empty() {
                 self.advance_shards(now);
-                for (shard, request) in core::mem::take(&mut self.world.effects.displaced) {
+                let displaced = core::mem::take(&mut self.world.effects.displaced);
+                for (shard, request) in self.in_order_of_sending(displaced) {
                     self.place_displaced(now, shard, request);
                 }
             }

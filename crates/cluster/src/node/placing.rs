@@ -79,6 +79,9 @@ impl Node {
         let (known, local) = (route.holder, route.local);
         let found = local.and_then(|at| self.shards.get_mut(at));
         let standing = found.map(|found| found.standing(now.monotonic, &self.world.support));
+        if self.refuses_late(shard, &request, standing) {
+            return;
+        }
         let late = request.deadline <= now.monotonic;
         let way = match standing {
             Some(Standing::Holder) => Way::Here,
@@ -114,6 +117,16 @@ impl Node {
                 None => self.wait_for_route(now, shard, request),
             },
         }
+    }
+
+    /// What shards have let go, in each client's order of sending. They let it go queue by queue: a
+    /// read from a round, one from an entry that is given up, what was parked behind them.
+    pub(super) fn in_order_of_sending(
+        &self,
+        displaced: Vec<(ShardId, Request)>,
+    ) -> Vec<(ShardId, Request)> {
+        let as_it_comes = self.world.settings.breaks(Planting::ParkUnorderedLast);
+        if as_it_comes { displaced } else { in_order_of_sending(displaced) }
     }
 
     /// Places what a shard has let go. What is let go twice in a turn waits in the shard for the
@@ -225,5 +238,64 @@ impl Node {
         let text = self.refusal_of(now, shard);
         self.world.sessions.answer_error(request.waiter, &text);
         self.describe_slow(request.waiter, &request.operation);
+    }
+}
+
+/// Puts each client's requests into its order of sending, in the places that they have together.
+fn in_order_of_sending(displaced: Vec<(ShardId, Request)>) -> Vec<(ShardId, Request)> {
+    let mut of_client: BTreeMap<(ShardId, Sent), Vec<usize>> = BTreeMap::new();
+    for (at, (shard, request)) in displaced.iter().enumerate() {
+        if let Some(sent) = request.sent() {
+            of_client.entry((*shard, sent.first())).or_default().push(at);
+        }
+    }
+    let mut displaced: Vec<Option<(ShardId, Request)>> = displaced.into_iter().map(Some).collect();
+    for places in of_client.into_values().filter(|places| places.len() > 1) {
+        let mut requests: Vec<_> = places.iter().map(|at| displaced[*at].take()).collect();
+        requests.sort_by_key(|request| request.as_ref().and_then(|(_, request)| request.sent()));
+        for (at, request) in places.into_iter().zip(requests) {
+            displaced[at] = request;
+        }
+    }
+    displaced.into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use bytes::Bytes;
+    use types::{Monotonic, SessionId};
+
+    use super::*;
+    use crate::shard::Said;
+
+    fn request(session: u64, ticket: u64) -> (ShardId, Request) {
+        let request = Request {
+            waiter: Waiter::Client { session: SessionId(session), ticket },
+            operation: Bytes::new(),
+            writes: false,
+            ordered: false,
+            watcher: (NodeId(1), SessionId(session)),
+            watch: 0,
+            said: Said::default(),
+            passes_on: false,
+            origin: placement::Origin::default(),
+            arrived: Monotonic(0),
+            deadline: Monotonic(0),
+            losses: 0,
+            placed: 0,
+        };
+        (ShardId(1), request)
+    }
+
+    #[test]
+    fn what_shards_let_go_is_placed_in_each_clients_order() {
+        let displaced = vec![request(2, 9), request(1, 5), request(2, 7), request(1, 4)];
+        let placed = in_order_of_sending(displaced);
+        let names =
+            placed.iter().map(|(_, request)| (request.watcher.1.0, request.waiter.number()));
+        let names: Vec<_> = names.collect();
+        assert_eq!(names, [(2, Some(7)), (1, Some(4)), (2, Some(9)), (1, Some(5))]);
     }
 }

@@ -14,7 +14,7 @@ use crate::entry::{self, Command, Operation};
 use crate::frontend::Asked;
 use crate::io::Admission;
 use crate::session::{ReplyMode, Session, Waiter};
-use crate::shard::{Request, Standing};
+use crate::shard::{Request, Said, Standing};
 use crate::work::Kind;
 
 /// Bytes of replies after which a session's further requests wait until the driver has taken
@@ -300,6 +300,7 @@ impl Node {
             ordered,
             watcher: (self.world.settings.node, id),
             watch,
+            said: Said::default(),
             passes_on: false,
             origin: session.origin,
             arrived: now.monotonic,

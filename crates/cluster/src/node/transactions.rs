@@ -18,7 +18,7 @@ use super::requests::slot_of_keys;
 use crate::entry;
 use crate::planted::Planting;
 use crate::session::{QueuedCommand, Transaction, Waiter};
-use crate::shard::Request;
+use crate::shard::{Request, Said};
 
 /// Bytes that an argument takes beside its own, in a message or an entry.
 const ARGUMENT_OVERHEAD: usize = 8;
@@ -231,6 +231,7 @@ impl Node {
             ordered: true,
             watcher: (self.world.settings.node, id),
             watch,
+            said: Said::default(),
             passes_on: false,
             origin: placement::Origin::UNKNOWN,
             arrived: now.monotonic,

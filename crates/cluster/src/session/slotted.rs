@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 
 use resp::Replies;
+use types::ShardId;
 
 use crate::frontend::Asked;
 
@@ -13,6 +14,8 @@ pub(super) enum Slotted {
         asked: Option<Asked>,
         /// Bytes of the request.
         bytes: usize,
+        /// The shard that was asked, if it is one.
+        shard: Option<ShardId>,
     },
     Done(Box<[u8]>),
     /// A reply of which a part lies elsewhere.

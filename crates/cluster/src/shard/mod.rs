@@ -41,8 +41,8 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use keyspace::Keyspace;
 use types::{
-    DirectoryId, LogIndex, Monotonic, NodeId, Now, SegmentId, SessionId, ShardId, Slot, SlotRange,
-    Term, UnixMillis,
+    DirectoryId, LeaseEpoch, Life, LogIndex, Monotonic, NodeId, Now, SegmentId, SessionId, ShardId,
+    Slot, SlotRange, Term, UnixMillis,
 };
 
 use crate::bytes_codec::CodecError;
@@ -82,6 +82,8 @@ pub(crate) struct Request {
     pub(crate) watcher: Watcher,
     /// Which of the client's watches it is about, or would be.
     pub(crate) watch: u32,
+    /// What the node said that has forwarded it.
+    pub(crate) said: Said,
     /// Another node has forwarded it, but can't reach the holder: it may be forwarded once more.
     pub(crate) passes_on: bool,
     /// Where the client comes from.
@@ -96,21 +98,23 @@ pub(crate) struct Request {
     pub(crate) placed: u64,
 }
 
-/// When a client sent a request: what it asks of one shard takes effect in this order.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct Sent {
-    lane: Lane,
-    number: u64,
+/// What is said with a request that is forwarded; nothing of a client of this node.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Said {
+    /// The life of the client's own node.
+    pub(crate) home_life: Life,
+    /// The newest lease on the shard that the client's own node knew of.
+    pub(crate) lease: LeaseEpoch,
+    /// The newest refusal of this node's that the sender had heard of.
+    pub(crate) refusal: u64,
 }
 
-/// A client, and the node that has forwarded its requests, if one has. Each node gives numbers of
-/// its own, so only those of one lane can be compared. Between two lanes of a client there is no
-/// order to keep: it goes another way only when all that it has sent one way is answered, and
-/// what is left there had the answer that nobody knows what becomes of it.
+/// When a client sent a request: what it asks of one shard takes effect in this order. The number
+/// is that of the client's own node, whichever way the request came.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct Lane {
+pub(crate) struct Sent {
     client: Watcher,
-    forwarder: Option<NodeId>,
+    number: u64,
 }
 
 /// The answer to a forwarded request that can't be read: the nodes' versions differ, or a bug.

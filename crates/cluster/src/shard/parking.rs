@@ -9,10 +9,10 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::ops::Bound;
 
-use types::{Monotonic, NodeId, ShardId, Slot};
+use types::{Monotonic, ShardId, Slot};
 
 use super::proposals::Local;
-use super::{Env, Lane, Request, Sent, Shard, Standing, Watcher};
+use super::{Env, Request, Sent, Shard, Standing, Watcher};
 use crate::entry::{self, Command, Operation, OperationKind};
 use crate::planted::Planting;
 use crate::session::Waiter;
@@ -49,10 +49,10 @@ impl Request {
         operation.is_ok_and(|operation| operation.kind() == OperationKind::Watch)
     }
 
-    /// Whether both are of one client and came the same way, and this one was sent first.
+    /// Whether both are of one client, and this one was sent first.
     pub(super) fn is_before(&self, other: &Self) -> bool {
         let both = self.sent().zip(other.sent());
-        both.is_some_and(|(this, other)| this.lane == other.lane && this.number < other.number)
+        both.is_some_and(|(this, other)| this.client == other.client && this.number < other.number)
     }
 }
 
@@ -65,25 +65,19 @@ impl Local {
     }
 }
 
-impl Waiter {
-    /// The node that has forwarded the request, if one has.
-    fn forwarder(self) -> Option<NodeId> {
-        match self {
-            Self::Peer { node, .. } => Some(node),
-            Self::Client { .. } | Self::Gather { .. } | Self::Nobody => None,
-        }
-    }
-}
-
 impl Sent {
     fn of(waiter: Waiter, client: Watcher) -> Option<Self> {
-        let lane = Lane { client, forwarder: waiter.forwarder() };
-        Some(Self { lane, number: waiter.number()? })
+        Some(Self { client, number: waiter.number()? })
     }
 
-    /// The first place among the requests of the same client that came the same way.
+    /// The first place among the requests of the same client.
     pub(crate) fn first(self) -> Self {
         Self { number: 0, ..self }
+    }
+
+    /// Its number at the client's own node.
+    pub(crate) fn number(self) -> u64 {
+        self.number
     }
 
     /// The last one.
@@ -92,29 +86,31 @@ impl Sent {
     }
 }
 
-/// For each lane, the number of the first request that waits.
-type Waiting = BTreeMap<Lane, u64>;
+/// For each client, the number of the first request that waits.
+type Waiting = BTreeMap<Watcher, u64>;
 
 fn note(waiting: &mut Waiting, sent: Sent) {
-    let first = waiting.entry(sent.lane).or_insert(sent.number);
+    let first = waiting.entry(sent.client).or_insert(sent.number);
     *first = sent.number.min(*first);
 }
 
 fn follows(waiting: &Waiting, request: &Request) -> bool {
     let (true, Some(sent)) = (request.ordered, request.sent()) else { return false };
-    waiting.get(&sent.lane).is_some_and(|first| *first < sent.number)
+    waiting.get(&sent.client).is_some_and(|first| *first < sent.number)
 }
 
-/// For each lane, the number of its newest request.
-pub(super) type Newest = BTreeMap<Lane, u64>;
+/// For each client, the number of its newest request.
+pub(super) type Newest = BTreeMap<Watcher, u64>;
 
 /// Whether its client has sent one of these later.
 pub(super) fn is_before(request: &Request, newest: &Newest) -> bool {
-    request.sent().is_some_and(|it| newest.get(&it.lane).is_some_and(|newest| it.number < *newest))
+    request
+        .sent()
+        .is_some_and(|it| newest.get(&it.client).is_some_and(|newest| it.number < *newest))
 }
 
-/// A request in the park: its lane, if a client waits for it, its number there, and its arrival.
-type Place = (Option<Lane>, u64, u64);
+/// A request in the park: whose it is, if a client waits for it, its number, and its arrival.
+type Place = (Option<Watcher>, u64, u64);
 
 /// Parked requests, each behind those that its client sent before.
 #[derive(Default)]
@@ -150,7 +146,7 @@ impl Park {
             Some(sent) => sent.number,
             None => 0,
         };
-        let place = (sent.map(|sent| sent.lane), number, self.arrivals);
+        let place = (sent.map(|sent| sent.client), number, self.arrivals);
         self.deadlines.insert((request.deadline, place));
         self.reads += usize::from(!request.writes);
         self.requests.insert(place, request);
@@ -164,20 +160,20 @@ impl Park {
     }
 
     fn has_before(&self, sent: Sent) -> bool {
-        let lane = Some(sent.lane);
-        self.requests.range((lane, 0, 0)..(lane, sent.number, 0)).next().is_some()
+        let client = Some(sent.client);
+        self.requests.range((client, 0, 0)..(client, sent.number, 0)).next().is_some()
     }
 
-    /// Takes of each lane all up to the first that does not go. What it took comes in the order
-    /// of arrival, but that of each lane in the order of sending.
+    /// Takes of each client all up to the first that does not go. What it took comes in the order
+    /// of arrival, but that of each client in the order of sending.
     fn take(&mut self, mut goes: impl FnMut(&Request) -> bool) -> Vec<Request> {
         let mut taken: Vec<(u64, Place)> = Vec::new();
         let mut rest = Bound::Unbounded;
-        while let Some((&(lane, ..), _)) = self.requests.range((rest, Bound::Unbounded)).next() {
-            let end = (lane, u64::MAX, u64::MAX);
-            let of_lane = self.requests.range((lane, 0, 0)..=end);
+        while let Some((&(client, ..), _)) = self.requests.range((rest, Bound::Unbounded)).next() {
+            let end = (client, u64::MAX, u64::MAX);
+            let its = self.requests.range((client, 0, 0)..=end);
             let places: Vec<Place> =
-                of_lane.take_while(|(_, request)| goes(request)).map(|(place, _)| *place).collect();
+                its.take_while(|(_, request)| goes(request)).map(|(place, _)| *place).collect();
             let mut arrivals: Vec<u64> = places.iter().map(|(.., arrival)| *arrival).collect();
             arrivals.sort_unstable();
             taken.extend(arrivals.into_iter().zip(places));
@@ -187,9 +183,9 @@ impl Park {
         taken.into_iter().filter_map(|(_, place)| self.remove(place)).collect()
     }
 
-    /// Takes those whose time is up, each lane's in the order of sending. With a forwarded one goes
-    /// all that its client sent behind it: its sender tries it again, and what is served meanwhile
-    /// would have overtaken it.
+    /// Takes those whose time is up, each client's in the order of sending. With a forwarded one
+    /// goes all that its client sent behind it: its sender tries it again, and what is served
+    /// meanwhile would have overtaken it.
     fn take_late(
         &mut self,
         now: Monotonic,
@@ -200,10 +196,13 @@ impl Park {
             .map(|(_, place)| *place)
             .filter(|place| self.requests.get(place).is_some_and(&mut goes))
             .collect();
-        let forwarded = |place: &&Place| place.0.is_some_and(|lane| lane.forwarder.is_some());
-        let behind = late.iter().filter(forwarded).flat_map(|&(lane, number, arrival)| {
-            let end = (lane, u64::MAX, u64::MAX);
-            self.requests.range((lane, number, arrival)..=end).map(|(place, _)| *place)
+        let forwarded = |place: &&Place| {
+            let waiter = self.requests.get(*place).map(|request| request.waiter);
+            matches!(waiter, Some(Waiter::Peer { .. }))
+        };
+        let behind = late.iter().filter(forwarded).flat_map(|&(client, number, arrival)| {
+            let end = (client, u64::MAX, u64::MAX);
+            self.requests.range((client, number, arrival)..=end).map(|(place, _)| *place)
         });
         let behind: Vec<Place> = behind.collect();
         late.extend(behind);
@@ -254,7 +253,7 @@ impl Shard {
         let mut newest = Newest::new();
         for local in self.pending.iter().flat_map(|pending| &pending.locals) {
             if let (Local::Apply { .. }, Some(sent)) = (local, local.sent()) {
-                let number = newest.entry(sent.lane).or_insert(sent.number);
+                let number = newest.entry(sent.client).or_insert(sent.number);
                 *number = sent.number.max(*number);
             }
         }
@@ -348,21 +347,28 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use types::SessionId;
+    use types::{NodeId, SessionId};
 
     use super::*;
+    use crate::shard::Said;
 
     const CLIENT: Watcher = (NodeId(3), SessionId(1));
     const DEADLINE: Monotonic = Monotonic(1000);
 
     fn request(forwarder: u32, number: u64, ordered: bool, writes: bool) -> Request {
         Request {
-            waiter: Waiter::Peer { node: NodeId(forwarder), request: number, resp3: false },
+            waiter: Waiter::Peer {
+                node: NodeId(forwarder),
+                request: number,
+                at_home: number,
+                resp3: false,
+            },
             operation: Bytes::new(),
             writes,
             ordered,
             watcher: CLIENT,
             watch: 0,
+            said: Said::default(),
             passes_on: false,
             origin: placement::Origin::default(),
             arrived: Monotonic(0),
@@ -373,22 +379,24 @@ mod tests {
     }
 
     fn names(requests: &[Request]) -> Vec<(u32, u64)> {
-        let sent = requests.iter().map(|it| (it.waiter.forwarder(), it.waiter.number()));
-        sent.filter_map(|(node, number)| Some((node?.0, number?))).collect()
+        let name = |request: &Request| match request.waiter {
+            Waiter::Peer { node, at_home, .. } => Some((node.0, at_home)),
+            Waiter::Client { .. } | Waiter::Gather { .. } | Waiter::Nobody => None,
+        };
+        requests.iter().filter_map(name).collect()
     }
 
     #[test]
-    fn numbers_of_two_nodes_are_not_compared() {
+    fn a_clients_order_is_that_of_sending_whichever_way_they_came() {
         let mut park = Park::default();
-        // What came by way of node 4 has larger numbers, and came first.
-        for (forwarder, number) in [(4, 900), (5, 12), (4, 901), (5, 13)] {
+        for (forwarder, number) in [(5, 12), (4, 11), (4, 14), (5, 13)] {
             park.add(request(forwarder, number, true, true), false);
         }
-        let first = request(5, 12, true, true).sent().expect("somebody waits for it");
-        assert!(!park.has_before(first), "the numbers of node 4 say nothing about it");
-        let second = request(5, 13, true, true).sent().expect("somebody waits for it");
+        let first = request(4, 11, true, true).sent().expect("somebody waits for it");
+        assert!(!park.has_before(first));
+        let second = request(5, 12, true, true).sent().expect("somebody waits for it");
         assert!(park.has_before(second));
-        assert_eq!(names(&park.take(|_| true)), [(4, 900), (5, 12), (4, 901), (5, 13)]);
+        assert_eq!(names(&park.take(|_| true)), [(4, 11), (5, 12), (5, 13), (4, 14)]);
     }
 
     #[test]
@@ -409,7 +417,8 @@ mod tests {
         let late = Request { deadline: Monotonic(10), ..request(5, 12, true, true) };
         park.add(request(5, 11, false, true), false);
         park.add(late, false);
-        park.add(request(6, 13, true, true), false);
+        let another = (NodeId(3), SessionId(2));
+        park.add(Request { watcher: another, ..request(6, 13, true, true) }, false);
         assert_eq!(park.next_deadline(), Monotonic(10));
         assert!(park.take_late(Monotonic(9), |_| true).is_empty());
         assert!(park.take_late(Monotonic(10), |_| false).is_empty());
@@ -424,11 +433,11 @@ mod tests {
         park.add(request(5, 13, true, false), false);
         park.add(request(6, 14, true, false), false);
         let taken = park.take_late(Monotonic(10), |_| true);
-        assert_eq!(names(&taken), [(5, 12), (5, 13)]);
+        assert_eq!(names(&taken), [(5, 12), (5, 13), (6, 14)], "whichever way they came");
         assert!(
             taken.iter().all(|request| request.deadline <= Monotonic(10)),
             "none is parked again"
         );
-        assert_eq!(park.len(), 1, "what came another way has its own order");
+        assert!(park.is_empty());
     }
 }

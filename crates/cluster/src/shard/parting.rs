@@ -84,16 +84,12 @@ impl Parting {
         ends.min().unwrap_or(Monotonic::NEVER)
     }
 
-    /// Keeps a request behind a write of the same client, if there is one.
-    pub(super) fn keep_behind(&mut self, request: Request) -> Result<(), Request> {
+    /// Keeps a request behind a write of the same client, or gives it back if there is none.
+    pub(super) fn keep_behind(&mut self, request: Request) -> Option<Request> {
         let before = |write: &&mut Parted| request.ordered && write.request.is_before(&request);
-        match self.writes.iter_mut().rfind(before) {
-            Some(write) => {
-                write.behind.push_back(request);
-                Ok(())
-            }
-            None => Err(request),
-        }
+        let Some(write) = self.writes.iter_mut().rfind(before) else { return Some(request) };
+        write.behind.push_back(request);
+        None
     }
 }
 

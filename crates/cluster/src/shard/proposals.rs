@@ -13,7 +13,7 @@ use types::{LogIndex, Monotonic, Slot, Term, UnixMillis};
 
 use super::batch::Sealed;
 use super::parting::{NOT_RETRIED, is_retried};
-use super::{Env, MALFORMED, Request, Shard, Watcher};
+use super::{Env, MALFORMED, Request, Said, Shard, Watcher};
 use crate::entry::{self, BatchHeader, Operation, OperationKind};
 use crate::planted::Planting;
 use crate::refusals::OVERTAKEN;
@@ -430,6 +430,8 @@ impl Shard {
                         watcher: *watcher,
                         // A transaction that has been proposed has had its watch checked.
                         watch: 0,
+                        // What was proposed under another lease is refused, if it was forwarded.
+                        said: Said::default(),
                         passes_on: false,
                         origin: env.sessions.origin_of(*waiter),
                         arrived: env.now.monotonic,

@@ -300,11 +300,11 @@ impl Shard {
             return Some(request);
         }
         let bytes = request.operation.len();
-        let kept = self.steps.parting.keep_behind(request);
-        if kept.is_ok() {
+        let goes_on = self.steps.parting.keep_behind(request);
+        if goes_on.is_none() {
             self.admission.queue.add(bytes);
         }
-        kept.err()
+        goes_on
     }
 
     /// Keeps a request behind KEYS or SCAN of the same client, if that is under way.
