@@ -455,10 +455,11 @@ impl Node {
         }
     }
 
-    /// A replica that was removed may have a vote to give; then it gives up all that it has.
+    /// A replica that was removed may have a vote to give; then it gives up all that it has. One
+    /// that can't tell yet that it was removed goes on like any other.
     fn advance_forgotten(&mut self, now: Now, at: usize) {
         let Some(shard) = self.shards.get_mut(at) else { return };
-        if shard.has_raft_work() {
+        if shard.has_raft_work() || shard.is_unfinished() {
             shard.advance(&mut self.world.env(now));
             self.storage.note_shard(at);
         }

@@ -411,7 +411,8 @@ impl Shard {
     /// Bytes that the log has to hold at least: keys and values, and entries on their way to them.
     pub(crate) fn live_bytes(&self) -> u64 {
         let entries = self.group.unapplied_bytes() as u64;
-        self.data.payload_bytes() + self.places.overhead() + entries + self.staged_bytes()
+        let payload = self.data.payload_bytes() + self.staged_bytes();
+        payload + self.places.overhead(payload, self.piece_bytes) + entries
     }
 
     /// Bytes of entries in memory.
