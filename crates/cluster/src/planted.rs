@@ -141,6 +141,9 @@ pub enum Planting {
     /// A forwarded write is run although its client was told that nobody knows what becomes of it,
     /// and has asked for other things since.
     RunGivenUp,
+    /// A holder serves a read before a write of its client that was answered with UNCERTAIN and is
+    /// still in the log.
+    ReadBeforeGivenUp,
     /// A node that has yet to learn the cut asks the shards of its settings, and calls them all.
     AskAssumedShards,
     /// The pieces of a catch-up are written before the record that installs the one before.
@@ -273,6 +276,7 @@ impl Planting {
         ("keep-ended-watches", Self::KeepEndedWatches),
         ("serve-behind-refusals", Self::ServeBehindRefusals),
         ("run-given-up", Self::RunGivenUp),
+        ("read-before-given-up", Self::ReadBeforeGivenUp),
         ("ask-assumed-shards", Self::AskAssumedShards),
         ("stage-before-install", Self::StageBeforeInstall),
         ("uncertain-reads", Self::UncertainReads),

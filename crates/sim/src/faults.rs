@@ -158,6 +158,8 @@ pub(crate) struct Injector {
     /// The machine that does not come back.
     lost: Option<usize>,
     shards: u64,
+    /// So many machines found the cluster.
+    founders: usize,
     /// No disk may be lost any more, or none at all.
     disk_lost: bool,
     /// Until then nothing breaks.
@@ -182,6 +184,7 @@ pub(crate) const SUPERVISE: u64 = 10;
 
 impl Injector {
     pub(crate) fn new(plan: &Plan, world: &World, mut random: Random) -> Self {
+        let founders = plan.settings.len() - plan.spares;
         Self {
             faults: plan.faults.clone(),
             interval: plan.fault_interval,
@@ -193,8 +196,9 @@ impl Injector {
             orders: Vec::new(),
             lost: None,
             shards: u64::from(plan.settings[0].shards),
+            founders,
             // The shards have no more replicas than there are founders before the others take part.
-            disk_lost: plan.settings.len() - plan.spares <= 2,
+            disk_lost: founders <= 2,
             keeps_drain: plan.settings[0].policy.cool_down.is_zero(),
             quiet_until: 0,
             over: false,
@@ -422,16 +426,25 @@ impl Injector {
     /// A machine comes back with an empty disk. Once in a run at most: two lost disks of three are
     /// more than any store survives.
     fn lose_disk(&mut self, world: &mut World, node: usize) {
-        if !self.disk_lost && world.machines[node].life > 0 {
+        if self.may_lose_disk(world, node) {
             self.disk_lost = true;
             world.lose_disk(node);
         }
     }
 
+    /// Whether this disk may be lost: none was, and each founder has written something to its own.
+    /// One that has not, and starts again after the others have founded the cluster, can't be told
+    /// from one whose disk was lost.
+    fn may_lose_disk(&self, world: &World, node: usize) -> bool {
+        let founders = world.machines.get(..self.founders).unwrap_or_default();
+        let all_have_written = founders.iter().all(|founder| founder.commits > 0);
+        !self.disk_lost && world.machines[node].life > 0 && all_have_written
+    }
+
     /// A machine goes back to an older copy of its disk, in place of the loss of a disk: it counts
     /// as one.
     fn copy_disk(&mut self, world: &mut World, node: usize) {
-        if !self.disk_lost && world.machines[node].life > 0 {
+        if self.may_lose_disk(world, node) {
             self.disk_lost = true;
             world.copy_disk(node);
             self.later(world, SECOND, 10 * SECOND, Cure::BeQuiet(node));

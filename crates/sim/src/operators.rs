@@ -44,6 +44,8 @@ pub(crate) struct Operators {
     wishes: Vec<Wish>,
     /// Connections on which something was asked once.
     once: Vec<ConnectionId>,
+    /// From this wish on they call off what was asked once.
+    calls_off: usize,
     drained: BTreeSet<usize>,
     pinned: BTreeSet<u64>,
     frozen: bool,
@@ -67,6 +69,7 @@ impl Operators {
             contact: plan.contact,
             wishes: Vec::new(),
             once: Vec::new(),
+            calls_off: usize::MAX,
             drained: BTreeSet::new(),
             pinned: BTreeSet::new(),
             frozen: false,
@@ -155,6 +158,7 @@ impl Operators {
     /// place.
     pub(crate) fn end(&mut self, keeps: bool) {
         let keeps = keeps && self.removed.is_none();
+        self.calls_off = self.wishes.len();
         let removed = self.removed.map(|(node, _)| node);
         for node in core::mem::take(&mut self.drained) {
             // Whoever calls off a drain calls off a removal.
@@ -217,8 +221,12 @@ impl Operators {
         }
     }
 
-    /// Nobody is sent away before it has come.
+    /// Nobody is sent away before it has come, and nothing is called off before there is an answer
+    /// to who asked for it: it may still wait at some node.
     fn is_early(&self, wish: usize) -> bool {
+        if wish >= self.calls_off && !self.once.is_empty() {
+            return true;
+        }
         let removed = self.removed.filter(|(_, at)| *at == wish).map(|(node, _)| node);
         let joined = removed.and_then(|node| self.joined.get(&node));
         joined.is_some_and(|at| self.wishes[*at].end.is_none())

@@ -54,6 +54,7 @@ const TABLE: &[(&str, &str)] = &[
     ("no_quorum", "waiting-reads"),
     ("order_over_refusal", "serve-behind-refusals"),
     ("given_up_is_not_run", "run-given-up"),
+    ("read_behind_given_up", "read-before-given-up"),
     ("parked_in_order", "park-unordered-last"),
     ("refused_pipeline", "send-again-at-once"),
     ("unanswered", "uncertain-reads"),

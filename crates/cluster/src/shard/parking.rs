@@ -245,7 +245,16 @@ impl Shard {
     pub(crate) fn must_wait(&self, request: &Request, standing: Standing) -> bool {
         request.ordered
             && (request.sent().is_some_and(|sent| self.parked.has_before(sent))
+                || standing == Standing::Leader && self.has_unapplied()
                 || follows(&self.unfinished(standing, request.writes), request))
+    }
+
+    /// Whether the log has what is not applied. A client that was told that nobody knows what becomes
+    /// of its write waits for that with what it asks next: such a write is pending no more, but
+    /// stays in the log, and will be applied if this replica goes on leading.
+    pub(super) fn has_unapplied(&self) -> bool {
+        let applied_all = self.group.applied_index() >= self.group.last_index();
+        !applied_all && !self.planted.contains(Planting::ReadBeforeGivenUp)
     }
 
     /// The newest write of each client that is in the log and not applied.
@@ -302,9 +311,12 @@ impl Shard {
         if !waits(true) || !waits(false) && self.parked.reads > 0 {
             let before_reads = self.unfinished(standing, false);
             let before_writes = self.unfinished(standing, true);
+            let given_up_may_be_applied = standing == Standing::Leader && self.has_unapplied();
             going = self.parked.take(|request| {
                 let unfinished = if request.writes { &before_writes } else { &before_reads };
-                let waits = follows(unfinished, request) || waits(request.writes);
+                let waits = follows(unfinished, request)
+                    || waits(request.writes)
+                    || request.ordered && given_up_may_be_applied;
                 let goes = !waits || request.deadline <= now;
                 waits_for_turn |= goes && request.placed == turn;
                 goes && request.placed != turn

@@ -167,6 +167,9 @@ impl Shard {
             OperationKind::WatchedGroup => self.hold_in_order(request),
             OperationKind::Write => self.propose(env, &request),
             OperationKind::Read if request.ordered && !idle => self.batch.push_read(request),
+            OperationKind::Read if request.ordered && self.has_unapplied() => {
+                self.hold_in_order(request);
+            }
             // What is proposed and not applied must not slip in behind the watcher's back.
             OperationKind::Watch if !idle => self.batch.push_read(request),
             // The watch that it ends may stand there.
