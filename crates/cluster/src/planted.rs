@@ -144,6 +144,9 @@ pub enum Planting {
     /// A holder serves a read before a write of its client that was answered with UNCERTAIN and is
     /// still in the log.
     ReadBeforeGivenUp,
+    /// A leader steps down as one that gets nowhere as soon as a follower comes back without which
+    /// nobody could get anywhere.
+    CountTimeAlone,
     /// A node that has yet to learn the cut asks the shards of its settings, and calls them all.
     AskAssumedShards,
     /// The pieces of a catch-up are written before the record that installs the one before.
@@ -277,6 +280,7 @@ impl Planting {
         ("serve-behind-refusals", Self::ServeBehindRefusals),
         ("run-given-up", Self::RunGivenUp),
         ("read-before-given-up", Self::ReadBeforeGivenUp),
+        ("count-time-alone", Self::CountTimeAlone),
         ("ask-assumed-shards", Self::AskAssumedShards),
         ("stage-before-install", Self::StageBeforeInstall),
         ("uncertain-reads", Self::UncertainReads),

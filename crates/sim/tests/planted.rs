@@ -55,6 +55,7 @@ const TABLE: &[(&str, &str)] = &[
     ("order_over_refusal", "serve-behind-refusals"),
     ("given_up_is_not_run", "run-given-up"),
     ("read_behind_given_up", "read-before-given-up"),
+    ("alone_and_stuck", "count-time-alone"),
     ("parked_in_order", "park-unordered-last"),
     ("refused_pipeline", "send-again-at-once"),
     ("unanswered", "uncertain-reads"),

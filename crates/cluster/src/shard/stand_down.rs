@@ -7,7 +7,8 @@
 //!   advanced while something waits, or when it has had no valid lease for 2 D;
 //! - and if another voter could lead, as far as is known here: one that beats, which it does only
 //!   while its disk answers, whose promise is fresh, and whose log wins it a quorum. Where this
-//!   replica is the only one that could win, stepping down would help nobody.
+//!   replica is the only one that could win, stepping down would help nobody, and how long it got
+//!   nowhere says nothing: a follower that comes back may be all that it lacks.
 //!
 //! How long a write waits says nothing: with overload, large values on a thin line or a follower
 //! that catches up, something is acknowledged all the time, if only a part of one message. Nor does
@@ -147,7 +148,8 @@ impl Shard {
         let arriving = self.arriving(env);
         let progress = &mut self.progress;
         // While this node itself did nothing, nothing could advance.
-        let absent = now.since(progress.looked) > promise;
+        let unwatched = now.since(progress.looked);
+        let absent = unwatched > promise;
         progress.looked = now;
         let refused = core::mem::take(&mut progress.refused)
             && !self.planted.contains(Planting::RefusalsSayNothing);
@@ -157,6 +159,12 @@ impl Shard {
         } else if arriving > progress.arriving {
             (progress.arriving, progress.advanced) = (arriving, now);
         }
+        let counts_all = self.planted.contains(Planting::CountTimeAlone);
+        let long = !counts_all && now.since(self.progress.advanced) > promise;
+        if long && !self.another_could_lead(env) {
+            self.progress.advanced = self.progress.advanced + unwatched;
+        }
+        let progress = &mut self.progress;
         progress.leaseless = if valid || absent { None } else { progress.leaseless.or(Some(now)) };
         let stuck = waits && now.since(self.progress.advanced) >= self.patience(now, promise);
         let leaseless = self
