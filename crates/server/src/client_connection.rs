@@ -16,7 +16,7 @@ use cluster::Admission;
 use mio::net::TcpStream;
 use resp::{Parsed, Parser, RequestLimits};
 use smallvec::SmallVec;
-use types::limits::LONG_BYTES;
+use types::limits::{LONG_BYTES, READ_AHEAD_BYTES_MAX};
 use types::{Monotonic, SessionId};
 
 use crate::core::Core;
@@ -108,8 +108,9 @@ pub(crate) struct ClientConnection {
     /// Its session, as long as the core knows it.
     pub(crate) session: Option<SessionId>,
     parser: Parser,
-    /// Bytes that are not parsed, or not completely.
+    /// Bytes that are not parsed, or not completely, behind `parsed` ones that are done with.
     input: Vec<u8>,
+    parsed: usize,
     /// How many bytes the request that they begin with will have, as far as is known.
     expected: usize,
     pub(crate) output: OutputBuffer,
@@ -119,6 +120,11 @@ pub(crate) struct ClientConnection {
     pub(crate) read_closed: bool,
     /// The core takes no requests for now.
     pub(crate) paused: bool,
+    /// So many bytes wait for the client to read them that no more are made for it. Its requests
+    /// are read all the same: it may have to write them all before it reads.
+    full: bool,
+    /// The end of its requests was read while it was full.
+    ended: bool,
     /// `input` may hold whole requests.
     backlog: bool,
     authenticated: bool,
@@ -128,7 +134,7 @@ pub(crate) struct ClientConnection {
     pub(crate) unwritten: bool,
     /// When it began, or when its phase began.
     pub(crate) since: Monotonic,
-    /// When bytes last arrived.
+    /// When bytes last arrived, or when the client last took some of many that waited.
     pub(crate) heard: Monotonic,
 }
 
@@ -141,11 +147,14 @@ impl ClientConnection {
             session,
             parser: Parser::new(),
             input: Vec::new(),
+            parsed: 0,
             expected: 0,
             output: OutputBuffer::default(),
             readable: false,
             read_closed: false,
             paused: false,
+            full: false,
+            ended: false,
             backlog: false,
             authenticated: false,
             queued: false,
@@ -158,6 +167,7 @@ impl ClientConnection {
     /// Whether a turn has something to do here.
     pub(crate) fn has_work(&self) -> bool {
         match self.phase {
+            Phase::Open if self.full => !self.paused && self.readable && !self.ended,
             Phase::Open => !self.paused && (self.backlog || self.readable),
             Phase::Finishing | Phase::Lingering => self.readable,
             Phase::HalfClosed | Phase::Ended => false,
@@ -192,6 +202,9 @@ impl ClientConnection {
         let (Phase::Open, Some(session)) = (self.phase, self.session) else {
             return self.discard(buffer);
         };
+        if self.full {
+            return self.read_ahead(buffer, work);
+        }
         if self.backlog {
             self.parse_input(session, core, limits, work);
         }
@@ -211,16 +224,55 @@ impl ClientConnection {
                 let consumed = self.parse(session, received, core, limits, work);
                 self.input.extend_from_slice(&received[consumed..]);
             } else {
-                let room = self.expected.max(self.input.len() + count);
-                buffers::make_room(&mut self.input, count, room);
-                self.input.extend_from_slice(&buffer[..count]);
+                self.keep(&buffer[..count]);
                 self.parse_input(session, core, limits, work);
             }
             // One request that needs many reads may have them; others have had their turn.
-            if self.input.len() < buffer.len() {
+            if self.unparsed() < buffer.len() {
                 return;
             }
         }
+    }
+
+    /// Reads requests that wait until the client has read more.
+    fn read_ahead(&mut self, buffer: &mut [u8], work: &mut Work) {
+        for _ in 0..READS_MAX {
+            if self.paused || !self.full || !self.readable || self.ended || work.is_enough() {
+                return;
+            }
+            match self.read(buffer) {
+                Some(0) if self.backlog => {
+                    // What is there is taken first; then the end is read again.
+                    self.ended = true;
+                    self.read_closed = true;
+                    self.readable = true;
+                }
+                Some(0) => return self.end_of_input(),
+                Some(count) => {
+                    work.bytes += count;
+                    self.keep(&buffer[..count]);
+                    self.backlog = true;
+                    self.full = self.unparsed() < READ_AHEAD_BYTES_MAX;
+                }
+                None => return,
+            }
+        }
+    }
+
+    /// Looks at how much waits for the client to read it.
+    pub(crate) fn note_unread(&mut self, most: usize) {
+        self.full = self.output.len() > most && self.unparsed() < READ_AHEAD_BYTES_MAX;
+        self.ended &= self.full;
+    }
+
+    fn unparsed(&self) -> usize {
+        self.input.len() - self.parsed
+    }
+
+    fn keep(&mut self, received: &[u8]) {
+        let expected = (self.parsed + self.expected).max(self.input.len() + received.len());
+        buffers::make_room(&mut self.input, received.len(), expected);
+        self.input.extend_from_slice(received);
     }
 
     /// Reads once. `None`: nothing to read for now, or the connection has ended.
@@ -250,11 +302,11 @@ impl ClientConnection {
     fn end_of_input(&mut self) {
         self.readable = false;
         self.read_closed = true;
-        self.input = Vec::new();
+        (self.input, self.parsed) = (Vec::new(), 0);
         self.phase = Phase::HalfClosed;
     }
 
-    /// Parses what was kept.
+    /// Parses what was kept. That may be much: what is left is not moved each time.
     fn parse_input(
         &mut self,
         session: SessionId,
@@ -262,46 +314,48 @@ impl ClientConnection {
         limits: &RequestLimits,
         work: &mut Work,
     ) {
-        let mut input = std::mem::take(&mut self.input);
-        if input.len() >= LONG_BYTES && !work.takes_no_more() {
-            input = self.take_long(session, input, core, limits, work);
-            if self.paused || input.is_empty() {
-                self.backlog = !input.is_empty();
-                self.input = input;
+        if self.unparsed() >= LONG_BYTES && !work.takes_no_more() {
+            self.take_long(session, core, limits, work);
+            if self.paused || self.input.is_empty() {
+                self.backlog = !self.input.is_empty();
                 return;
             }
         }
-        let consumed = self.parse(session, &input, core, limits, work);
-        if consumed == input.len() && input.capacity() > INPUT_KEPT_BYTES {
-            return;
+        let mut input = std::mem::take(&mut self.input);
+        let rest = &input[self.parsed..];
+        self.parsed += self.parse(session, rest, core, limits, work);
+        if self.parsed == input.len() {
+            self.parsed = 0;
+            if input.capacity() > INPUT_KEPT_BYTES {
+                return;
+            }
+            input.clear();
+        } else if self.parsed > input.len() / 2 {
+            input.drain(..std::mem::take(&mut self.parsed));
         }
-        input.drain(..consumed);
         self.input = input;
     }
 
-    /// Hands over the request that `input` begins with, if it is long, in the bytes that it came
-    /// in: they need not be copied. Answers with what is left.
+    /// Hands over the request that what was kept begins with, if it is long, in the bytes that it
+    /// came in: they need not be copied.
     fn take_long(
         &mut self,
         session: SessionId,
-        mut input: Vec<u8>,
         core: &mut Core,
         limits: &RequestLimits,
         work: &mut Work,
-    ) -> Vec<u8> {
+    ) {
         // Who has yet to give the password sends nothing long.
-        let Ok(Parsed::Request { consumed }) = self.parser.next(&input, limits) else {
-            return input;
-        };
-        let Some(args) = self.parser.ranges().filter(|_| consumed >= LONG_BYTES) else {
-            return input;
-        };
-        let rest = input.split_off(consumed);
+        let next = self.parser.next(&self.input[self.parsed..], limits);
+        let Ok(Parsed::Request { consumed }) = next else { return };
+        let Some(args) = self.parser.ranges().filter(|_| consumed >= LONG_BYTES) else { return };
+        let rest = self.input.split_off(self.parsed + consumed);
+        let mut request = std::mem::replace(&mut self.input, rest);
+        request.drain(..std::mem::take(&mut self.parsed));
         let now = clock::now();
         self.heard = now.monotonic;
-        self.paused = core.request_long(now, session, input, args) == Admission::Pause;
+        self.paused = core.request_long(now, session, request, args) == Admission::Pause;
         work.note_request(core);
-        rest
     }
 
     /// Hands over the requests that `bytes` begin with; answers how many bytes they took.
@@ -375,6 +429,9 @@ impl ClientConnection {
             self.phase = Phase::Ended;
             return 0;
         };
+        if self.full && count > 0 {
+            self.heard = clock::monotonic();
+        }
         if self.phase == Phase::Finishing && self.output.is_empty() {
             let closed_by_client = self.read_closed && !self.readable;
             let over = closed_by_client || self.stream.shutdown(Shutdown::Write).is_err();

@@ -3,6 +3,9 @@
 //! Fairness: a turn serves each connection at most once, and stops when it has done enough;
 //! whoever was not served comes first in the next turn. So no client can delay the heartbeats,
 //! which have a turn's first place.
+//!
+//! A client that does not read its replies is answered no more when a few megabytes wait for it:
+//! its further requests are kept as they are, which takes less room than what they ask for.
 
 use std::collections::VecDeque;
 use std::io;
@@ -18,7 +21,7 @@ use mio::{Interest, Registry, Token};
 use resp::{Protocol, Reply, RequestLimits, Sink};
 use slab::Slab;
 use smallvec::SmallVec;
-use types::limits::{ARGUMENT_BYTES_MAX, REQUEST_BYTES_MAX};
+use types::limits::{ARGUMENT_BYTES_MAX, REQUEST_BYTES_MAX, UNREAD_BYTES_MAX};
 use types::{Monotonic, SessionId};
 
 use crate::client_connection::{ClientConnection, Phase, Work};
@@ -326,6 +329,7 @@ impl Clients {
     /// Writes what there is to write, and drops the connections that have ended.
     pub(crate) fn flush(&mut self, core: &mut Core) {
         let output_bytes = core.node.session_output_bytes();
+        let unread_max = UNREAD_BYTES_MAX.min(output_bytes / 2);
         for index in std::mem::take(&mut self.unwritten) {
             let Some(connection) = self.connections.get_mut(index) else { continue };
             connection.unwritten = false;
@@ -340,13 +344,16 @@ impl Clients {
                 );
                 connection.phase = Phase::Ended;
             }
+            connection.note_unread(unread_max);
             match connection.phase {
                 Phase::Ended => self.drop_connection(index, core),
                 Phase::Lingering => self.enqueue(index),
-                Phase::Open | Phase::HalfClosed | Phase::Finishing if has_more => {
-                    self.enlist(index);
+                Phase::Open | Phase::HalfClosed | Phase::Finishing => {
+                    if has_more {
+                        self.enlist(index);
+                    }
+                    self.enqueue(index);
                 }
-                Phase::Open | Phase::HalfClosed | Phase::Finishing => {}
             }
         }
     }

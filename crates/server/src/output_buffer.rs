@@ -1,27 +1,34 @@
 //! Bytes on their way to one socket.
 //!
-//! What the socket does not take at once stays here; the owner bounds how much that may be. A
+//! What the socket does not take at once stays here, in pieces: bytes that wait are never moved
+//! because others come or go, however many there are. The owner bounds how many that may be. A
 //! buffer that has become large for one reply does not stay large.
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io::{self, IoSlice, Write};
 
 use bytes::Bytes;
 use resp::Sink;
+use smallvec::SmallVec;
 
-/// Room that an empty buffer may keep, in bytes.
-const KEPT_BYTES: usize = 64 << 10;
+/// Room that an empty buffer may keep, and from how many bytes on a piece takes no more.
+const PIECE_BYTES: usize = 64 << 10;
 /// Most bytes that are written at a time: a reader on the same machine may take them as fast as
 /// they come, and others wait meanwhile.
 const WRITE_BYTES_MAX: usize = 4 << 20;
+/// Most pieces that the system is handed at once.
+const WRITE_PIECES_MAX: usize = 16;
 
 /// Bytes to write, of which some may be written already.
 #[derive(Debug, Default)]
 pub(crate) struct OutputBuffer {
-    /// What comes first: bytes, and behind them long ones that others have, too.
-    before: VecDeque<(Vec<u8>, Bytes)>,
+    /// What comes first: full pieces, and long ones that others have, too.
+    pieces: VecDeque<Bytes>,
+    /// Bytes of all of them.
+    in_pieces: usize,
+    /// What comes behind them, and still grows.
     bytes: Vec<u8>,
-    /// Of the first of `before`, or of `bytes`.
+    /// Of the first of `pieces`, or of `bytes`.
     written: usize,
     /// The socket may take more: it was not asked.
     more: bool,
@@ -30,8 +37,7 @@ pub(crate) struct OutputBuffer {
 impl OutputBuffer {
     /// How many bytes wait.
     pub(crate) fn len(&self) -> usize {
-        let before: usize = self.before.iter().map(|(own, long)| own.len() + long.len()).sum();
-        before + self.bytes.len() - self.written
+        self.in_pieces + self.bytes.len() - self.written
     }
 
     /// Whether no byte waits.
@@ -55,51 +61,63 @@ impl OutputBuffer {
     /// # Errors
     /// If the connection is broken. That the socket takes no more is no error.
     pub(crate) fn write_to(&mut self, socket: &mut impl Write) -> io::Result<usize> {
-        let waiting = self.len();
-        let mut left = WRITE_BYTES_MAX;
+        let mut done = 0;
         self.more = false;
-        while let Some(next) = self.next() {
-            let next = &next[..next.len().min(left)];
-            if next.is_empty() {
+        while !self.is_empty() {
+            if done == WRITE_BYTES_MAX {
                 self.more = true;
-                return Ok(waiting - self.len());
+                return Ok(done);
             }
-            left -= next.len();
-            match socket.write(next) {
+            let written = socket.write_vectored(&self.next(WRITE_BYTES_MAX - done));
+            match written {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => self.note_written(count),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok(waiting - self.len());
+                Ok(count) => {
+                    self.note_written(count);
+                    done += count;
                 }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(done),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
         self.written = 0;
-        if self.bytes.capacity() > KEPT_BYTES {
+        if self.bytes.capacity() > PIECE_BYTES {
             self.bytes = Vec::new();
         } else {
             self.bytes.clear();
         }
-        Ok(waiting)
+        Ok(done)
     }
 
-    /// What is to be written next, in one piece.
-    fn next(&self) -> Option<&[u8]> {
-        let next = match self.before.front() {
-            Some((own, _)) if self.written < own.len() => &own[self.written..],
-            Some((own, long)) => &long[self.written - own.len()..],
-            None => &self.bytes[self.written..],
-        };
-        (!next.is_empty()).then_some(next)
+    /// What is to be written next, up to `most` bytes.
+    fn next(&self, most: usize) -> SmallVec<[IoSlice<'_>; WRITE_PIECES_MAX]> {
+        let pieces = self.pieces.iter().map(|piece| &piece[..]).chain([&self.bytes[..]]);
+        let (mut skipped, mut left) = (self.written, most);
+        let slices = pieces.take(WRITE_PIECES_MAX).map(|piece| {
+            let piece = &piece[std::mem::take(&mut skipped)..];
+            let piece = &piece[..piece.len().min(left)];
+            left -= piece.len();
+            IoSlice::new(piece)
+        });
+        slices.filter(|slice| !slice.is_empty()).collect()
     }
 
     fn note_written(&mut self, count: usize) {
         self.written += count;
-        let is_done = |(own, long): &mut (Vec<u8>, Bytes)| own.len() + long.len() == self.written;
-        if self.before.front_mut().is_some_and(is_done) {
-            self.before.pop_front();
-            self.written = 0;
+        while let Some(first) = self.pieces.front()
+            && first.len() <= self.written
+        {
+            self.written -= first.len();
+            self.in_pieces -= first.len();
+            self.pieces.pop_front();
+        }
+    }
+
+    /// Begins another piece.
+    fn seal(&mut self) {
+        if !self.bytes.is_empty() {
+            self.in_pieces += self.bytes.len();
+            self.pieces.push_back(std::mem::take(&mut self.bytes).into());
         }
     }
 }
@@ -107,16 +125,16 @@ impl OutputBuffer {
 impl Sink for OutputBuffer {
     /// Empty if nothing waits, so that a whole buffer can be swapped in.
     fn tail(&mut self) -> &mut Vec<u8> {
-        // What was written is dropped when it is the larger part: each byte moves at most once.
-        if self.before.is_empty() && self.written > self.bytes.len() / 2 {
-            self.bytes.drain(..self.written);
-            self.written = 0;
+        if self.bytes.len() >= PIECE_BYTES {
+            self.seal();
         }
         &mut self.bytes
     }
 
     fn push(&mut self, long: Bytes) {
-        self.before.push_back((std::mem::take(&mut self.bytes), long));
+        self.seal();
+        self.in_pieces += long.len();
+        self.pieces.push_back(long);
     }
 }
 
@@ -165,5 +183,36 @@ mod tests {
         buffer.write_to(&mut socket).expect("this socket never breaks");
         assert!(buffer.is_empty() && buffer.tail().is_empty());
         assert_eq!(socket.taken, expected);
+    }
+
+    #[test]
+    fn bytes_that_wait_stay_where_they_are() {
+        let mut buffer = OutputBuffer::default();
+        let reply = vec![7; PIECE_BYTES];
+        buffer.tail().extend_from_slice(&reply);
+        let mut socket = Socket { room: 3, taken: Vec::new() };
+        buffer.write_to(&mut socket).expect("this socket never breaks");
+        let place = buffer.next(usize::MAX)[0].as_ptr();
+        for _ in 0..100 {
+            buffer.tail().extend_from_slice(&reply);
+            assert_eq!(buffer.next(usize::MAX)[0].as_ptr(), place);
+        }
+        assert_eq!(buffer.len(), 101 * PIECE_BYTES - 3);
+        assert_eq!(buffer.pieces.len(), 100);
+    }
+
+    #[test]
+    fn no_more_than_a_few_megabytes_are_written_at_a_time() {
+        let mut buffer = OutputBuffer::default();
+        for _ in 0..3 {
+            buffer.push(vec![7; WRITE_BYTES_MAX / 2].into());
+            buffer.tail().push(7);
+        }
+        let mut taken = Vec::new();
+        let count = buffer.write_to(&mut taken).expect("memory never breaks");
+        assert_eq!((count, taken.len(), buffer.has_more()), (WRITE_BYTES_MAX, count, true));
+        buffer.write_to(&mut taken).expect("memory never breaks");
+        assert!(buffer.is_empty() && !buffer.has_more());
+        assert_eq!(taken.len(), 3 * (WRITE_BYTES_MAX / 2 + 1));
     }
 }

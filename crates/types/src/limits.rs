@@ -65,6 +65,12 @@ pub const REASON_BYTES_MAX: usize = 2048;
 pub const NAME_BYTES_MAX: usize = 128;
 /// Requests that one connection may have in flight before its socket is no longer read.
 pub const SESSION_PIPELINE_MAX: usize = 4096;
+/// Bytes of replies that wait for a client to read them, beyond which no more are made for it; half
+/// of `session_output_bytes` if that is less.
+pub const UNREAD_BYTES_MAX: usize = 4 << 20;
+/// Bytes of requests that wait for that meanwhile. A client may write a long pipeline before it
+/// reads anything: beyond this its replies are made all the same, up to `session_output_bytes`.
+pub const READ_AHEAD_BYTES_MAX: usize = 16 << 20;
 /// Commands that one transaction may queue.
 pub const TRANSACTION_COMMANDS_MAX: usize = 1 << 16;
 /// Longest glob pattern, in bytes. The matcher takes pattern x text steps at worst, and those in

@@ -289,8 +289,9 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         name: "session_output_bytes",
         topic: Topic::Clients,
-        doc: "Most bytes of replies that may wait for one client; a client that does not read \
-              its replies is disconnected beyond it.",
+        doc: "Most bytes of replies that may wait for one client; beyond it the client is \
+              disconnected, and the log says so. When 4MiB wait for it, or half of this, no more \
+              are made before it reads: up to 16MiB of its further requests wait meanwhile.",
         field: |config| Field::Bytes(&mut config.session_output_bytes, MIB..=64 * GIB),
     },
     Setting {
@@ -314,7 +315,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         name: "client_idle_time",
         topic: Topic::Clients,
-        doc: "Disconnect clients that have sent nothing for this long. 0: never.",
+        doc: "Disconnect clients that have sent nothing for this long, and taken none of the \
+              replies that wait for them. 0: never.",
         field: |config| Field::Duration(&mut config.client_idle_time, millis(0)..=seconds(86_400)),
     },
     Setting {
