@@ -432,13 +432,12 @@ impl Injector {
         }
     }
 
-    /// Whether this disk may be lost: none was, and each founder has written something to its own.
-    /// One that has not, and starts again after the others have founded the cluster, can't be told
-    /// from one whose disk was lost.
+    /// Whether this disk may be lost: none was, and the cluster is founded by all founders. One that
+    /// was not among them in time can't be told from one whose disk was lost.
     fn may_lose_disk(&self, world: &World, node: usize) -> bool {
         let founders = world.machines.get(..self.founders).unwrap_or_default();
-        let all_have_written = founders.iter().all(|founder| founder.commits > 0);
-        !self.disk_lost && world.machines[node].life > 0 && all_have_written
+        let is_founded = founders.iter().all(|founder| founder.founded);
+        !self.disk_lost && world.machines[node].life > 0 && is_founded
     }
 
     /// A machine goes back to an older copy of its disk, in place of the loss of a disk: it counts

@@ -119,6 +119,8 @@ pub(crate) struct Machine {
     pub(crate) copy: Option<DiskCopy>,
     /// Commits of all its processes.
     pub(crate) commits: u64,
+    /// It has taken part in founding the cluster, and its disk knows that.
+    pub(crate) founded: bool,
     /// It runs on an old copy, and its process has not said so yet.
     pub(crate) went_back: bool,
     /// Its disk is not what it was, and it may refuse to start.
@@ -168,6 +170,7 @@ impl Machine {
             disk: MemoryDisk::new(random.draw()),
             copy: None,
             commits: 0,
+            founded: false,
             went_back: false,
             rotten: false,
             disk_profile,

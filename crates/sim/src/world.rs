@@ -426,6 +426,9 @@ impl World {
         if *event == CoreEvent::Removed {
             self.machines[node].serves = false;
         }
+        if *event == CoreEvent::Founded {
+            self.machines[node].founded = true;
+        }
         if matches!(event, CoreEvent::WentBack { .. }) {
             self.machines[node].went_back = false;
         }

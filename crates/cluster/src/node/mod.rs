@@ -448,7 +448,12 @@ impl Node {
             if shard.is_unfinished() {
                 self.unfinished.push(at);
             }
+            let is_idle = shard.is_idle();
             self.storage.note_shard(at);
+            if forgotten && is_idle {
+                // The last that waited there has gone, and nothing else may ever come.
+                self.advance_forgotten(now, at);
+            }
         }
         for shard in stranded {
             self.await_detour(now, shard);

@@ -238,7 +238,7 @@ impl RaftGroup {
 
     /// From there on entries are needed, though they are applied.
     pub(crate) fn keep_from(&mut self, first: Option<LogIndex>) {
-        self.engine.mut_store().kept_from = first.map(|first| first.0);
+        self.engine.mut_store().keep_from(first.map(|first| first.0));
     }
 
     pub(crate) fn persisted_index(&self) -> LogIndex {
@@ -264,9 +264,9 @@ impl RaftGroup {
         ReplicaId::from_engine(self.engine.raft.vote)
     }
 
-    /// Bytes of the entries that are not applied.
-    pub(crate) fn unapplied_bytes(&self) -> usize {
-        self.engine.store().unapplied_bytes
+    /// Bytes and number of the entries that are not applied, or needed all the same.
+    pub(crate) fn unsettled(&self) -> (usize, u64) {
+        self.engine.store().unsettled()
     }
 
     /// An entry of the log, if it is in memory.

@@ -29,12 +29,14 @@ pub(super) struct LogStorage {
     pub(super) entries: VecDeque<Entry>,
     /// Bytes of the data of entries in memory.
     pub(super) bytes: usize,
-    /// Bytes of those among them that are not applied.
-    pub(super) unapplied_bytes: usize,
+    /// Bytes of those among them that are not settled.
+    unsettled_bytes: usize,
+    /// Up to here entries are not among them.
+    settled_counted: u64,
     /// Index and term of the newest applied entry.
     pub(super) applied: (u64, u64),
     /// From there on entries are needed, though they are applied.
-    pub(super) kept_from: Option<u64>,
+    kept_from: Option<u64>,
     /// What of the log may be sent in this turn, and what was asked for beyond that.
     pub(super) sending: Sending,
 }
@@ -84,21 +86,40 @@ impl LogStorage {
         while self.last() >= first.index {
             let dropped = self.entries.pop_back().expect("entries up to the last are here");
             self.bytes -= dropped.data.len();
-            self.unapplied_bytes -= dropped.data.len();
+            self.unsettled_bytes -= dropped.data.len();
         }
         for entry in entries {
             self.bytes += entry.data.len();
-            self.unapplied_bytes += entry.data.len();
+            self.unsettled_bytes += entry.data.len();
             self.entries.push_back(entry.clone());
         }
     }
 
     /// Entries up to `index` are applied.
     pub(super) fn set_applied(&mut self, index: u64, term: u64) {
-        for applied in self.applied.0 + 1..=index {
-            self.unapplied_bytes -= self.get(applied).map_or(0, |entry| entry.data.len());
-        }
         self.applied = (index, term);
+        self.count_settled();
+    }
+
+    /// From there on entries are needed, though they are applied.
+    pub(super) fn keep_from(&mut self, first: Option<u64>) {
+        self.kept_from = first;
+        self.count_settled();
+    }
+
+    /// Bytes and number of the entries that are not settled: the log has to hold them.
+    pub(super) fn unsettled(&self) -> (usize, u64) {
+        (self.unsettled_bytes, self.last() - self.settled_counted)
+    }
+
+    /// What is kept now may have been counted as settled before.
+    fn count_settled(&mut self) {
+        let (settled, _) = self.settled();
+        let bytes = |index: u64| self.get(index).map_or(0, |entry| entry.data.len());
+        let less: usize = (self.settled_counted + 1..=settled).map(bytes).sum();
+        let more: usize = (settled + 1..=self.settled_counted).map(bytes).sum();
+        self.unsettled_bytes = self.unsettled_bytes + more - less;
+        self.settled_counted = settled;
     }
 
     /// Forgets the entries up to `index`, which are applied.
@@ -129,7 +150,8 @@ impl LogStorage {
         self.shed = Shed::default();
         self.entries.clear();
         self.bytes = 0;
-        self.unapplied_bytes = 0;
+        self.unsettled_bytes = 0;
+        self.settled_counted = index;
         self.kept_from = None;
         self.before = (index, term);
         self.applied = (index, term);

@@ -22,8 +22,8 @@ use crate::record::{
 };
 use crate::recovery::RecoveredShard;
 
-/// Bytes of one piece of a slot's image beside keys and values, amply.
-const PIECE_OVERHEAD: u64 = 64;
+/// Bytes of an entry in the log, or of one piece of a slot's image, beside what it is about, amply.
+const RECORD_OVERHEAD: u64 = 64;
 /// Empty slots that one piece of an image may stand for: their places are made anew in one turn.
 pub(super) const EMPTY_AT_ONCE: u16 = 1024;
 
@@ -148,10 +148,11 @@ impl Places {
         self.touched.resize(SlotRange::ALL.len(), false);
     }
 
-    /// What the log needs for images with so many bytes of keys and values beside those, amply.
-    pub(super) fn overhead(&self, payload: u64, piece_bytes: usize) -> u64 {
+    /// What the log needs beside keys, values and the data of entries, amply: for images of so many
+    /// bytes of keys and values, and for entries.
+    pub(super) fn overhead(&self, payload: u64, piece_bytes: usize, entries: u64) -> u64 {
         let further_pieces = payload / piece_bytes as u64;
-        (self.images as u64 + further_pieces) * PIECE_OVERHEAD
+        (self.images as u64 + further_pieces + entries) * RECORD_OVERHEAD
     }
 
     /// The segment that the log has reached, or one before it.

@@ -410,9 +410,10 @@ impl Shard {
 
     /// Bytes that the log has to hold at least: keys and values, and entries on their way to them.
     pub(crate) fn live_bytes(&self) -> u64 {
-        let entries = self.group.unapplied_bytes() as u64;
+        let (entry_bytes, entries) = self.group.unsettled();
         let payload = self.data.payload_bytes() + self.staged_bytes();
-        payload + self.places.overhead(payload, self.piece_bytes) + entries
+        let overhead = self.places.overhead(payload, self.piece_bytes, entries);
+        payload + entry_bytes as u64 + overhead
     }
 
     /// Bytes of entries in memory.

@@ -77,10 +77,13 @@ impl Shard {
     }
 
     /// Whether a leader that writes to a removed replica may not know of the removal: one that was
-    /// elected since, maybe with its vote. What others sent may have been under way.
+    /// elected since, maybe with its vote. What others sent may have been under way, and so may
+    /// what the leader sent that has committed the removal or something behind it.
     pub(crate) fn may_come_back(&self, message: &RaftMessage) -> bool {
         let voted = || self.group.voted_for().is_some_and(|id| message.from() == Some(id));
-        message.term() > self.group.term() || message.term() == self.group.term() && voted()
+        let (applied_in, _) = self.applied();
+        let since = message.term() == self.group.term() && applied_in < message.term();
+        message.term() > self.group.term() || since && voted()
     }
 
     /// A change of the replicas is applied, which stands at `place`.
