@@ -255,16 +255,6 @@ pub(crate) enum OperationKind {
     Manage,
 }
 
-impl OperationKind {
-    /// Whether the reply is more than an acknowledgement.
-    pub(crate) fn replies(self) -> bool {
-        match self {
-            Self::Read | Self::Write | Self::WatchedGroup | Self::Manage => true,
-            Self::Watch | Self::Unwatch => false,
-        }
-    }
-}
-
 /// Encodes a batch around operations that were encoded before: an entry's context and its data.
 /// What precedes long operations is the context, so that they need not be copied.
 pub(crate) fn encode_batch(

@@ -11,7 +11,7 @@ use types::limits::{REASON_BYTES_MAX, REQUEST_BYTES_MAX};
 use types::{LeaseEpoch, Life, NodeId, SessionId, ShardId};
 
 use crate::bytes_codec::{CodecError, Last, Put, Take};
-use crate::refusals::too_long_to_pass_on;
+use crate::refusals::{too_long_to_pass_on, too_much_to_pass_on};
 
 /// A request that one node asks another to run for one of its clients.
 #[derive(Clone, PartialEq, Debug)]
@@ -139,11 +139,14 @@ impl ForwardedRequest {
 }
 
 impl ForwardOutcome {
-    /// What these replies are for the client, and how many bytes.
-    pub(crate) fn of(replies: Replies) -> (Self, usize) {
+    /// What these replies are for the client, and how many bytes; or that there is no room for
+    /// them.
+    pub(crate) fn of(replies: Replies, has_room: bool) -> (Self, usize) {
         let bytes = replies.len();
-        if bytes > REQUEST_BYTES_MAX {
-            let text = too_long_to_pass_on(bytes);
+        if bytes > REQUEST_BYTES_MAX || !has_room {
+            let too_long = bytes > REQUEST_BYTES_MAX;
+            let text =
+                if too_long { too_long_to_pass_on(bytes) } else { too_much_to_pass_on(bytes) };
             let bytes = text.len();
             return (Self::Reply(text.into()), bytes);
         }

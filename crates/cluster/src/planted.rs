@@ -141,6 +141,9 @@ pub enum Planting {
     /// A forwarded write is run although its client was told that nobody knows what becomes of it,
     /// and has asked for other things since.
     RunGivenUp,
+    /// What a client asks for does not wait for what it has asked for before, whose answers its
+    /// node has no room for.
+    HeldOvertaken,
     /// A holder serves a read before a write of its client that was answered with UNCERTAIN and is
     /// still in the log.
     ReadBeforeGivenUp,
@@ -279,6 +282,7 @@ impl Planting {
         ("keep-ended-watches", Self::KeepEndedWatches),
         ("serve-behind-refusals", Self::ServeBehindRefusals),
         ("run-given-up", Self::RunGivenUp),
+        ("held-overtaken", Self::HeldOvertaken),
         ("read-before-given-up", Self::ReadBeforeGivenUp),
         ("count-time-alone", Self::CountTimeAlone),
         ("ask-assumed-shards", Self::AskAssumedShards),

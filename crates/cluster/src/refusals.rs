@@ -34,12 +34,23 @@ pub(crate) const UNANSWERED: &str = "TRYAGAIN the node that serves this shard ha
 
 /// What is answered instead of a reply that fits in no message between nodes.
 pub(crate) fn too_long_to_pass_on(len: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let text = alloc::format!(
+    error(&alloc::format!(
         "ERR the request was executed, but its reply of {len} bytes is too long to be passed on by \
          another node; connect to the node that holds the shard"
-    );
-    Reply::new(&mut bytes, Protocol::Resp2).error(&text);
+    ))
+}
+
+/// The reply to a request whose answer finds too many others before it.
+pub(crate) fn too_much_to_pass_on(len: usize) -> Vec<u8> {
+    error(&alloc::format!(
+        "ERR the request was executed, but too many bytes wait to be passed on before its reply of \
+         {len} bytes; ask for less at a time, or connect to the node that holds the shard"
+    ))
+}
+
+fn error(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Reply::new(&mut bytes, Protocol::Resp2).error(text);
     bytes
 }
 

@@ -7,12 +7,14 @@
 //! Within one shard a session's requests take effect in the order they were sent; across shards
 //! pipelined requests are concurrent, as they are across the nodes of a Redis Cluster.
 
+mod answers;
 mod slotted;
+mod transaction;
 mod unsettled;
 mod waiter;
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -25,7 +27,9 @@ use crate::frontend::{Asked, CommandStats, Shown, address_of, slow_log};
 use crate::io::{ClientAddress, ForwardOutcome, Message};
 use crate::node::redirects::Redirects;
 use crate::origins::Origins;
+use answers::{Answers, Outbound};
 use slotted::Slotted;
+pub(crate) use transaction::{QueuedCommand, Transaction};
 use unsettled::Unsettled;
 pub(crate) use waiter::Waiter;
 
@@ -72,6 +76,7 @@ pub(crate) struct Session {
     queued_bytes: usize,
     /// Bytes of the requests that are not answered.
     asked_bytes: usize,
+    answers: Answers,
     first_ticket: u64,
     /// One bit for each shard (by its number modulo 64) with outstanding requests. A collision
     /// only makes a read wait that need not.
@@ -89,23 +94,6 @@ pub(crate) enum ReplyMode {
     SkipNext,
     /// The reply to CLIENT REPLY SKIP itself is not sent either.
     Skip,
-}
-
-/// Commands queued between MULTI and EXEC.
-#[derive(Default)]
-pub(crate) struct Transaction {
-    pub(crate) commands: Vec<QueuedCommand>,
-    pub(crate) bytes: usize,
-    /// A command was refused: EXEC will discard the transaction.
-    pub(crate) failed: bool,
-    pub(crate) slot: Option<Slot>,
-    pub(crate) writes: bool,
-}
-
-/// A command in a transaction.
-pub(crate) struct QueuedCommand {
-    pub(crate) id: CommandId,
-    pub(crate) args: Vec<Box<[u8]>>,
 }
 
 impl Session {
@@ -147,6 +135,7 @@ impl Session {
             queue: VecDeque::new(),
             queued_bytes: 0,
             asked_bytes: 0,
+            answers: Answers::default(),
             first_ticket: 0,
             outstanding_shards: 0,
             unsettled: Unsettled::default(),
@@ -165,7 +154,11 @@ impl Session {
         }
         let silent = self.reply_mode != ReplyMode::On;
         let asked = self.asked.take();
-        self.queue.push_back(Slotted::Waiting { silent, asked, bytes: 0, shard });
+        let long = asked.is_some_and(|asked| Answers::may_be_long(asked.command));
+        if long {
+            self.answers.begin();
+        }
+        self.queue.push_back(Slotted::Waiting { silent, asked, bytes: 0, long, shard });
         let ticket = self.first_ticket + self.queue.len() as u64 - 1;
         if let Some(group) = self.group.take() {
             self.groups.push((ticket, group));
@@ -206,6 +199,11 @@ impl Session {
     /// Bytes of requests that are not answered.
     pub(crate) fn asked_bytes(&self) -> usize {
         self.asked_bytes
+    }
+
+    /// Whether the answers under way may be as many bytes as are allowed, or at most half of them.
+    pub(crate) fn answers_under_way(&self, allowed: usize) -> (bool, bool) {
+        (self.answers.are_enough(allowed), self.answers.are_few(allowed))
     }
 
     /// How many requests are outstanding.
@@ -256,10 +254,13 @@ impl Session {
         let sent = self.first_ticket + self.queue.len() as u64;
         match self.queue.get_mut(at)? {
             Slotted::Done(_) | Slotted::Long(_) => None,
-            &mut Slotted::Waiting { silent, asked, bytes: done, shard } if at == 0 => {
+            &mut Slotted::Waiting { silent, asked, bytes: done, long, shard } if at == 0 => {
                 self.asked_bytes -= done;
                 let start = self.output.len();
                 let result = write(&mut self.output.writer(self.protocol));
+                if long {
+                    self.answers.end(self.output.len() - start);
+                }
                 let reply = self.output.after(start);
                 self.unsettled.note_reply(shard, ticket, sent, reply);
                 let slow = count(asked, ticket, &mut self.groups, stats, reply);
@@ -272,10 +273,13 @@ impl Session {
                 self.log_slow(slow, ticket, stats);
                 Some(result)
             }
-            waiting @ &mut Slotted::Waiting { silent, asked, bytes: done, shard } => {
+            waiting @ &mut Slotted::Waiting { silent, asked, bytes: done, long, shard } => {
                 self.asked_bytes -= done;
                 let mut replies = Replies::default();
                 let result = write(&mut replies.writer(self.protocol));
+                if long {
+                    self.answers.end(replies.len());
+                }
                 self.unsettled.note_reply(shard, ticket, sent, replies.after(0));
                 let slow = count(asked, ticket, &mut self.groups, stats, replies.after(0));
                 if silent {
@@ -358,8 +362,8 @@ pub(crate) struct Sessions {
     pub(crate) messages: Vec<(NodeId, Message)>,
     /// Answers for requests that are put together from several.
     pub(crate) gathered: Vec<(u64, usize, Vec<u8>)>,
-    /// Bytes of this turn's answers to other nodes.
-    pub(crate) answered_bytes: BTreeMap<NodeId, usize>,
+    /// What waits to be written to other nodes.
+    pub(crate) outbound: Outbound,
     pub(crate) stats: CommandStats,
     scratch: Replies,
     /// Where the clients come from.
@@ -377,7 +381,7 @@ impl Sessions {
             announced: Vec::new(),
             messages: Vec::new(),
             gathered: Vec::new(),
-            answered_bytes: BTreeMap::new(),
+            outbound: Outbound::default(),
             stats: CommandStats::new(),
             scratch: Replies::default(),
             origins: Origins::default(),
@@ -485,8 +489,9 @@ impl Sessions {
                 let protocol = if resp3 { Protocol::Resp3 } else { Protocol::Resp2 };
                 let mut replies = Replies::default();
                 let result = write(&mut replies.writer(protocol));
-                let (outcome, bytes) = ForwardOutcome::of(replies);
-                *self.answered_bytes.entry(node).or_default() += bytes;
+                let takes = self.outbound.takes(node, replies.len());
+                let (outcome, bytes) = ForwardOutcome::of(replies, takes);
+                self.outbound.add(node, bytes);
                 self.messages.push((node, Message::ForwardReply { request, outcome }));
                 result
             }

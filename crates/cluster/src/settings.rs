@@ -85,6 +85,9 @@ pub struct Settings {
     pub log_window: usize,
     /// From so many bytes on values are not copied. A constant but in tests.
     pub long_bytes: usize,
+    /// Bytes of answers that may be on their way to a client, as far as they can be foreseen, and
+    /// to another node. A constant but in tests.
+    pub answers_bytes: usize,
     /// Divides the work that a turn may do, so that in a simulation, where there is little to do,
     /// some of it is left over. Not a setting of servers.
     pub turn_divisor: u64,
@@ -138,6 +141,7 @@ impl Settings {
             disk_reserve: 256 << 20,
             piece_bytes: types::limits::PIECE_BYTES,
             persist_bytes: types::limits::PERSIST_BYTES,
+            answers_bytes: types::limits::ANSWERS_BYTES,
             log_window: types::limits::LOG_WINDOW,
             long_bytes: types::limits::LONG_BYTES,
             turn_divisor: 1,

@@ -222,6 +222,8 @@ fn draw_settings(random: &mut Random, nodes: usize) -> Vec<Settings> {
     base.log_window = 1024 << (drawn % 6);
     // Small enough that some values are not copied.
     base.long_bytes = 32 << (drawn % 5);
+    // Small enough that clients wait for answers, and so do those whom others ask.
+    base.answers_bytes = 16 << (drawn % 9);
     let unequal = random.permille(300);
     let times = |settings: &mut Settings, random: &mut Random| {
         let support = random.skewed(150, 1500);

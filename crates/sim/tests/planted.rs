@@ -54,6 +54,7 @@ const TABLE: &[(&str, &str)] = &[
     ("no_quorum", "waiting-reads"),
     ("order_over_refusal", "serve-behind-refusals"),
     ("given_up_is_not_run", "run-given-up"),
+    ("answers_taken_in_turns", "held-overtaken"),
     ("read_behind_given_up", "read-before-given-up"),
     ("alone_and_stuck", "count-time-alone"),
     ("parked_in_order", "park-unordered-last"),

@@ -52,8 +52,9 @@ pub const PERSIST_BYTES: usize = 16 << 20;
 /// Longest request, all its arguments together, in bytes: it must fit in a message between nodes,
 /// behind a full batch of others.
 pub const REQUEST_BYTES_MAX: usize = PEER_MESSAGE_BYTES_MAX - (8 << 20);
-/// Bytes of requests that may be under way to one other node, and of replies that may wait to be
-/// written to it. The setting `argument_bytes` lowers it, since `peer_output_bytes` is at least
+/// Bytes of requests that may be under way to one other node, and of all that may wait to be
+/// written to it when a long reply joins that: beyond it the client is told that there is no room
+/// for its reply. The setting `argument_bytes` lowers it, since `peer_output_bytes` is at least
 /// twice that. A single larger request or reply may be under way alone.
 pub const FORWARD_BYTES_MAX: usize = 64 << 20;
 /// What that setting can't lower it below: half of the smallest `peer_output_bytes`.
@@ -65,6 +66,11 @@ pub const REASON_BYTES_MAX: usize = 2048;
 pub const NAME_BYTES_MAX: usize = 128;
 /// Requests that one connection may have in flight before its socket is no longer read.
 pub const SESSION_PIPELINE_MAX: usize = 4096;
+/// Requests that one connection may have in flight whose answers may be long.
+pub const ANSWERS_UNDER_WAY_MAX: usize = 64;
+/// Bytes of answers that one connection may have in flight, as far as they can be foreseen; and
+/// those that wait to be written to another node before more of its clients' requests are run.
+pub const ANSWERS_BYTES: usize = 4 << 20;
 /// Bytes of replies that wait for a client to read them, beyond which no more are made for it; half
 /// of `session_output_bytes` if that is less.
 pub const UNREAD_BYTES_MAX: usize = 4 << 20;

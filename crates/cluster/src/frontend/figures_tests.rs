@@ -10,7 +10,7 @@ use types::{Incarnation, LeaseEpoch, NodeId, SessionId, ShardId, Slot, SlotRange
 
 use super::tests::{Driver, OWN_LIFE, PEER_LIFE, settings, words};
 use crate::entry;
-use crate::io::{Condition, ForwardOutcome, ForwardedRequest, Introduction};
+use crate::io::{Admission, Condition, ForwardOutcome, ForwardedRequest, Introduction};
 use crate::{Input, Membership, Message, Settings};
 
 impl Driver {
@@ -265,6 +265,45 @@ impl Driver {
         outcomes.collect()
     }
 
+    /// Another node holds the second shard.
+    fn learn_holder(&mut self, from: NodeId) {
+        let shard = ShardId(2);
+        let (first, last) = (Slot::new(4096), Slot::new(8191));
+        let range = first.zip(last).and_then(|(first, last)| SlotRange::new(first, last));
+        for message in [
+            Message::Beat {
+                epoch: SupportEpoch::first_of(Incarnation(1)),
+                incarnation: Incarnation(1),
+                sequence: 1,
+                condition: Condition { life: PEER_LIFE, ..Condition::default() },
+                introduction: Introduction::default(),
+            },
+            Message::Route {
+                shard,
+                range: range.expect("in order"),
+                epoch: LeaseEpoch(1),
+                applied: (types::Term(1), types::LogIndex(1)),
+                seats: 0,
+                holder: from,
+                replicas: alloc::vec![from],
+            },
+        ] {
+            self.node.step(self.now, Input::Peer { from, message });
+        }
+        self.settle();
+        self.messages.clear();
+    }
+
+    /// Which requests were answered since the last call.
+    fn answered(&mut self) -> Vec<u64> {
+        let messages = core::mem::take(&mut self.messages).into_iter();
+        let numbers = messages.filter_map(|(_, message)| {
+            let Message::ForwardReply { request, .. } = message else { return None };
+            Some(request)
+        });
+        numbers.collect()
+    }
+
     /// The answer to a forwarded request.
     fn forwarded(&mut self, number: u64, operation: Vec<u8>) -> String {
         self.node.step(self.now, forward(number, operation));
@@ -320,15 +359,48 @@ fn a_node_that_does_not_take_its_answers_gets_no_more() {
     let mut driver = Driver::acquainted(settings(1));
     let key = key_of(0..4096).into_bytes();
     assert_eq!(driver.forwarded(1, get(&key)), "$-1\r\n");
-    driver.node.note_backlog(NodeId(2), types::limits::FORWARD_BYTES_MAX);
-    let refused = driver.forwarded(2, get(&key));
-    assert!(refused.starts_with("-TRYAGAIN ") && refused.contains("not executed"), "{refused}");
+    driver.node.note_backlog(NodeId(2), types::limits::ANSWERS_BYTES);
+    assert_eq!(driver.forwarded(2, get(&key)), "", "it waits");
+    assert!(driver.node.next_deadline() > driver.now.monotonic, "for that node, not in circles");
     driver.node.note_backlog(NodeId(2), 0);
-    assert_eq!(driver.forwarded(3, get(&key)), "$-1\r\n");
+    assert_eq!(driver.node.next_deadline(), types::Monotonic(0));
+    assert_eq!(driver.forwarded(3, get(&key)), "$-1\r\n$-1\r\n");
 }
 
 #[test]
-fn answers_of_one_turn_are_bounded_before_they_are_made() {
+fn clients_of_a_node_with_many_answers_coming_take_turns() {
+    let mut driver = Driver::acquainted(settings(1));
+    let key = key_of(0..4096).into_bytes();
+    driver.node.note_backlog(NodeId(2), types::limits::ANSWERS_BYTES);
+    for number in 1..=5 {
+        let mut input = forward(number, get(&key));
+        if let Input::Peer { message: Message::Forward(forwarded), .. } = &mut input {
+            forwarded.session = SessionId(if number < 4 { 1 } else { 2 });
+        }
+        driver.node.step(driver.now, input);
+    }
+    driver.settle();
+    assert_eq!(driver.answered(), [], "all of them wait");
+    driver.node.note_backlog(NodeId(2), 0);
+    driver.node.step(driver.now, forward(6, get(&key)));
+    driver.settle();
+    assert_eq!(driver.answered(), [1, 4, 2, 5, 3, 6], "and each client's come in its order");
+}
+
+#[test]
+fn what_waits_for_a_connection_that_breaks_is_not_run() {
+    let mut driver = Driver::acquainted(settings(1));
+    let key = key_of(0..4096).into_bytes();
+    driver.node.note_backlog(NodeId(2), types::limits::ANSWERS_BYTES);
+    assert_eq!(driver.forwarded(1, get(&key)), "");
+    driver.node.note_backlog(NodeId(2), 0);
+    driver.node.step(driver.now, Input::PeerDown { peer: NodeId(2) });
+    driver.settle();
+    assert_eq!(driver.answered(), [], "its sender knows that the answer is lost");
+}
+
+#[test]
+fn answers_of_one_turn_are_bounded_and_none_is_missing() {
     let mut settings = settings(1);
     settings.argument_bytes = 8 << 20;
     let mut driver = Driver::acquainted(settings);
@@ -338,22 +410,37 @@ fn answers_of_one_turn_are_bounded_before_they_are_made() {
     for number in 0..10 {
         driver.node.step(driver.now, forward(number + 1, get(key.as_bytes())));
     }
-    driver.settle();
-    let mut executed = 0;
-    for (_, message) in core::mem::take(&mut driver.messages) {
-        let Message::ForwardReply { outcome, .. } = message else { continue };
-        match outcome {
-            ForwardOutcome::LongReply { before, long, .. } => {
-                assert_eq!((&before[..], long.len()), (&b"$3145728\r\n"[..], 3_145_728));
-                executed += 1;
-            }
-            ForwardOutcome::Reply(bytes) => assert!(bytes.starts_with(b"-TRYAGAIN")),
-            ForwardOutcome::NotHolder { .. } | ForwardOutcome::Uncertain => {
-                panic!("the holder was asked")
-            }
-        }
+    let mut answered = Vec::new();
+    while answered.len() < 10 {
+        driver.settle();
+        let of_turn = driver.answered();
+        assert!((1..=2).contains(&of_turn.len()), "4 MiB and what exceeds it");
+        answered.extend(of_turn);
     }
-    assert_eq!(executed, 3, "8 MiB and what exceeds it");
+    assert_eq!(answered, (1..=10).collect::<Vec<u64>>());
+}
+
+#[test]
+fn a_long_answer_that_would_break_the_connection_is_not_sent() {
+    let mut driver = Driver::acquainted(settings(1));
+    let session = driver.connect();
+    let key = key_of(0..4096);
+    driver.ask(session, &alloc::format!("SETRANGE {key} 2000 x"));
+    let mut getdel = Vec::new();
+    let args = [&b"getdel"[..], key.as_bytes()];
+    entry::put_single(resp::slot_of(args[1]), resp::CommandId::GetDel, &args, &mut getdel);
+    driver.node.step(driver.now, forward(1, getdel));
+    driver.node.step(driver.now, forward(2, get(alloc::format!("{{{key}}}").as_bytes())));
+    driver.node.note_backlog(NodeId(2), types::limits::FORWARD_BYTES_MAX);
+    driver.settle();
+    let outcomes = driver.outcomes();
+    let replies = outcomes.iter().map(|outcome| {
+        let ForwardOutcome::Reply(bytes) = outcome else { panic!("{outcome:?}") };
+        core::str::from_utf8(bytes).expect("text")
+    });
+    let text = replies.filter(|text| text.starts_with("-ERR")).collect::<String>();
+    assert!(text.contains("was executed") && text.contains("2010 bytes"), "{text}");
+    assert_eq!(driver.ask(session, &alloc::format!("EXISTS {key}")), ":0\n");
 }
 
 #[test]
@@ -362,31 +449,8 @@ fn requests_on_their_way_to_one_node_are_bounded() {
     settings.replicas = 1;
     settings.argument_bytes = 8 << 20;
     let mut driver = Driver::new(settings);
-    let (shard, from) = (ShardId(2), NodeId(2));
-    let (first, last) = (Slot::new(4096), Slot::new(8191));
-    let range = first.zip(last).and_then(|(first, last)| SlotRange::new(first, last));
-    for message in [
-        Message::Beat {
-            epoch: SupportEpoch::first_of(Incarnation(1)),
-            incarnation: Incarnation(1),
-            sequence: 1,
-            condition: Condition { life: PEER_LIFE, ..Condition::default() },
-            introduction: Introduction::default(),
-        },
-        Message::Route {
-            shard,
-            range: range.expect("in order"),
-            epoch: LeaseEpoch(1),
-            applied: (types::Term(1), types::LogIndex(1)),
-            seats: 0,
-            holder: from,
-            replicas: alloc::vec![from],
-        },
-    ] {
-        driver.node.step(driver.now, Input::Peer { from, message });
-    }
-    driver.settle();
-    driver.messages.clear();
+    let from = NodeId(2);
+    driver.learn_holder(from);
     let key = key_of(4096..8192);
     let session = driver.connect();
     let value = "v".repeat(5 << 20);
@@ -419,4 +483,41 @@ fn requests_on_their_way_to_one_node_are_bounded() {
         "there is room again"
     );
     assert_eq!(driver.messages.len(), 1);
+}
+
+#[test]
+fn a_client_has_fewer_requests_under_way_when_their_answers_are_long() {
+    let mut settings = settings(3);
+    settings.replicas = 1;
+    let mut driver = Driver::new(settings);
+    let from = NodeId(2);
+    driver.learn_holder(from);
+    let session = driver.connect();
+    let key = key_of(4096..8192);
+    let mut under_way = |reply: &[u8]| {
+        let mut count = 0;
+        loop {
+            count += 1;
+            let admission = driver.node.request(driver.now, session, &[b"GET", key.as_bytes()]);
+            if admission == Admission::Pause {
+                break;
+            }
+        }
+        driver.settle();
+        for (_, message) in core::mem::take(&mut driver.messages) {
+            let Message::Forward(forwarded) = message else { continue };
+            let outcome = ForwardOutcome::Reply(Bytes::copy_from_slice(reply));
+            let message = Message::ForwardReply { request: forwarded.request, outcome };
+            driver.node.step(driver.now, Input::Peer { from, message });
+        }
+        driver.settle();
+        driver.replies(session);
+        driver.settle();
+        count
+    };
+    let long = alloc::format!("$1000000\r\n{}\r\n", "v".repeat(1_000_000));
+    assert_eq!(under_way(b"$-1\r\n"), types::limits::ANSWERS_UNDER_WAY_MAX);
+    assert_eq!(under_way(long.as_bytes()), types::limits::ANSWERS_UNDER_WAY_MAX);
+    assert_eq!(under_way(b"$-1\r\n"), 4, "4 MiB");
+    assert!((5..10).contains(&under_way(b"$-1\r\n")), "a few more when they are short again");
 }

@@ -12,6 +12,7 @@
 //! that are under way says what they said, and is refused if one of them was; and what has
 //! come back is sent again when all that its client sent behind it has come back, too.
 
+mod held;
 mod late;
 mod seen;
 
@@ -34,6 +35,7 @@ use crate::refusals::OVERTAKEN;
 use crate::room;
 use crate::session::Waiter;
 use crate::shard::{MALFORMED, Request, Said, Sent, Watcher};
+use held::Held;
 use late::GivenUp;
 use seen::{Arrival, SeenOf};
 
@@ -53,8 +55,6 @@ pub(super) struct Forwards {
     overtaken: BTreeSet<(ShardId, Sent)>,
     /// Bytes of requests at each node.
     bytes: BTreeMap<NodeId, usize>,
-    /// Bytes that the driver has yet to write to each node, if any.
-    backlogs: BTreeMap<NodeId, usize>,
     seen: BTreeMap<NodeId, SeenOf>,
     /// The newest refusal by each node, in its present life, of a request to the shard, that we
     /// have heard of.
@@ -63,6 +63,7 @@ pub(super) struct Forwards {
     refused: BTreeMap<(NodeId, ShardId), u64>,
     refusals: u64,
     given_up: GivenUp,
+    held: Held,
 }
 
 /// The newest refusal by a node, in one of its lives, that a request's sender had heard of.
@@ -197,7 +198,7 @@ impl Node {
         let waiting = self.forwards.bytes_at(to);
         let length = request.operation.len();
         if !room::joins(waiting, length, self.forward_bytes()) {
-            return self.refuse(&request, "on their way to", to, waiting);
+            return self.refuse(&request, to, waiting);
         }
         let (home, session) = request.watcher;
         let said = self.to_say(shard, &request);
@@ -258,7 +259,7 @@ impl Node {
             Arrival::Again => return,
         }
         let parsed = crate::entry::only_operation(&operation);
-        let Ok((writes, kind)) = parsed.map(|parsed| (parsed.writes(), parsed.kind())) else {
+        let Ok(writes) = parsed.map(|parsed| parsed.writes()) else {
             return self.world.sessions.answer_error(waiter, MALFORMED);
         };
         let ForwardedRequest { home, home_life, given_up, lease, refusal, .. } = forwarded;
@@ -283,16 +284,7 @@ impl Node {
             losses: 0,
             placed: 0,
         };
-        let waiting = self.waiting_for(from);
-        if waiting >= self.forward_bytes() && kind.replies() {
-            return self.refuse(&request, "waiting to be answered to", from, waiting);
-        }
-        if self.local(shard).is_some() || forwarded.passes_on {
-            self.place(now, shard, request);
-        } else {
-            let hint = self.routes.get(shard).and_then(|route| route.holder);
-            self.refuse_forward(shard, from, forwarded.request, hint, String::new());
-        }
+        self.run_or_hold(now, from, shard, request);
     }
 
     /// Says that another node's request was not executed and may be tried elsewhere. What that
@@ -365,11 +357,7 @@ impl Node {
     /// The driver says how many bytes it has yet to write to another node. What waits bounds the
     /// requests that are run for that node's clients.
     pub fn note_backlog(&mut self, peer: NodeId, bytes: usize) {
-        if bytes == 0 {
-            self.forwards.backlogs.remove(&peer);
-        } else {
-            self.forwards.backlogs.insert(peer, bytes);
-        }
+        self.world.sessions.outbound.note_backlog(peer, bytes);
     }
 
     /// The driver says how much of a message that is not complete has arrived from another node.
@@ -377,23 +365,16 @@ impl Node {
         self.world.support.note_arriving(peer, bytes as u64);
     }
 
-    /// Bytes that wait for a node, those of this turn's answers included.
-    fn waiting_for(&self, node: NodeId) -> usize {
-        let backlog = self.forwards.backlogs.get(&node).copied().unwrap_or(0);
-        let answered = self.world.sessions.answered_bytes.get(&node).copied().unwrap_or(0);
-        backlog + answered
-    }
-
     /// Bytes of requests that may be under way to a node, and of answers that may wait for one.
     pub(super) fn forward_bytes(&self) -> usize {
         self.world.settings.argument_bytes.clamp(FORWARD_BYTES_MIN, FORWARD_BYTES_MAX)
     }
 
-    /// Refuses a request before it is run: too much is under way.
-    pub(super) fn refuse(&mut self, request: &Request, doing: &str, node: NodeId, bytes: usize) {
+    /// Refuses a request before it is sent: too much is under way.
+    fn refuse(&mut self, request: &Request, node: NodeId, bytes: usize) {
         let text = alloc::format!(
-            "TRYAGAIN {bytes} bytes are {doing} node {node}, which is too much: the request was \
-             not executed; try again later, or connect to the node that holds the shard"
+            "TRYAGAIN {bytes} bytes are on their way to node {node}, which is too much: the \
+             request was not executed; try again later, or connect to the node that holds the shard"
         );
         self.world.sessions.answer_error(request.waiter, &text);
     }
@@ -431,6 +412,7 @@ impl Node {
 
     /// The connection on which a node is answered broke, or is another one.
     pub(super) fn lose_answers_to(&mut self, peer: NodeId) {
+        self.forwards.held.forget(peer);
         if let Some(seen) = self.forwards.seen.get_mut(&peer) {
             seen.accepted.lost = seen.accepted.largest;
         }

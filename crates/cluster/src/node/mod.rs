@@ -40,8 +40,7 @@ use crate::clock::ClusterClock;
 use crate::founding::{Founding, Remembered};
 use crate::frontend::Frontend;
 use crate::io::{
-    Admission, ClientAddress, Event, Fortification, Input, Membership, Message, Origin, Output,
-    WriteId,
+    ClientAddress, Event, Fortification, Input, Membership, Message, Origin, Output, WriteId,
 };
 use crate::lives::Lives;
 use crate::planted::Planting;
@@ -317,6 +316,7 @@ impl Node {
         self.begin_taking_part();
         self.run_timers(now);
         self.sweep(now);
+        self.release_held_forwards(now);
         self.continue_stopping(now, out);
         self.continue_reclaiming(now);
         loop {
@@ -370,6 +370,7 @@ impl Node {
             .min(self.next_sweep)
             .min(self.managing.next_deadline())
             .min(stop)
+            .min(self.next_release_of_forwards())
             .min(if self.unfinished.is_empty() { Monotonic::NEVER } else { Monotonic(0) })
     }
 
@@ -535,12 +536,14 @@ impl Node {
         out.extend(self.storage.take_release());
         out.extend(self.take_log_reads());
         let answers = core::mem::take(&mut self.world.sessions.messages);
-        self.world.sessions.answered_bytes.clear();
+        self.world.sessions.outbound.end_turn();
+        self.world.sessions.outbound.most = self.forward_bytes();
         let messages = core::mem::take(&mut self.world.effects.messages);
         for (to, message) in messages.into_iter().chain(answers) {
             out.push(Output::Send { to, message });
         }
         let pipeline_bytes = self.pipeline_bytes();
+        let answers_bytes = self.world.settings.answers_bytes;
         for id in self.world.sessions.take_announced() {
             if self.world.sessions.has_output(id) {
                 out.push(Output::Replies { session: id });
@@ -550,7 +553,7 @@ impl Node {
                 out.push(Output::Close { session: id });
             } else if session.paused
                 && !session.closing
-                && requests::has_room(session, pipeline_bytes)
+                && requests::has_room(session, pipeline_bytes, answers_bytes)
             {
                 session.paused = false;
                 out.push(Output::Resume { session: id });
@@ -592,9 +595,4 @@ fn reconcile(mut remembered: Remembered, settings: &mut Settings) -> Remembered 
         remembered.plan = settings.plan();
     }
     remembered
-}
-
-/// Whether more can be asked of a session.
-pub(crate) fn admission(paused: bool) -> Admission {
-    if paused { Admission::Pause } else { Admission::More }
 }

@@ -9,7 +9,7 @@ use resp::{CommandId, Replies, error};
 use types::limits::SESSION_PIPELINE_MAX;
 use types::{Now, SessionId, ShardId, Slot};
 
-use super::{Node, World, admission};
+use super::{Node, World};
 use crate::entry::{self, Command, Operation};
 use crate::frontend::Asked;
 use crate::io::Admission;
@@ -22,8 +22,9 @@ use crate::work::Kind;
 const OUTPUT_BYTES: usize = 1 << 20;
 
 /// Whether a paused session may go on.
-pub(super) fn has_room(session: &Session, pipeline_bytes: usize) -> bool {
+pub(super) fn has_room(session: &Session, pipeline_bytes: usize, answers_bytes: usize) -> bool {
     session.outstanding() <= SESSION_PIPELINE_MAX / 2
+        && session.answers_under_way(answers_bytes).1
         && session.output_bytes() <= OUTPUT_BYTES
         && session.asked_bytes() <= pipeline_bytes / 2
 }
@@ -90,6 +91,7 @@ impl Node {
         self.world.sessions.end_request(id, args);
         self.world.sessions.announce(id);
         let pipeline_bytes = self.pipeline_bytes();
+        let answers_bytes = self.world.settings.answers_bytes;
         let Some(session) = self.world.sessions.get(id) else { return Admission::Pause };
         match session.reply_mode {
             ReplyMode::SkipNext => session.reply_mode = ReplyMode::On,
@@ -98,9 +100,10 @@ impl Node {
         }
         session.paused = session.closing
             || session.outstanding() >= SESSION_PIPELINE_MAX
+            || session.answers_under_way(answers_bytes).0
             || session.output_bytes() > OUTPUT_BYTES
             || session.asked_bytes() > pipeline_bytes;
-        admission(session.paused)
+        if session.paused { Admission::Pause } else { Admission::More }
     }
 
     /// Bytes of requests that one session may have under way before it must wait for answers: its

@@ -14,6 +14,8 @@ pub(super) enum Slotted {
         asked: Option<Asked>,
         /// Bytes of the request.
         bytes: usize,
+        /// The reply may have many.
+        long: bool,
         /// The shard that was asked, if it is one.
         shard: Option<ShardId>,
     },

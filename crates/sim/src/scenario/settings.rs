@@ -44,6 +44,7 @@ fn setting(settings: &mut Settings, name: &str, value: &str) -> Result<()> {
         "piece" => settings.piece_bytes = count()? as usize,
         "window" => settings.log_window = count()? as usize,
         "long" => settings.long_bytes = count()? as usize,
+        "answers" => settings.answers_bytes = count()? as usize,
         "persist" => settings.persist_bytes = count()? as usize,
         "redirect" => {
             settings.redirect = match value {
