@@ -432,8 +432,8 @@ impl Injector {
         }
     }
 
-    /// Whether this disk may be lost: none was, and the cluster is founded by all founders. One that
-    /// was not among them in time can't be told from one whose disk was lost.
+    /// Whether this disk may be lost: none was, and the cluster is founded by all founders. One
+    /// that was not among them in time can't be told from one whose disk was lost.
     fn may_lose_disk(&self, world: &World, node: usize) -> bool {
         let founders = world.machines.get(..self.founders).unwrap_or_default();
         let is_founded = founders.iter().all(|founder| founder.founded);

@@ -249,9 +249,9 @@ impl Shard {
                 || follows(&self.unfinished(standing, request.writes), request))
     }
 
-    /// Whether the log has what is not applied. A client that was told that nobody knows what becomes
-    /// of its write waits for that with what it asks next: such a write is pending no more, but
-    /// stays in the log, and will be applied if this replica goes on leading.
+    /// Whether the log has what is not applied. A client that was told that nobody knows what
+    /// becomes of its write waits for that with what it asks next: such a write is pending no more,
+    /// but stays in the log, and will be applied if this replica goes on leading.
     pub(super) fn has_unapplied(&self) -> bool {
         let applied_all = self.group.applied_index() >= self.group.last_index();
         !applied_all && !self.planted.contains(Planting::ReadBeforeGivenUp)
