@@ -150,6 +150,8 @@ pub enum Planting {
     /// A leader steps down as one that gets nowhere as soon as a follower comes back without which
     /// nobody could get anywhere.
     CountTimeAlone,
+    /// A node keeps as long a log on a disk that is nearly full as on any other.
+    LongLogOnShortDisk,
     /// A node that has yet to learn the cut asks the shards of its settings, and calls them all.
     AskAssumedShards,
     /// The pieces of a catch-up are written before the record that installs the one before.
@@ -285,6 +287,7 @@ impl Planting {
         ("held-overtaken", Self::HeldOvertaken),
         ("read-before-given-up", Self::ReadBeforeGivenUp),
         ("count-time-alone", Self::CountTimeAlone),
+        ("long-log-on-short-disk", Self::LongLogOnShortDisk),
         ("ask-assumed-shards", Self::AskAssumedShards),
         ("stage-before-install", Self::StageBeforeInstall),
         ("uncertain-reads", Self::UncertainReads),

@@ -57,6 +57,7 @@ const TABLE: &[(&str, &str)] = &[
     ("answers_taken_in_turns", "held-overtaken"),
     ("read_behind_given_up", "read-before-given-up"),
     ("alone_and_stuck", "count-time-alone"),
+    ("disk_short_frees_log", "long-log-on-short-disk"),
     ("parked_in_order", "park-unordered-last"),
     ("refused_pipeline", "send-again-at-once"),
     ("unanswered", "uncertain-reads"),

@@ -9,6 +9,7 @@ use types::{NodeId, Now, ShardId};
 
 use super::Node;
 use crate::planted::Planting;
+use crate::room;
 use crate::session::Waiter;
 use crate::shard::{Request, Sent, Standing};
 
@@ -206,12 +207,13 @@ impl Node {
 
     /// Keeps a request for a moment because there is nowhere to send it.
     pub(super) fn wait_for_route(&mut self, now: Now, shard: ShardId, request: Request) {
-        let waiting = self.homeless.bytes;
-        if waiting > 0 && waiting + request.operation.len() > self.world.settings.shard_queue_bytes
-        {
+        let (waiting, bytes) = (self.homeless.bytes, request.operation.len());
+        let limit = self.world.settings.shard_queue_bytes;
+        if !room::joins(waiting, bytes, limit) {
             let text = alloc::format!(
-                "TRYAGAIN {waiting} bytes of requests wait to learn who holds their shards, which \
-                 is too much: the request was not executed; try again later"
+                "TRYAGAIN {waiting} bytes of requests wait to learn who holds their shards, and \
+                 {bytes} more would be too many for the setting `shard_queue_bytes`, {limit}: the \
+                 request was not executed; try again later"
             );
             return self.world.sessions.answer_error(request.waiter, &text);
         }

@@ -19,6 +19,9 @@ const IMAGE_BYTES_PER_TURN: usize = 256 << 10;
 /// How long the disk may be idle before it is asked for a sign of life.
 const PROBE_AFTER: Duration = Duration::from_millis(300);
 
+/// Segments that the log may have on a disk that is nearly full, however small the data are.
+const SEGMENTS_ON_SHORT_DISK: u64 = 4;
+
 /// So many writes in a row tell how fast the disk is: the fastest of them counts, since a large
 /// write takes long on any disk.
 const RECENT_WRITES: usize = 5;
@@ -383,7 +386,7 @@ impl Node {
     /// Asked in every turn, so it must be cheap.
     fn log_is_long(&self) -> bool {
         let bytes = self.log_bytes();
-        bytes > self.world.settings.log_bytes
+        bytes > self.log_at_least()
             && bytes > self.log_budget()
             && self.storage.newest > self.storage.first_needed()
     }
@@ -392,7 +395,17 @@ impl Node {
     /// entries, or the same images would be written over and over.
     fn log_budget(&self) -> u64 {
         let live: u64 = self.shards.iter().map(Shard::live_bytes).sum();
-        live.saturating_mul(2).max(self.world.settings.log_bytes)
+        live.saturating_mul(2).max(self.log_at_least())
+    }
+
+    /// What the log may have in any case: what the settings say, while the disk has room for that.
+    fn log_at_least(&self) -> u64 {
+        let settings = &self.world.settings;
+        if self.world.room.disk_is_short() && !settings.breaks(Planting::LongLogOnShortDisk) {
+            SEGMENTS_ON_SHORT_DISK.saturating_mul(settings.segment_bytes)
+        } else {
+            settings.log_bytes
+        }
     }
 
     /// What was asked for of the log has been read.

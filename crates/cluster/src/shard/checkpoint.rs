@@ -23,7 +23,7 @@ use crate::record::{
 use crate::recovery::RecoveredShard;
 
 /// Bytes of an entry in the log, or of one piece of a slot's image, beside what it is about, amply.
-const RECORD_OVERHEAD: u64 = 64;
+const RECORD_OVERHEAD: u64 = 128;
 /// Empty slots that one piece of an image may stand for: their places are made anew in one turn.
 pub(super) const EMPTY_AT_ONCE: u16 = 1024;
 
