@@ -258,9 +258,9 @@ impl Shard {
         }
         let limit = settings.shard_queue_bytes;
         Err(alloc::format!(
-            "TRYAGAIN {} bytes of requests are under way in shard {}, and {bytes} more would be too \
-             many for the setting `shard_queue_bytes`, {limit}: the request was not executed; try \
-             again later",
+            "TRYAGAIN {} bytes of requests are under way in shard {}, and {bytes} more would be \
+             too many for the setting `shard_queue_bytes`, {limit}: the request was not executed; \
+             try again later",
             self.admission.queue.bytes(),
             self.id
         ))
