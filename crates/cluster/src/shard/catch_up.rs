@@ -214,6 +214,9 @@ impl Shard {
             }
             let matched = self.group.progress(sending.to).map(|(matched, _)| matched);
             if matched.is_none_or(|matched| matched >= sending.transfer) {
+                // The engine notices only if what the follower has grows while it waits. It may
+                // have had all of it before, and the answer to what came behind may be lost.
+                self.group.catch_up_ended(sending.to, true);
                 done.push(sending.name);
             } else if sending.is_silent_for(now)
                 || env.support.incarnation_of(sending.to) != sending.incarnation
