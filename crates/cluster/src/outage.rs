@@ -19,6 +19,9 @@ pub(crate) enum Missing {
         /// The port that should be open.
         peer_port: u16,
     },
+    /// Its node is not heard, and its disk was nearly full when it was: a node that can't write
+    /// falls silent.
+    SilentSinceFull,
     /// Its node is not heard.
     Silent,
 }
@@ -226,6 +229,15 @@ fn write_missing(f: &mut fmt::Formatter<'_>, missing: &[(Missing, NodeId)]) -> f
                 "{nodes} can't be reached at peer port {peer_port} from here, although {} heard",
                 if many { "they are" } else { "it is" }
             ),
+            Missing::SilentSinceFull => write!(
+                f,
+                "{nodes} {}",
+                if many {
+                    "are not heard, and their disks were nearly full when they were"
+                } else {
+                    "is not heard, and its disk was nearly full when it was"
+                }
+            ),
             Missing::Silent => write!(f, "{nodes} {} not heard", if many { "are" } else { "is" }),
         }?;
     }
@@ -281,6 +293,8 @@ mod tests {
     fn who_is_missing_is_named_with_the_cause() {
         let silent = no_quorum(&[(Missing::Silent, 2), (Missing::Silent, 3)], false);
         assert!(silent.ends_with("can decide, since n2 and n3 are not heard"), "{silent}");
+        let full = no_quorum(&[(Missing::SilentSinceFull, 2), (Missing::Silent, 3)], false);
+        assert!(full.contains("n2 is not heard, and its disk was nearly full when it was; n3 is"));
         let port = Missing::Unreached { peer_port: 17003 };
         let mixed = no_quorum(&[(Missing::Lost, 1), (port, 3)], false);
         assert!(mixed.contains("n1 has lost its data directory; n3 can't be reached at peer port"));

@@ -140,7 +140,8 @@ impl World {
             return Some(Missing::Refused);
         }
         let helps = alive && (!leads || support.is_supported_by(now, node));
-        (!helps).then_some(Missing::Silent)
+        let full = support.last_had_no_disk(node);
+        (!helps).then_some(if full { Missing::SilentSinceFull } else { Missing::Silent })
     }
 
     /// Whether a process with this number has been refused lately.

@@ -22,4 +22,10 @@ impl Support {
         let said = self.peers.get(&peer)?.room;
         self.is_alive(now, peer).then(|| said.unwrap_or((u64::MAX, u64::MAX)))
     }
+
+    /// Whether a peer's disk was nearly full when it was last heard.
+    pub(crate) fn last_had_no_disk(&self, peer: NodeId) -> bool {
+        let said = self.peers.get(&peer).and_then(|pair| pair.room);
+        said.is_some_and(|(_, disk)| disk == 0)
+    }
 }

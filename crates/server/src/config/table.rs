@@ -348,7 +348,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
         name: "log_bytes",
         topic: Topic::Storage,
         doc: "How much log may stand before its oldest segments are reclaimed. More means fewer \
-              rewrites and a longer start. At least 4 segments.",
+              rewrites and a longer start. At least 4 segments. While the disk is nearly full the \
+              log is kept at twice what the data take.",
         field: |config| Field::Bytes(&mut config.log_bytes, 4 * MIB..=1024 * GIB),
     },
     Setting {
